@@ -1,0 +1,21 @@
+# Compiler flags of everything we build.
+add_library(cachefs_flags INTERFACE)
+target_include_directories(cachefs_flags INTERFACE "${CMAKE_SOURCE_DIR}")
+target_compile_definitions(cachefs_flags INTERFACE _GNU_SOURCE _FILE_OFFSET_BITS=64)
+target_compile_options(cachefs_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes
+  -Wwrite-strings -Wvla -fno-strict-aliasing)
+if(CACHEFS_WERROR)
+  target_compile_options(cachefs_flags INTERFACE -Werror)
+endif()
+if(CACHEFS_SANITIZE)
+  target_compile_options(cachefs_flags INTERFACE -fsanitize=${CACHEFS_SANITIZE}
+    -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(cachefs_flags INTERFACE -fsanitize=${CACHEFS_SANITIZE})
+endif()
+if(CACHEFS_COVERAGE)
+  target_compile_options(cachefs_flags INTERFACE --coverage -fprofile-update=atomic)
+  target_link_options(cachefs_flags INTERFACE --coverage)
+endif()
+target_link_libraries(cachefs_flags INTERFACE PkgConfig::APR PkgConfig::APRUTIL PkgConfig::XXHASH
+                      Threads::Threads ${CMAKE_DL_LIBS} m)

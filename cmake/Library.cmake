@@ -1,0 +1,12 @@
+# libcachefs, shared and static, from the rooms.
+get_property(rooms GLOBAL PROPERTY CACHEFS_ROOMS)
+set(objects "")
+foreach(room ${rooms})
+  list(APPEND objects $<TARGET_OBJECTS:obj_${room}>)
+endforeach()
+add_library(cachefs_shared SHARED ${objects})
+add_library(cachefs_static STATIC ${objects})
+foreach(lib cachefs_shared cachefs_static)
+  target_link_libraries(${lib} PRIVATE cachefs_flags)
+  set_target_properties(${lib} PROPERTIES OUTPUT_NAME cachefs VERSION ${PROJECT_VERSION} SOVERSION 0)
+endforeach()
