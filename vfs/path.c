@@ -1,0 +1,150 @@
+/*
+ * path.c - paths: making them normal, joining, parents, prefixes, and their hash.
+ * Floor 1. Knows bytes only; never asks a file system.
+ *
+ * A path that is normal already, as nearly all are, is checked and hashed in one pass and not
+ * copied. Any other is taken apart from its right end, where a ".." can only cancel what is still
+ * to come: so the result is written once, and nothing but the result has to fit into the limit.
+ */
+#include <string.h>
+
+#include "vfs/internal.h"
+
+#define FNV_OFFSET 2166136261u
+#define FNV_PRIME 16777619u
+
+/* No honest caller writes more detours than this. */
+#define RAW_MAX (16u * VFS_PATH_MAX)
+
+static inline uint32_t hash_more(uint32_t hash, const char *str, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        hash = (hash ^ (unsigned char)str[i]) * FNV_PRIME;
+    return hash;
+}
+
+uint32_t vfs_path_hash(const char *str, size_t len)
+{
+    return hash_more(FNV_OFFSET, str, len);
+}
+
+static int is_dots(const char *name, size_t len)
+{
+    return name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'));
+}
+
+/* The slow way, see above: `out` is the last byte of buf that is not written yet. */
+static apr_status_t normalise(vfs_path_t *path, const char *raw, char *buf)
+{
+    size_t end = strnlen(raw, RAW_MAX + 1);
+    if (end > RAW_MAX) return APR_ENAMETOOLONG;
+    int dir = raw[end - 1] == '/';
+    int last = 1;
+    size_t cancel = 0;
+    char *const limit = buf + VFS_PATH_MAX;
+    char *out = limit;
+    while (end > 0) {
+        size_t start = end;
+        while (start > 0 && raw[start - 1] != '/')
+            start--;
+        const char *name = raw + start;
+        size_t len = end - start;
+        end = start > 0 ? start - 1 : 0;
+        if (len == 0) continue;
+        if (len > VFS_NAME_MAX) return APR_ENAMETOOLONG;
+        if (last) dir |= is_dots(name, len);
+        last = 0;
+        if (is_dots(name, len)) {
+            cancel += len - 1;
+        } else if (cancel > 0) {
+            cancel--;
+        } else {
+            if ((size_t)(out - buf) < len + 1) return APR_ENAMETOOLONG;
+            out -= len;
+            memcpy(out, name, len);
+            *--out = '/';
+        }
+    }
+    size_t len = (size_t)(limit - out);
+    if (len == 0) *--out = '/', len = 1, dir = 0;
+    memmove(buf, out, len);
+    buf[len] = '\0';
+    path->str = buf;
+    path->len = (uint32_t)len;
+    path->hash = vfs_path_hash(buf, len);
+    path->flags = dir ? VFS_PATH_DIR : 0;
+    return APR_SUCCESS;
+}
+
+apr_status_t vfs_path_init(vfs_path_t *out, const char *raw, char *buf)
+{
+    if (raw == NULL) return APR_EINVAL;
+    if (raw[0] == '\0') return APR_ENOENT;
+    if (raw[0] != '/') return APR_EINVAL;
+    uint32_t hash = (FNV_OFFSET ^ '/') * FNV_PRIME;
+    const char *p = raw + 1;
+    while (*p != '\0') {
+        const char *name = p;
+        for (; *p != '/' && *p != '\0'; p++)
+            hash = (hash ^ (unsigned char)*p) * FNV_PRIME;
+        size_t len = (size_t)(p - name);
+        if (len > VFS_NAME_MAX) return APR_ENAMETOOLONG;
+        if (len == 0 || is_dots(name, len)) return normalise(out, raw, buf);
+        if (*p == '\0') break;
+        if (p[1] == '\0') return normalise(out, raw, buf);
+        hash = (hash ^ '/') * FNV_PRIME;
+        p++;
+    }
+    if ((size_t)(p - raw) > VFS_PATH_MAX) return APR_ENAMETOOLONG;
+    out->str = raw;
+    out->len = (uint32_t)(p - raw);
+    out->hash = hash;
+    out->flags = 0;
+    return APR_SUCCESS;
+}
+
+apr_status_t vfs_path_join(vfs_path_t *out, const vfs_path_t *parent, const char *name,
+                           size_t name_len, char *buf)
+{
+    VFS_CHECK_ARG(name != NULL && name_len > 0 && !is_dots(name, name_len));
+    VFS_CHECK_ARG(memchr(name, '/', name_len) == NULL && memchr(name, '\0', name_len) == NULL);
+    if (name_len > VFS_NAME_MAX) return APR_ENAMETOOLONG;
+    size_t len = vfs__is_root(parent) ? 0 : parent->len;
+    if (len + 1 + name_len > VFS_PATH_MAX) return APR_ENAMETOOLONG;
+    uint32_t hash = parent->hash;
+    if (parent->str != buf) memcpy(buf, parent->str, len);
+    if (len > 0) hash = (hash ^ '/') * FNV_PRIME;
+    buf[len] = '/';
+    memcpy(buf + len + 1, name, name_len);
+    len += 1 + name_len;
+    buf[len] = '\0';
+    out->str = buf;
+    out->len = (uint32_t)len;
+    out->hash = hash_more(hash, name, name_len);
+    out->flags = 0;
+    return APR_SUCCESS;
+}
+
+const char *vfs_path_parent(vfs_path_t *out, const vfs_path_t *path, char *buf)
+{
+    const char *name = path->str + path->len;
+    while (name[-1] != '/')
+        name--;
+    size_t len = (size_t)(name - path->str);
+    if (len > 1) len--;
+    memcpy(buf, path->str, len);
+    buf[len] = '\0';
+    if (vfs__is_root(path)) name = path->str + 1;
+    out->str = buf;
+    out->len = (uint32_t)len;
+    out->hash = vfs_path_hash(buf, len);
+    out->flags = 0;
+    return name;
+}
+
+int vfs_path_within(const vfs_path_t *path, const vfs_path_t *prefix)
+{
+    if (vfs__is_root(prefix)) return 1;
+    if (path->len < prefix->len || memcmp(path->str, prefix->str, prefix->len) != 0) return 0;
+    return path->len == prefix->len || path->str[prefix->len] == '/';
+}
