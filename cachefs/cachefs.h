@@ -105,9 +105,10 @@ typedef struct cachefs_key_t {
     const char *kind; /**< "size", "duration", "count", "flag", "choice", "text" */
     const char *help;
     int online; /**< cachefs_set can change it on a running cache */
+    const char *initial; /**< its default */
 } cachefs_key_t;
 VFS_API const cachefs_key_t *cachefs_key_at(size_t i);
-/** The value of a key in text, as cachefs_config_set takes it. APR_EINVAL: no such key. */
+/** The value of a key in text, as cachefs_config_set takes it. APR_EINVAL: no such key. ERANGE: buf is too small. */
 VFS_API apr_status_t cachefs_config_get(const cachefs_config_t *config, const char *key, char *buf,
                                         size_t size);
 
