@@ -53,6 +53,9 @@ static inline int vfs__is_root(const vfs_path_t *path)
     return path->len == 1;
 }
 
+/** FNV-1a goes on: the hash of a longer string from that of its beginning. */
+uint32_t vfs__hash_more(uint32_t hash, const char *str, size_t len);
+
 /** A child of `parent` with an allocator of its own, so that two owners never share one. */
 apr_status_t vfs__pool_create(apr_pool_t **out, apr_pool_t *parent);
 

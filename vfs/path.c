@@ -16,7 +16,7 @@
 /* No honest caller writes more detours than this. */
 #define RAW_MAX (16u * VFS_PATH_MAX)
 
-static inline uint32_t hash_more(uint32_t hash, const char *str, size_t len)
+uint32_t vfs__hash_more(uint32_t hash, const char *str, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         hash = (hash ^ (unsigned char)str[i]) * FNV_PRIME;
@@ -25,7 +25,7 @@ static inline uint32_t hash_more(uint32_t hash, const char *str, size_t len)
 
 uint32_t vfs_path_hash(const char *str, size_t len)
 {
-    return hash_more(FNV_OFFSET, str, len);
+    return vfs__hash_more(FNV_OFFSET, str, len);
 }
 
 static int is_dots(const char *name, size_t len)
@@ -120,7 +120,7 @@ apr_status_t vfs_path_join(vfs_path_t *out, const vfs_path_t *parent, const char
     buf[len] = '\0';
     out->str = buf;
     out->len = (uint32_t)len;
-    out->hash = hash_more(hash, name, name_len);
+    out->hash = vfs__hash_more(hash, name, name_len);
     out->flags = 0;
     return APR_SUCCESS;
 }
