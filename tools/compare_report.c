@@ -1,0 +1,107 @@
+/*
+ * compare_report.c - the rows of `cachefs compare`: through the pipe, as a table, as JSON.
+ * Floor 4.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tools/compare.h"
+
+const char *const compare_layers[CLI_LAYERS_MAX] = {"direct", "corfs", "cachefs"};
+const char *const compare_phases[CLI_PHASES_MAX] = {"cold",        "warm",   "hot",
+                                                    "revalidated", "random", "parallel"};
+
+int row_write(int fd, const row_t *row)
+{
+    char line[512];
+    int len =
+        snprintf(line, sizeof(line),
+                 "%u %u %" PRIu64 " %" PRIu64 " %.17g %.17g %.17g %.17g %" PRIu64 " %" PRIu64 "\n",
+                 row->layer, row->phase, row->files, row->bytes, row->seconds, row->p50_us,
+                 row->p99_us, row->hit_ratio, row->backend_bytes, row->rss_bytes);
+    /* shorter than PIPE_BUF: it goes in one piece, or the parent is gone */
+    ssize_t n = write(fd, line, (size_t)len);
+    return n == len ? CLI_DONE : CLI_INTERNAL;
+}
+
+int row_parse(const char *line, row_t *row)
+{
+    return sscanf(line, "%u %u %" SCNu64 " %" SCNu64 " %lf %lf %lf %lf %" SCNu64 " %" SCNu64,
+                  &row->layer, &row->phase, &row->files, &row->bytes, &row->seconds, &row->p50_us,
+                  &row->p99_us, &row->hit_ratio, &row->backend_bytes, &row->rss_bytes) == 10 &&
+           row->layer < CLI_LAYERS_MAX && row->phase < CLI_PHASES_MAX;
+}
+
+void report_head(void)
+{
+    (void)printf("%-8s %-12s %8s %11s %14s %11s %11s %10s %14s %10s\n", "layer", "phase", "files",
+                 "time", "throughput", "p50", "p99", "hit ratio", "backend bytes", "memory");
+    (void)fflush(stdout); /* whoever waits sees what is done; cli_finish reports a failure */
+}
+
+static const char *show_us(char *buf, size_t size, double us)
+{
+    return isfinite(us) ? cli_show_us(buf, size, us) : "-";
+}
+
+void report_row(const row_t *row)
+{
+    char time[32], rate[32], p50[32], p99[32], below[32], memory[32];
+    double per_second = row->seconds > 0 ? (double)row->bytes / row->seconds : 0.0;
+    (void)cli_show_bytes(rate, sizeof(rate) - 2, per_second);
+    (void)strcat(rate, "/s");
+    (void)printf("%-8s %-12s %8" PRIu64 " %11s %14s %11s %11s %10.3f %14s %10s\n",
+                 compare_layers[row->layer], compare_phases[row->phase], row->files,
+                 show_us(time, sizeof(time), row->seconds * 1e6), rate,
+                 show_us(p50, sizeof(p50), row->p50_us), show_us(p99, sizeof(p99), row->p99_us),
+                 row->hit_ratio, cli_show_bytes(below, sizeof(below), (double)row->backend_bytes),
+                 cli_show_bytes(memory, sizeof(memory), (double)row->rss_bytes));
+    (void)fflush(stdout); /* as above */
+}
+
+static const row_t *find(const row_t *rows, size_t count, unsigned layer, unsigned phase)
+{
+    for (size_t i = 0; i < count; i++)
+        if (rows[i].layer == layer && rows[i].phase == phase) return &rows[i];
+    return NULL;
+}
+
+void report_tail(const row_t *rows, size_t count)
+{
+    const row_t *cache = find(rows, count, LAYER_CACHEFS, PHASE_HOT);
+    (void)printf("\np50 and p99 are those of one file, from open to close; memory is the most that "
+                 "the layer's\n"
+                 "process had so far; hit ratio is bytes served from the cache over bytes read.\n");
+    for (unsigned layer = 0; cache != NULL && layer < LAYER_CACHEFS; layer++) {
+        const row_t *other = find(rows, count, layer, PHASE_HOT);
+        if (other != NULL && cache->seconds > 0 && other->seconds > 0)
+            (void)printf("hot, cachefs is %.3g times as fast as %s.\n",
+                         other->seconds / cache->seconds, compare_layers[layer]);
+    }
+}
+
+void report_json(const row_t *rows, size_t count)
+{
+    json_t json;
+    json_start(&json, stdout);
+    json_array(&json, NULL);
+    for (size_t i = 0; i < count; i++) {
+        json_object(&json, NULL);
+        json_string(&json, "layer", compare_layers[rows[i].layer]);
+        json_string(&json, "phase", compare_phases[rows[i].phase]);
+        json_uint(&json, "files", rows[i].files);
+        json_uint(&json, "bytes", rows[i].bytes);
+        json_double(&json, "seconds", rows[i].seconds);
+        json_double(&json, "p50_us", rows[i].p50_us);
+        json_double(&json, "p99_us", rows[i].p99_us);
+        json_double(&json, "hit_ratio", rows[i].hit_ratio);
+        json_uint(&json, "backend_bytes", rows[i].backend_bytes);
+        json_uint(&json, "rss_bytes", rows[i].rss_bytes);
+        json_close(&json, '}');
+    }
+    json_close(&json, ']');
+    json_end(&json);
+}

@@ -1,0 +1,271 @@
+/*
+ * options.c - the options of all verbs in one table, and the reading of a command line by it.
+ * Floor 4, private to tools/. Values of the cache's keys are cachefs_config_set's to judge.
+ */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_getopt.h>
+#include <apr_strings.h>
+
+#include "tools/cli.h"
+#include "tools/compare.h"
+
+#define AT(field) offsetof(cli_options_t, field)
+
+static const char *set_config(cli_t *cli, const char *key, const char *value)
+{
+    char err[512] = "";
+    if (cachefs_config_set(&cli->opt.config, key, value, err, sizeof(err), cli->pool) ==
+        APR_SUCCESS)
+        return NULL;
+    return apr_pstrdup(cli->pool, err);
+}
+
+static const char *set_key(cli_t *cli, const char *value)
+{
+    const char *equals = strchr(value, '=');
+    if (equals == NULL || equals == value)
+        return "it takes KEY=VALUE; `cachefs help keys` lists the keys";
+    return set_config(cli, apr_pstrndup(cli->pool, value, (apr_size_t)(equals - value)),
+                      equals + 1);
+}
+
+static const char *set_delay(cli_t *cli, const char *value)
+{
+    const char *comma = strchr(value, ',');
+    const char *rtt =
+        comma != NULL ? apr_pstrndup(cli->pool, value, (apr_size_t)(comma - value)) : value;
+    if (cli_parse_duration(rtt, &cli->opt.delay.rtt_us) != APR_SUCCESS ||
+        (comma != NULL &&
+         cli_parse_size(comma + 1, &cli->opt.delay.bytes_per_second) != APR_SUCCESS))
+        return "it takes a round trip as 5ms, or that and bytes a second as 5ms,100m";
+    return NULL;
+}
+
+static const char *set_priority(cli_t *cli, const char *value)
+{
+    if (strcmp(value, "low") == 0)
+        cli->opt.priority = VFS_PRIORITY_LOW;
+    else if (strcmp(value, "normal") == 0)
+        cli->opt.priority = VFS_PRIORITY_NORMAL;
+    else if (strcmp(value, "high") == 0)
+        cli->opt.priority = VFS_PRIORITY_HIGH;
+    else
+        return "it is low, normal or high";
+    return NULL;
+}
+
+static const char *load_plugin(cli_t *cli, const char *value)
+{
+    char err[512] = "", why[256];
+    apr_status_t status = vfs_load_plugin(value, err, sizeof(err));
+    if (status == APR_SUCCESS) return NULL;
+    return apr_pstrdup(cli->pool, err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
+}
+
+const char *cli_words(apr_pool_t *pool, const char *const *words, size_t count)
+{
+    const char *text = "";
+    for (size_t i = 0; i < count; i++)
+        text = apr_pstrcat(pool, text, i > 0 ? ", " : "", words[i], NULL);
+    return text;
+}
+
+/* "a,c" -> bits 0 and 2 of the words a, b, c. */
+static const char *set_words(cli_t *cli, const char *value, const char *const *words, size_t count,
+                             unsigned *bits)
+{
+    char *last = NULL;
+    *bits = 0;
+    for (char *word = apr_strtok(apr_pstrdup(cli->pool, value), ",", &last); word != NULL;
+         word = apr_strtok(NULL, ",", &last)) {
+        size_t i = 0;
+        while (i < count && strcmp(word, words[i]) != 0)
+            i++;
+        if (i == count)
+            return apr_psprintf(cli->pool, "there is no %s; there are %s", word,
+                                cli_words(cli->pool, words, count));
+        *bits |= 1u << i;
+    }
+    return *bits != 0 ? NULL
+                      : apr_psprintf(cli->pool, "it takes some of %s, with commas",
+                                     cli_words(cli->pool, words, count));
+}
+
+static const char *set_layers(cli_t *cli, const char *value)
+{
+    return set_words(cli, value, compare_layers, CLI_LAYERS_MAX, &cli->opt.layers);
+}
+
+static const char *set_phases(cli_t *cli, const char *value)
+{
+    return set_words(cli, value, compare_phases, CLI_PHASES_MAX, &cli->opt.phases);
+}
+
+static const char *set_corfs(cli_t *cli, const char *value)
+{
+    if (strcmp(value, "serve") == 0)
+        cli->opt.corfs_flags = VFS_CORFS_SERVE;
+    else if (strcmp(value, "exact") == 0)
+        cli->opt.corfs_flags = VFS_CORFS_EXACT;
+    else
+        return "it is serve or exact";
+    return NULL;
+}
+
+#define ALL (CLI_STACKED | CLI_VERSION)
+#define PLANNED (CLI_WARM | CLI_COMPARE)
+
+/* clang-format off */
+const cli_option_t cli_options[] = {
+    { "ram", 0, "SIZE", CLI_STACKED, CLI_KEY, 0, "ram", NULL, "memory of the cache, all included (256m)" },
+    { "mode", 0, "MODE", CLI_STACKED, CLI_KEY, 0, "mode", NULL, "through (the default), back or around: when a write is done" },
+    { "policy", 0, "NAME", CLI_STACKED, CLI_KEY, 0, "policy", NULL, "who is evicted: see `cachefs version` (lru)" },
+    { "block-size", 0, "SIZE", CLI_STACKED, CLI_KEY, 0, "block_size", NULL, "4k, 16k, 64k or 256k; 0, the default, adapts" },
+    { "shards", 0, "N", CLI_STACKED, CLI_KEY, 0, "shards", NULL, "a power of two up to 1024 (32)" },
+    { "workers", 0, "N", CLI_STACKED, CLI_KEY, 0, "workers", NULL, "threads of the cache for read-ahead and flushing (8)" },
+    { "attr-ttl", 0, "TIME", CLI_STACKED, CLI_KEY, 0, "attr_ttl", NULL, "how long attributes are trusted without asking (1s)" },
+    { "set", 0, "KEY=VALUE", CLI_STACKED, CLI_CALL, 0, NULL, set_key, "any key of the cache: see `cachefs help keys`" },
+    { "delay", 0, "RTT[,BW]", CLI_STACKED, CLI_CALL, 0, NULL, set_delay, "simulate a remote: round trip 5ms, or 5ms,100m with bytes a second" },
+    { "plugin", 0, "FILE", ALL, CLI_CALL, 0, NULL, load_plugin, "load a plug-in with more schemes; give it before the origin" },
+    { "trace", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(trace), NULL, NULL, "show each call that reaches the origin, on standard error" },
+    { "no-cache", 0, NULL, CLI_LS | CLI_CAT | CLI_STAT | CLI_CP, CLI_FLAG, AT(no_cache), NULL, NULL, "leave the cache out of the stack" },
+    { "stats", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(stats), NULL, NULL, "tell in the end what the cache and the origin did" },
+
+    { "long", 'l', NULL, CLI_LS, CLI_FLAG, AT(long_form), NULL, NULL, "mode, links, owner, group, size and time as well" },
+    { "recursive", 'R', NULL, CLI_LS, CLI_FLAG, AT(recursive), NULL, NULL, "all below, not only the next level" },
+    { "files", 'f', NULL, CLI_LS, CLI_FLAG, AT(files_only), NULL, NULL, "regular files only: with -R a path list for --list" },
+    { "follow", 'L', NULL, CLI_STAT, CLI_FLAG, AT(follow), NULL, NULL, "what a symbolic link leads to, not the link" },
+    { "recursive", 'r', NULL, CLI_CP, CLI_FLAG, AT(recursive), NULL, NULL, "copy directories with all below them" },
+    { "into", 0, "DIR", CLI_CP, CLI_TEXT, AT(into), NULL, NULL, "directory of the destination's stack, made if missing (/)" },
+    { "no-clobber", 'n', NULL, CLI_CP, CLI_FLAG, AT(no_clobber), NULL, NULL, "leave files alone that are there already" },
+
+    { "list", 0, "FILE", PLANNED, CLI_TEXT, AT(list), NULL, NULL, "paths of the stack, one a line, # for comments; - is standard input" },
+    { "glob", 0, "PATTERN", PLANNED, CLI_TEXT, AT(glob), NULL, NULL, "files that match, such as '/**/*.h'" },
+    { "tree", 0, "DIR", PLANNED, CLI_TEXT, AT(tree), NULL, NULL, "files below a directory" },
+    { "heat", 0, "FILE", CLI_WARM, CLI_TEXT, AT(heat), NULL, NULL, "block ranges of a heat log, hottest first" },
+    { "jobs", 'j', "N", CLI_CP | PLANNED, CLI_COUNT, AT(jobs), NULL, NULL, "threads that work at once (cp and compare 4, warm 16)" },
+    { "priority", 0, "LEVEL", CLI_WARM, CLI_CALL, 0, NULL, set_priority, "low (free memory only), normal, high (protected from eviction)" },
+    { "rate", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(rate), NULL, NULL, "at most so many bytes a second" },
+    { "max-file", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(file_bytes_max), NULL, NULL, "skip larger files" },
+    { "max-bytes", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(job_bytes_max), NULL, NULL, "end when so much is warm" },
+    { "resume", 0, "FILE", CLI_WARM, CLI_TEXT, AT(resume), NULL, NULL, "remember there what is done, and go on from it" },
+    { "stop-on-error", 0, NULL, CLI_WARM, CLI_FLAG, AT(stop), NULL, NULL, "end at the first file that fails" },
+
+    { "layers", 0, "LIST", CLI_COMPARE, CLI_CALL, 0, NULL, set_layers, "some of direct,corfs,cachefs (all)" },
+    { "phases", 0, "LIST", CLI_COMPARE, CLI_CALL, 0, NULL, set_phases, "some of cold,warm,hot,revalidated,random,parallel (all)" },
+    { "random-reads", 0, "N", CLI_COMPARE, CLI_NUMBER, AT(random_reads), NULL, NULL, "reads of the phase random (as many as files)" },
+    { "seed", 0, "N", CLI_COMPARE, CLI_NUMBER, AT(seed), NULL, NULL, "of the phase random (1)" },
+    { "corfs", 0, "HOW", CLI_COMPARE, CLI_CALL, 0, NULL, set_corfs, "serve: from its copy once that is whole; exact: as the Go library does (serve)" },
+    { "as", 0, "LAYER", CLI_COMPARE, CLI_TEXT, AT(child_layer), NULL, NULL, NULL },
+    { "work-dir", 0, "DIR", CLI_COMPARE, CLI_TEXT, AT(work_dir), NULL, NULL, NULL },
+
+    { "json", 0, NULL, ALL & ~CLI_CAT, CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
+    { "quiet", 'q', NULL, ALL, CLI_FLAG, AT(quiet), NULL, NULL, "no progress bar and no notes" },
+    { "help", 'h', NULL, ALL, CLI_FLAG, AT(help), NULL, NULL, "this text" },
+    { NULL, 0, NULL, 0, CLI_FLAG, 0, NULL, NULL, NULL },
+};
+/* clang-format on */
+
+/* Put a value where an option's row says. NULL, or what is wrong with it. */
+static const char *take(cli_t *cli, const cli_option_t *option, const char *value)
+{
+    char *field = (char *)&cli->opt + option->offset;
+    uint64_t number = 0;
+    switch (option->kind) {
+    case CLI_FLAG:
+        *(int *)(void *)field = 1;
+        return NULL;
+    case CLI_TEXT:
+        *(const char **)(void *)field = value;
+        return NULL;
+    case CLI_COUNT:
+        if (cli_parse_number(value, &number) != APR_SUCCESS || number < 1 || number > 1024)
+            return "it takes a number from 1 to 1024";
+        *(uint32_t *)(void *)field = (uint32_t)number;
+        return NULL;
+    case CLI_NUMBER:
+        if (cli_parse_number(value, (uint64_t *)(void *)field) != APR_SUCCESS)
+            return "it takes a number";
+        return NULL;
+    case CLI_SIZE:
+        if (cli_parse_size(value, (uint64_t *)(void *)field) != APR_SUCCESS)
+            return "it takes a size, such as 512m";
+        return NULL;
+    case CLI_KEY:
+        return set_config(cli, option->key, value);
+    case CLI_CALL:
+        break;
+    }
+    return option->set(cli, value);
+}
+
+/* apr_getopt's own message, kept for ours. */
+static void keep_message(void *baton, const char *format, ...)
+{
+    cli_t *cli = baton;
+    va_list args;
+    va_start(args, format);
+    const char *text = apr_pvsprintf(cli->pool, format, args);
+    va_end(args);
+    const char *colon = strstr(text, ": ");
+    cli_error(cli, "%.*s (see cachefs %s --help)",
+              (int)strcspn(colon != NULL ? colon + 2 : text, "\n"),
+              colon != NULL ? colon + 2 : text, cli->verb->name);
+}
+
+/* The rows of this verb, as apr_getopt_long wants them; *rows[i] is the row of code 256 + i. */
+static apr_getopt_option_t *rows_of(const cli_t *cli, const cli_option_t ***rows)
+{
+    size_t all = 0, n = 0;
+    while (cli_options[all].name != NULL)
+        all++;
+    apr_getopt_option_t *out = apr_pcalloc(cli->pool, (2 * all + 1) * sizeof(*out));
+    const cli_option_t **index = apr_pcalloc(cli->pool, all * sizeof(const cli_option_t *));
+    for (size_t i = 0; i < all; i++) {
+        index[i] = &cli_options[i];
+        if (!(cli_options[i].verbs & cli->verb->bit)) continue;
+        out[n].name = cli_options[i].name;
+        out[n].optch = cli_options[i].letter != 0 ? cli_options[i].letter : (int)(256 + i);
+        out[n++].has_arg = cli_options[i].arg != NULL;
+    }
+    *rows = index;
+    return out;
+}
+
+static const cli_option_t *row_of(const cli_t *cli, const cli_option_t *const *rows, int code)
+{
+    if (code >= 256) return rows[code - 256];
+    const cli_option_t *row = cli_options;
+    while (row->letter != code || !(row->verbs & cli->verb->bit))
+        row++;
+    return row;
+}
+
+int cli_parse(cli_t *cli, int from)
+{
+    apr_getopt_t *state = NULL;
+    const cli_option_t **rows = NULL;
+    apr_getopt_option_t *table = rows_of(cli, &rows);
+    int code = 0;
+    const char *value = NULL;
+    apr_status_t status =
+        apr_getopt_init(&state, cli->pool, cli->argc - from + 1, cli->argv + from - 1);
+    if (status != APR_SUCCESS) return CLI_INTERNAL;
+    state->interleave = 1;
+    state->errfn = keep_message;
+    state->errarg = cli;
+    while ((status = apr_getopt_long(state, table, &code, &value)) == APR_SUCCESS) {
+        const cli_option_t *row = row_of(cli, rows, code);
+        const char *wrong = take(cli, row, value);
+        if (wrong == NULL) continue;
+        cli_error(cli, "--%s %s: %s", row->name, value, wrong);
+        return CLI_USAGE;
+    }
+    if (status != APR_EOF) return CLI_USAGE;
+    cli->args = state->argv + state->ind;
+    cli->nargs = state->argc - state->ind;
+    return CLI_DONE;
+}

@@ -1,0 +1,82 @@
+/*
+ * origin.c - what is an origin, and how paths of the operating system and paths of a stack belong
+ * together. Floor 4, private to tools/. Opens nothing.
+ */
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_escape.h>
+#include <apr_strings.h>
+
+#include "tools/cli.h"
+
+int cli_is_origin(const char *text)
+{
+    const char *s = text;
+    if (!isalpha((unsigned char)*s)) return 0;
+    while (isalnum((unsigned char)*s) || *s == '+' || *s == '-' || *s == '.')
+        s++;
+    return *s == ':';
+}
+
+/* The path from the root of the operating system: resolved where it exists, else put behind the
+ * working directory. */
+static const char *absolute(const char *path, apr_pool_t *pool)
+{
+    char *real = realpath(path, NULL);
+    if (real != NULL) {
+        const char *copy = apr_pstrdup(pool, real);
+        free(real);
+        return copy;
+    }
+    if (path[0] == '/') return path;
+    char here[VFS_PATH_MAX + 1];
+    if (getcwd(here, sizeof(here)) == NULL) return path;
+    return apr_pstrcat(pool, strcmp(here, "/") == 0 ? "" : here, "/", path, NULL);
+}
+
+const char *cli_file_uri(const char *path, apr_pool_t *pool)
+{
+    const char *full = absolute(path, pool);
+    char *uri = apr_palloc(pool, strlen(full) * 3 + sizeof("file://"));
+    char *to = uri + strlen(strcpy(uri, "file://"));
+    for (const char *s = full; *s != '\0'; s++) {
+        if (isalnum((unsigned char)*s) || strchr("/-._~+,@=:", *s) != NULL)
+            *to++ = *s;
+        else
+            to += snprintf(to, 4, "%%%02X", (unsigned char)*s);
+    }
+    *to = '\0';
+    return uri;
+}
+
+const char *cli_origin_root(const char *uri, apr_pool_t *pool)
+{
+    if (strncmp(uri, "file:", 5) != 0) return NULL;
+    const char *path = uri + 5;
+    if (strncmp(path, "//", 2) == 0) {
+        path = strchr(path + 2, '/');
+        if (path == NULL) return NULL;
+    }
+    const char *decoded = NULL;
+    path = apr_pstrndup(pool, path, strcspn(path, "?#"));
+    decoded = apr_punescape_url(pool, path, NULL, NULL, 0);
+    return absolute(decoded != NULL ? decoded : path, pool);
+}
+
+const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t *pool)
+{
+    const char *root = cli_origin_root(uri, pool);
+    if (root == NULL || os_path[0] != '/') return NULL;
+    size_t len = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    if (len == 0 || strncmp(os_path, root, len) != 0) return NULL;
+    if (os_path[len] != '/' && os_path[len] != '\0') return NULL;
+    return os_path[len] == '\0' ? "/" : os_path + len;
+}
+
+const char *cli_stack_path(const char *path, apr_pool_t *pool)
+{
+    return path[0] == '/' || path[0] == '\0' ? path : apr_pstrcat(pool, "/", path, NULL);
+}

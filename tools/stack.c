@@ -1,0 +1,152 @@
+/*
+ * stack.c - builds what a verb works on: origin -> delay -> trace -> count -> cache, as the options
+ * say. Floor 4, private to tools/.
+ */
+#include <string.h>
+
+#include "tools/cli.h"
+
+#define FLUSH_TIMEOUT_US 60000000u
+
+static void trace_line(void *baton, const char *line)
+{
+    (void)baton;
+    (void)fprintf(stderr, "%s\n", line);
+}
+
+static void end_from(cli_stack_t *stack)
+{
+    while (stack->count > 0) {
+        vfs_t *fs = stack->layers[--stack->count];
+        /* only a layer that nothing was written through is ended here: there is nothing to report
+         */
+        (void)vfs_destroy(fs);
+    }
+}
+
+int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t status,
+                   const char *what)
+{
+    char why[256];
+    if (status != APR_SUCCESS) {
+        cli_error(cli, "%s: %s", what, vfs_strerror(status, why, sizeof(why)));
+        end_from(stack);
+        return CLI_INTERNAL;
+    }
+    stack->layers[stack->count++] = layer;
+    stack->top = layer;
+    return CLI_DONE;
+}
+
+static void add_scheme(void *baton, const char *scheme)
+{
+    char *list = baton;
+    size_t len = strlen(list);
+    (void)snprintf(list + len, 256 - len, "%s%s:", len > 0 ? ", " : "", scheme);
+}
+
+/* "file:/x" and "file://x" are what people write for "file:///x". */
+static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
+{
+    char err[512] = "", why[256], schemes[256] = "";
+    vfs_t *fs = NULL;
+    if (!cli_is_origin(uri)) {
+        cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", uri,
+                  cli_file_uri(uri, cli->pool));
+        return CLI_USAGE;
+    }
+    apr_status_t status = vfs_open_uri(&fs, uri, err, sizeof(err), cli->pool);
+    if (status == APR_SUCCESS) return cli_stack_push(cli, stack, fs, status, uri);
+    if (status == APR_ENOTIMPL && err[0] == '\0') {
+        vfs_each_scheme(add_scheme, schemes);
+        (void)snprintf(err, sizeof(err), "unknown scheme; there are %s", schemes);
+    }
+    cli_error(cli, "%s: %s", uri, err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
+    if (status == APR_EINVAL || status == APR_ENOTIMPL) return CLI_USAGE;
+    return APR_STATUS_IS_ENOMEM(status) ? CLI_INTERNAL : CLI_UNREACHABLE;
+}
+
+static int add_cache(cli_t *cli, cli_stack_t *stack)
+{
+    char err[512] = "";
+    vfs_t *fs = NULL;
+    apr_status_t status =
+        cachefs_create(&fs, stack->top, &cli->opt.config, err, sizeof(err), cli->pool);
+    if (APR_STATUS_IS_EINVAL(status)) {
+        cli_error(cli, "%s", err);
+        end_from(stack);
+        return CLI_USAGE;
+    }
+    stack->cache = fs;
+    return cli_stack_push(cli, stack, fs, status, err[0] != '\0' ? err : "cannot make the cache");
+}
+
+int cli_stack_open(cli_t *cli, cli_stack_t *stack, const char *uri, int with_cache)
+{
+    vfs_t *fs = NULL;
+    apr_status_t status;
+    memset(stack, 0, sizeof(*stack));
+    stack->uri = uri;
+    int code = open_origin(cli, stack, uri);
+    if (code == CLI_DONE && (cli->opt.delay.rtt_us > 0 || cli->opt.delay.bytes_per_second > 0)) {
+        status = vfs_delay_create(&fs, stack->top, &cli->opt.delay, cli->pool);
+        code = cli_stack_push(cli, stack, fs, status, "cannot simulate a remote");
+    }
+    if (code == CLI_DONE && cli->opt.trace) {
+        status = vfs_trace_create(&fs, stack->top, trace_line, NULL, cli->pool);
+        code = cli_stack_push(cli, stack, fs, status, "cannot trace");
+    }
+    if (code == CLI_DONE) {
+        status = vfs_count_create(&fs, stack->top, cli->pool);
+        stack->counter = fs;
+        code = cli_stack_push(cli, stack, fs, status, "cannot count");
+    }
+    if (code == CLI_DONE && with_cache) code = add_cache(cli, stack);
+    return code;
+}
+
+static void show_stats(const cli_t *cli, cli_stack_t *stack)
+{
+    char read[32], below[32];
+    vfs_counts_t counts;
+    cachefs_stats_t stats = {.size = sizeof(stats)};
+    vfs_count_get(stack->counter, &counts);
+    cli_show_bytes(below, sizeof(below), (double)counts.bytes_read);
+    if (stack->cache == NULL || cachefs_stats(stack->cache, &stats) != APR_SUCCESS) {
+        cli_error(cli, "%llu requests to %s, %s read from it",
+                  (unsigned long long)vfs_counts_requests(&counts), stack->uri, below);
+        return;
+    }
+    double all = (double)(stats.hit_bytes + stats.miss_bytes);
+    cli_show_bytes(read, sizeof(read), all);
+    cli_error(cli,
+              "%llu requests to %s, %s read from it; %s read through the cache, hit ratio %.3f",
+              (unsigned long long)vfs_counts_requests(&counts), stack->uri, below, read,
+              all > 0 ? (double)stats.hit_bytes / all : 0.0);
+}
+
+int cli_stack_close(cli_t *cli, cli_stack_t *stack)
+{
+    char why[256];
+    uint64_t dirty = 0;
+    int code = CLI_DONE;
+    if (cli->opt.stats && stack->count > 0) show_stats(cli, stack);
+    if (stack->cache != NULL) {
+        apr_status_t status =
+            cachefs_destroy(stack->cache, CACHEFS_END_WAIT, FLUSH_TIMEOUT_US, &dirty);
+        if (status == VFS_EDIRTY) {
+            cli_error(cli, "%llu bytes could not be written to %s and are lost",
+                      (unsigned long long)dirty, stack->uri);
+            status = cachefs_destroy(stack->cache, CACHEFS_END_DISCARD, 0, NULL);
+            code = CLI_SOME_FAILED;
+        }
+        if (status != APR_SUCCESS) {
+            cli_error(cli, "%s: %s", stack->uri, vfs_strerror(status, why, sizeof(why)));
+            code = CLI_SOME_FAILED;
+        }
+        stack->cache = NULL;
+        stack->count--;
+    }
+    end_from(stack);
+    return code;
+}

@@ -1,0 +1,101 @@
+/*
+ * version.c - `cachefs version`: what this program is, was built with, and can do.
+ * Floor 4.
+ */
+#include <string.h>
+#include <sys/utsname.h>
+
+#include <apr_strings.h>
+#include <apr_version.h>
+#include <apu_version.h>
+#include <xxhash.h>
+
+#include "build_info.h"
+#include "cachefs/policy.h"
+#include "tools/cli.h"
+
+typedef struct names_t {
+    json_t *json;
+    apr_pool_t *pool;
+    const char *text; /* all of them, with blanks between */
+} names_t;
+
+static void add_name(names_t *names, const char *name)
+{
+    if (names->json != NULL) json_string(names->json, NULL, name);
+    names->text =
+        apr_pstrcat(names->pool, names->text, names->text[0] != '\0' ? " " : "", name, NULL);
+}
+
+static void add_scheme(void *baton, const char *scheme)
+{
+    add_name(baton, scheme);
+}
+
+static void add_policies(names_t *names)
+{
+    for (size_t i = 0; cachefs_policy_at(i) != NULL; i++)
+        add_name(names, cachefs_policy_at(i)->name);
+}
+
+static const char *xxhash_version(apr_pool_t *pool)
+{
+    unsigned v = XXH_versionNumber();
+    return apr_psprintf(pool, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
+}
+
+static void print_json(cli_t *cli)
+{
+    json_t json;
+    names_t names = {&json, cli->pool, ""};
+    json_start(&json, stdout);
+    json_object(&json, NULL);
+    json_string(&json, "version", vfs_version());
+    json_string(&json, "apr", apr_version_string());
+    json_string(&json, "apr_util", apu_version_string());
+    json_string(&json, "xxhash", xxhash_version(cli->pool));
+    json_string(&json, "compiler", BUILD_COMPILER);
+    json_string(&json, "build", BUILD_TYPE);
+    json_string(&json, "sanitizers", BUILD_SANITIZERS);
+    json_array(&json, "schemes");
+    vfs_each_scheme(add_scheme, &names);
+    json_close(&json, ']');
+    json_array(&json, "policies");
+    add_policies(&names);
+    json_close(&json, ']');
+    json_close(&json, '}');
+    json_end(&json);
+}
+
+static int run(cli_t *cli)
+{
+    if (cli->opt.json) {
+        print_json(cli);
+        return CLI_DONE;
+    }
+    names_t schemes = {NULL, cli->pool, ""}, policies = {NULL, cli->pool, ""};
+    vfs_each_scheme(add_scheme, &schemes);
+    add_policies(&policies);
+    (void)printf("cachefs %s\n", vfs_version());
+    (void)printf("  compiler   %s, %s%s%s\n", BUILD_COMPILER, BUILD_TYPE,
+                 BUILD_SANITIZERS[0] != '\0' ? ", sanitizers " : "", BUILD_SANITIZERS);
+    (void)printf("  APR        %s (built with %s)\n", apr_version_string(), APR_VERSION_STRING);
+    (void)printf("  APR-util   %s (built with %s)\n", apu_version_string(), BUILD_APRUTIL);
+    (void)printf("  xxHash     %s (built with %s)\n", xxhash_version(cli->pool), BUILD_XXHASH);
+    (void)printf("  schemes    %s\n", schemes.text);
+    (void)printf("  policies   %s\n", policies.text);
+    return CLI_DONE;
+}
+
+const cli_verb_t cli_version = {
+    .name = "version",
+    .bit = CLI_VERSION,
+    .args_min = 0,
+    .args_max = 0,
+    .usage = "[options]",
+    .summary = "show versions, schemes and eviction policies",
+    .text = "Shows the version of the program and of what it was built with, the schemes of "
+            "origins, and the\n"
+            "eviction policies.\n",
+    .run = run,
+};
