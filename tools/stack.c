@@ -38,17 +38,9 @@ int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t st
     return CLI_DONE;
 }
 
-static void add_scheme(void *baton, const char *scheme)
-{
-    char *list = baton;
-    size_t len = strlen(list);
-    (void)snprintf(list + len, 256 - len, "%s%s:", len > 0 ? ", " : "", scheme);
-}
-
-/* "file:/x" and "file://x" are what people write for "file:///x". */
 static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
 {
-    char err[512] = "", why[256], schemes[256] = "";
+    char err[512] = "", why[256];
     vfs_t *fs = NULL;
     if (!cli_is_origin(uri)) {
         cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", uri,
@@ -57,10 +49,6 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
     }
     apr_status_t status = vfs_open_uri(&fs, uri, err, sizeof(err), cli->pool);
     if (status == APR_SUCCESS) return cli_stack_push(cli, stack, fs, status, uri);
-    if (status == APR_ENOTIMPL && err[0] == '\0') {
-        vfs_each_scheme(add_scheme, schemes);
-        (void)snprintf(err, sizeof(err), "unknown scheme; there are %s", schemes);
-    }
     cli_error(cli, "%s: %s", uri, err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
     if (status == APR_EINVAL || status == APR_ENOTIMPL) return CLI_USAGE;
     return APR_STATUS_IS_ENOMEM(status) ? CLI_INTERNAL : CLI_UNREACHABLE;
