@@ -113,6 +113,31 @@ apr_status_t vfs_call_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs
     return status;
 }
 
+apr_status_t vfs_call_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                            size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
+{
+    vfs_validator_t unwanted;
+    vfs__assert_file(file);
+    VFS_CHECK_ARG(got != NULL);
+    *got = 0;
+    if (validator == NULL) validator = &unwanted;
+    clear_validator(validator);
+    VFS_CHECK_ARG(off >= 0);
+    uint64_t total;
+    apr_status_t status = check_iov(iov, count, off, &total);
+    if (status != APR_SUCCESS) return status;
+    if (!(file->flags & VFS_O_READ)) return APR_EBADF;
+    ENTER(fetch);
+    if (total == 0) return APR_SUCCESS;
+    status = file->fs->ops.fetch(file, ctx, iov, count, off, got, validator);
+    VFS_ASSERT(*got <= total);
+    VFS_ASSERT(validator->len <= VFS_VALIDATOR_BYTES);
+    if (status == APR_SUCCESS) return APR_SUCCESS;
+    *got = 0;
+    clear_validator(validator);
+    return status;
+}
+
 apr_status_t vfs_call_writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
                                 size_t count, apr_off_t off, size_t *written,
                                 vfs_validator_t *validator)

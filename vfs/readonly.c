@@ -105,6 +105,7 @@ static const vfs_ops_t readonly_ops = {
     .lock = vfs_pass_lock,
     .seek_extent = vfs_pass_seek_extent,
     .allocate = readonly_allocate,
+    .fetch = vfs_pass_fetch,
 };
 
 apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool)

@@ -88,7 +88,7 @@ static apr_status_t is_dir(remove_t *rm, const vfs_path_t *path, vfs_type_e type
 }
 
 /* Remove what is no directory from `at`. *into says that `at` is now a directory within, which has
- * to go first; *removed counts. */
+ * to go first. */
 static apr_status_t empty(remove_t *rm, vfs_path_t *at, int *into)
 {
     vfs_dir_t *dir;

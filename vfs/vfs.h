@@ -529,6 +529,7 @@ typedef struct vfs_dirent_t {
     uint64_t ino;    /**< 0: not known */
     uint64_t cookie; /**< vfs_seekdir with it goes on behind this entry; 0 is the beginning */
     vfs_attr_t attr;
+    vfs_validator_t validator; /**< the version, with has_attr; NONE where it is not known */
 } vfs_dirent_t;
 
 /** @param flags 0 or VFS_DIR_ATTRS */
