@@ -207,7 +207,7 @@ apr_status_t vfs_call_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
 {
     vfs__assert_fs(fs);
     ENTER(unlink);
-    if (vfs__is_root(path)) return EBUSY_STATUS;
+    if (vfs__is_root(path)) return EISDIR_STATUS;
     if (path->flags & VFS_PATH_DIR) return vfs__slash_unlink(fs, ctx, path);
     return fs->ops.unlink(fs, ctx, path);
 }

@@ -1,0 +1,52 @@
+# One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
+add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c)
+target_link_libraries(test_stacks PUBLIC cachefs_flags)
+
+# stack_program(NAME sources...): a plain program over stacks under test
+function(stack_program name)
+  set(libs test_stacks)
+  foreach(room ${all_rooms})
+    list(APPEND libs room_${room})
+  endforeach()
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE cachefs_flags -Wl,--start-group ${libs} -Wl,--end-group)
+  set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
+endfunction()
+
+# stack_labels(out kind spec): kind, and what the stack is made of
+function(stack_labels out kind spec)
+  set(labels ${kind})
+  string(REPLACE "/" ";" layers "${spec}")
+  foreach(layer ${layers})
+    string(REGEX REPLACE "-.*" "" layer ${layer})
+    list(APPEND labels ${layer})
+  endforeach()
+  list(REMOVE_DUPLICATES labels)
+  set(${out} "${labels}" PARENT_SCOPE)
+endfunction()
+
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/conformance/*.c)
+stack_program(conformance ${sources})
+
+# conformance_stacks(TIER specs...)
+function(conformance_stacks tier)
+  foreach(spec ${ARGN})
+    string(REPLACE "/" "_" name "${spec}")
+    stack_labels(labels conformance ${spec})
+    add_test(NAME conformance_${name} COMMAND conformance ${spec})
+    set_tests_properties(conformance_${name} PROPERTIES LABELS "${labels};${tier}" TIMEOUT 1200)
+  endforeach()
+endfunction()
+
+conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem readonly/mem readonly/local
+                   corfs-exact/mem corfs-serve/mem)
+foreach(mode through back around)
+  foreach(size tiny large)
+    conformance_stacks(short cache-${mode}-${size}-s8/mem)
+    conformance_stacks(medium cache-${mode}-${size}-s1/mem cache-${mode}-${size}-s32/mem
+                       cache-${mode}-${size}-s128/mem cache-${mode}-${size}-s8/local)
+  endforeach()
+  conformance_stacks(medium cache-${mode}-large/corfs-exact/mem cache-${mode}-large/corfs-serve/mem
+                     cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem sub/cache-${mode}-large/mem
+                     cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
+endforeach()

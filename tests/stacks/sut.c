@@ -1,0 +1,247 @@
+/*
+ * sut.c - builds and ends stacks under test. Floor 4: test support. Knows every layer, and nothing
+ * of the tables that run over them.
+ */
+#include "tests/stacks/sut.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <apr_strings.h>
+
+#include "backends/backends.h"
+
+static apr_status_t add(sut_t *sut, vfs_t *fs)
+{
+    if (sut->nlayers == SUT_LAYERS_MAX) return APR_EINVAL;
+    sut->layers[sut->nlayers++] = fs;
+    sut->fs = fs;
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_local(sut_t *sut)
+{
+    vfs_t *fs = NULL;
+    strcpy(sut->root, "/tmp/cachefs-sut-XXXXXX");
+    if (mkdtemp(sut->root) == NULL) return apr_get_os_error();
+    if (chmod(sut->root, 0755) != 0) /* others may search it, as they may the root of mem */
+        return apr_get_os_error();
+    sut->traits |= SUT_LOCAL;
+    apr_status_t rv = vfs_local_create(&fs, sut->root, sut->pool);
+    return rv == APR_SUCCESS ? add(sut, fs) : rv;
+}
+
+static apr_status_t set_word(sut_t *sut, cachefs_config_t *config, const char *word, char *err,
+                             size_t errlen)
+{
+    if (strchr(word, '=') != NULL) {
+        char *key = apr_pstrdup(sut->pool, word);
+        char *value = strchr(key, '=');
+        *value++ = '\0';
+        return cachefs_config_set(config, key, value, err, errlen, sut->pool);
+    }
+    if (strcmp(word, "through") == 0) {
+        config->mode = CACHEFS_THROUGH;
+    } else if (strcmp(word, "back") == 0) {
+        config->mode = CACHEFS_BACK;
+    } else if (strcmp(word, "around") == 0) {
+        config->mode = CACHEFS_AROUND;
+    } else if (strcmp(word, "tiny") == 0) {
+        config->ram_bytes = 1u << 20;
+        config->entries_max = 64;
+        config->metadata_entries_max = 64;
+        sut->traits |= SUT_TINY;
+    } else if (strcmp(word, "large") == 0) {
+        config->ram_bytes = 128u << 20;
+    } else if (word[0] == 's' && word[1] >= '1' && word[1] <= '9') {
+        config->shards = (uint32_t)strtoul(word + 1, NULL, 10);
+    } else {
+        snprintf(err, errlen, "no such word of a cache: %s", word);
+        return APR_EINVAL;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t set_keys(sut_t *sut, cachefs_config_t *config, const char *keys, char *err,
+                             size_t errlen)
+{
+    char *state = NULL;
+    char *text = apr_pstrdup(sut->pool, keys);
+    apr_status_t rv = APR_SUCCESS;
+    for (char *w = apr_strtok(text, ",", &state); w != NULL && rv == APR_SUCCESS;
+         w = apr_strtok(NULL, ",", &state))
+        rv = set_word(sut, config, w, err, errlen);
+    return rv;
+}
+
+static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, char *err,
+                              size_t errlen)
+{
+    static const uint32_t trait[] = {
+        [CACHEFS_THROUGH] = SUT_THROUGH, [CACHEFS_BACK] = SUT_BACK, [CACHEFS_AROUND] = SUT_AROUND};
+    cachefs_config_t config = CACHEFS_CONFIG_INIT;
+    vfs_t *count = NULL, *cache = NULL;
+    char *state = NULL;
+    char *text = apr_pstrdup(sut->pool, words);
+    config.workers = 2;
+    config.ram_bytes = 32u << 20;
+    for (char *w = apr_strtok(text, "-", &state); w != NULL; w = apr_strtok(NULL, "-", &state)) {
+        apr_status_t rv = set_word(sut, &config, w, err, errlen);
+        if (rv != APR_SUCCESS) return rv;
+    }
+    apr_status_t rv = keys != NULL ? set_keys(sut, &config, keys, err, errlen) : APR_SUCCESS;
+    sut->lower = sut->fs;
+    if (rv == APR_SUCCESS) rv = vfs_count_create(&count, sut->fs, sut->pool);
+    if (rv == APR_SUCCESS) rv = add(sut, count);
+    if (rv == APR_SUCCESS) rv = cachefs_create(&cache, count, &config, err, errlen, sut->pool);
+    if (rv != APR_SUCCESS) return rv;
+    sut->count = count;
+    sut->cache = cache;
+    sut->shards = config.shards;
+    sut->traits &= ~(SUT_THROUGH | SUT_BACK | SUT_AROUND);
+    sut->traits |= SUT_CACHE | trait[config.mode];
+    return add(sut, cache);
+}
+
+static void no_line(void *baton, const char *line)
+{
+    (void)line;
+    ++*(uint64_t *)baton;
+}
+
+static apr_status_t add_plain(sut_t *sut, const char *name)
+{
+    static uint64_t lines;
+    vfs_t *fs = NULL;
+    apr_status_t rv = APR_EINVAL;
+    vfs_delay_t no_delay = {0, 0, 0, 0, 1};
+    if (strcmp(name, "mem") == 0) {
+        rv = vfs_mem_create(&fs, 0, sut->pool);
+    } else if (sut->fs == NULL) {
+        return APR_EINVAL;
+    } else if (strcmp(name, "null") == 0) {
+        rv = vfs_null_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "trace") == 0) {
+        rv = vfs_trace_create(&fs, sut->fs, no_line, &lines, sut->pool);
+    } else if (strcmp(name, "count") == 0) {
+        rv = vfs_count_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "fault") == 0) {
+        rv = vfs_fault_create(&fs, sut->fs, 1, sut->pool);
+        sut->fault = fs;
+    } else if (strcmp(name, "delay") == 0) {
+        rv = vfs_delay_create(&fs, sut->fs, &no_delay, sut->pool);
+    } else if (strcmp(name, "bare") == 0) {
+        rv = sut_bare_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "readonly") == 0) {
+        rv = vfs_readonly_create(&fs, sut->fs, sut->pool);
+        sut->traits |= SUT_READONLY;
+    } else if (strcmp(name, "sub") == 0) {
+        sut->traits |= SUT_SUB;
+        rv = vfs_mkdir_all(sut->fs, NULL, "/sub/root", 0755);
+        if (rv == APR_SUCCESS) rv = vfs_sub_create(&fs, sut->fs, "/sub/root", sut->pool);
+    } else if (strncmp(name, "corfs-", 6) == 0) {
+        uint32_t flags = strcmp(name, "corfs-serve") == 0 ? VFS_CORFS_SERVE : VFS_CORFS_EXACT;
+        sut->traits |= SUT_CORFS;
+        rv = vfs_mem_create(&sut->copy, 0, sut->pool);
+        if (rv == APR_SUCCESS) rv = vfs_corfs_create(&fs, sut->fs, sut->copy, flags, sut->pool);
+    }
+    if (rv != APR_SUCCESS) return rv;
+    if (sut->cache == NULL) sut->lower = sut->fs;
+    return add(sut, fs);
+}
+
+static apr_status_t add_layer(sut_t *sut, const char *name, const char *keys, char *err,
+                              size_t errlen)
+{
+    apr_status_t rv = APR_SUCCESS;
+    if (strcmp(name, "local") == 0)
+        rv = add_local(sut);
+    else if (strncmp(name, "cache", 5) == 0 && (name[5] == '-' || name[5] == '\0'))
+        rv = add_cache(sut, name[5] == '-' ? name + 6 : "", keys, err, errlen);
+    else
+        rv = add_plain(sut, name);
+    if (rv != APR_SUCCESS && err[0] == '\0') {
+        char text[128];
+        snprintf(err, errlen, "%s: %s", name, vfs_strerror(rv, text, sizeof text));
+    }
+    return rv;
+}
+
+apr_status_t sut_open(sut_t *sut, const char *spec, const char *keys, char *err, size_t errlen,
+                      apr_pool_t *parent)
+{
+    memset(sut, 0, sizeof *sut);
+    err[0] = '\0';
+    snprintf(sut->spec, sizeof sut->spec, "%s", spec);
+    apr_status_t rv = apr_pool_create(&sut->pool, parent);
+    if (rv != APR_SUCCESS) return rv;
+    char *text = apr_pstrdup(sut->pool, spec);
+    while (rv == APR_SUCCESS && text != NULL) {
+        char *slash = strrchr(text, '/');
+        rv = add_layer(sut, slash != NULL ? slash + 1 : text, keys, err, errlen);
+        if (slash != NULL)
+            *slash = '\0';
+        else
+            text = NULL;
+        if (sut->nlayers == 1) sut->bottom = sut->fs;
+    }
+    if (rv != APR_SUCCESS) (void)sut_close(sut); /* the error that counts is in rv */
+    return rv;
+}
+
+static apr_status_t left_open(vfs_t *fs)
+{
+    vfs_counts_t counts;
+    if (strcmp(vfs_name(fs), "count") != 0) return APR_SUCCESS;
+    vfs_count_get(fs, &counts);
+    return counts.open_files != 0 || counts.open_dirs != 0 ? VFS_EDIRTY : APR_SUCCESS;
+}
+
+static apr_status_t close_down_to(sut_t *sut, const vfs_t *stop)
+{
+    apr_status_t first = APR_SUCCESS;
+    while (sut->nlayers > 0 && sut->layers[sut->nlayers - 1] != stop) {
+        vfs_t *fs = sut->layers[--sut->nlayers];
+        apr_status_t left = left_open(fs);
+        apr_status_t rv = vfs_destroy(fs);
+        if (first == APR_SUCCESS) first = rv != APR_SUCCESS ? rv : left;
+    }
+    sut->fs = sut->nlayers > 0 ? sut->layers[sut->nlayers - 1] : NULL;
+    sut->cache = sut->count = NULL;
+    return first;
+}
+
+apr_status_t sut_close_upper(sut_t *sut)
+{
+    return sut->lower != NULL ? close_down_to(sut, sut->lower) : APR_SUCCESS;
+}
+
+/* The directory of a local bottom is emptied through a file system of its own: an earlier failure
+ * must not keep it. */
+static void remove_root(sut_t *sut)
+{
+    vfs_t *fs = NULL;
+    if (sut->root[0] == '\0') return;
+    if (vfs_local_create(&fs, sut->root, sut->pool) == APR_SUCCESS) {
+        (void)vfs_remove_all(fs, NULL,
+                             "/"); /* a temporary directory: what stays is the system's to clean */
+        (void)vfs_destroy(fs);
+    }
+    (void)remove(sut->root);
+}
+
+apr_status_t sut_close(sut_t *sut)
+{
+    apr_status_t rv = close_down_to(sut, NULL);
+    if (sut->copy != NULL) {
+        apr_status_t copy_rv = vfs_destroy(sut->copy);
+        rv = rv != APR_SUCCESS ? rv : copy_rv;
+    }
+    sut->copy = NULL;
+    remove_root(sut);
+    apr_pool_destroy(sut->pool);
+    sut->pool = NULL;
+    return rv;
+}
