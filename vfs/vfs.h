@@ -724,7 +724,7 @@ VFS_API apr_status_t vfs_mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const char *path
 VFS_API apr_status_t vfs_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const char *path);
 /** Remove a name of a file or a link; open handles live on.
  *  @param fs,ctx,path  as everywhere
- *  @return APR_SUCCESS; EISDIR or EPERM (a directory); EBUSY (the root); EROFS; path errors; call
+ *  @return APR_SUCCESS; EISDIR (a directory, the root); EROFS; path errors; call
  * errors. Threads: any. Blocks: as the backend does. Owns: nothing. */
 VFS_API apr_status_t vfs_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const char *path);
 /** Move a name, together with what is dirty. A file replaces a file, a directory an empty
