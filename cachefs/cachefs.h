@@ -1,10 +1,11 @@
-/*
- * cachefs.h - the cache: a layer that keeps names, attributes and bytes of the layer below in memory.
- * Floor 2, public.
+/**
+ * @file
+ * cachefs.h - the cache: a layer that keeps names, attributes and bytes of the layer below in
+ * memory. Floor 2, public.
  *
- * A cache is a vfs_t like any other: use it through vfs.h. What is below is what only a cache can do. Every
- * function takes the vfs_t that cachefs_create made; with any other it answers APR_EINVAL.
- * Unless it says otherwise a function may be called from any thread at any time.
+ * A cache is a vfs_t like any other: use it through vfs.h. What is below is what only a cache can
+ * do. Every function takes the vfs_t that cachefs_create made; with any other it answers
+ * APR_EINVAL. Unless it says otherwise a function may be called from any thread at any time.
  */
 #ifndef CACHEFS_CACHEFS_H
 #define CACHEFS_CACHEFS_H
@@ -16,8 +17,9 @@
 extern "C" {
 #endif
 
-/* ---- configuration ----------------------------------------------------------------------------- */
+/* ---- configuration -------------------------------------------------------------------------- */
 
+/** When a write returns. */
 typedef enum cachefs_mode_e {
     CACHEFS_THROUGH = 0, /**< a write returns when the lower layer has it */
     CACHEFS_BACK,        /**< a write returns when the cache has it; it is flushed later */
@@ -31,56 +33,72 @@ typedef enum cachefs_conflict_e {
     CACHEFS_THEIRS         /**< ours is thrown away */
 } cachefs_conflict_e;
 
-/** Asked for memory: `wanted` bytes should go. Returns how many the program could spare itself. */
-typedef void (*cachefs_pressure_fn)(void *baton, double pressure, uint64_t ram_used, uint64_t ram_max);
-/** Hears one line for each thing that an operator should know. level: 0 error, 1 warning, 2 note. */
+/** Asked for memory, because it is short: called before the cache gives any back, with no lock
+ * held.
+ *  @param baton  pressure_baton of the configuration
+ *  @param pressure  0 to 1: how short it is
+ *  @param ram_used  bytes that the cache holds
+ *  @param ram_max  bytes that it may hold
+ *  @return how many bytes the program could spare itself; 0 for none. */
+typedef void (*cachefs_pressure_fn)(void *baton, double pressure, uint64_t ram_used,
+                                    uint64_t ram_max);
+/** Hears one line for each thing that an operator should know, on any thread, with no lock held.
+ *  @param baton  log_baton of the configuration
+ *  @param level  0 error, 1 warning, 2 note
+ *  @param line  without a line end; valid during the call */
 typedef void (*cachefs_log_fn)(void *baton, int level, const char *line);
 
-/** How a cache shall be. Make it with CACHEFS_CONFIG_INIT and change what matters, by field or, in text, by
- *  cachefs_config_set. The key of a field in text is its name without unit ("ram", "attr_ttl"). */
+/** How a cache shall be. Make it with CACHEFS_CONFIG_INIT and change what matters, by field or, in
+ * text, by cachefs_config_set. The key of a field in text is its name without unit ("ram",
+ * "attr_ttl"). */
 typedef struct cachefs_config_t {
-    size_t size;                  /**< sizeof(cachefs_config_t) */
-    cachefs_mode_e mode;          /**< "mode": through, back, around */
-    const char *policy;           /**< "policy": a name of policy.h */
-    uint64_t ram_bytes;           /**< "ram": data and index together, hard; at least 1 MiB */
-    uint32_t shards;              /**< "shards": 1 to 1024, a power of two */
-    uint32_t block_bytes;         /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB */
-    uint64_t entries_max;         /**< "entries_max": blocks resident; 0: as memory allows */
-    uint64_t metadata_entries_max; /**< "metadata_entries_max": names; 0: as a quarter of ram allows */
-    uint32_t handles_max;         /**< "handles_max": open files and directories; then VFS_ELIMIT */
-    uint32_t workers;             /**< "workers": threads for read-ahead and flushing, 1 to 256 */
-    uint64_t pin_bytes_max;       /**< "pin_bytes_max": borrowed or protected; 0: a quarter of ram */
+    size_t size;          /**< sizeof(cachefs_config_t) */
+    cachefs_mode_e mode;  /**< "mode": through, back, around */
+    const char *policy;   /**< "policy": a name of policy.h */
+    uint64_t ram_bytes;   /**< "ram": data and index together, hard; at least 1 MiB */
+    uint32_t shards;      /**< "shards": 1 to 1024, a power of two */
+    uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB */
+    uint64_t entries_max; /**< "entries_max": blocks resident; 0: as memory allows */
+    uint64_t
+        metadata_entries_max; /**< "metadata_entries_max": names; 0: as a quarter of ram allows */
+    uint32_t handles_max;     /**< "handles_max": open files and directories; then VFS_ELIMIT */
+    uint32_t workers;         /**< "workers": threads for read-ahead and flushing, 1 to 256 */
+    uint64_t pin_bytes_max;   /**< "pin_bytes_max": borrowed or protected; 0: a quarter of ram */
     /* freshness */
     uint64_t attr_ttl_us;     /**< "attr_ttl" */
     uint64_t negative_ttl_us; /**< "negative_ttl" */
     uint64_t listing_ttl_us;  /**< "listing_ttl" */
     uint64_t data_ttl_us;     /**< "data_ttl": what the ttl and hybrid policies age by */
-    int serve_stale;          /**< "serve_stale": answer from the cache while the backend is unreachable */
-    int watch;                /**< "watch": let the backend's change events invalidate */
+    int serve_stale; /**< "serve_stale": answer from the cache while the backend is unreachable */
+    int watch;       /**< "watch": let the backend's change events invalidate */
     /* misses */
     uint64_t readahead_bytes;     /**< "readahead": most bytes ahead of one reader; 0: none */
     uint64_t readahead_bytes_max; /**< "readahead_max": of all readers together */
-    uint32_t get_bytes;           /**< "get_size": bytes that a cold open asks for in the same round trip */
+    uint32_t get_bytes; /**< "get_size": bytes that a cold open asks for in the same round trip */
     /* write-back */
     uint64_t dirty_bytes_max;   /**< "dirty_max"; 0: half of ram */
     uint64_t flush_interval_us; /**< "flush_interval" */
-    uint64_t dirty_age_us;      /**< "dirty_age": no dirty byte gets older while the lower layer answers */
-    int flush_on_close;         /**< "flush_on_close" */
-    uint64_t retry_min_us;      /**< "retry_min" */
-    uint64_t retry_max_us;      /**< "retry_max" */
-    uint64_t write_wait_us;     /**< "write_wait_max": how long a writer waits for room; 0: for ever */
+    uint64_t
+        dirty_age_us;   /**< "dirty_age": no dirty byte gets older while the lower layer answers */
+    int flush_on_close; /**< "flush_on_close" */
+    uint64_t retry_min_us;  /**< "retry_min" */
+    uint64_t retry_max_us;  /**< "retry_max" */
+    uint64_t write_wait_us; /**< "write_wait_max": how long a writer waits for room; 0: for ever */
     cachefs_conflict_e conflict; /**< "conflict": keep-both, ours, theirs */
     /* observation */
-    int metrics;          /**< "metrics": on or off */
-    int heat;             /**< "heat": note which blocks are read, for warming */
-    cachefs_log_fn log;   /**< or NULL: nothing is logged */
-    void *log_baton;
+    int metrics;                  /**< "metrics": on or off */
+    int heat;                     /**< "heat": note which blocks are read, for warming */
+    cachefs_log_fn log;           /**< or NULL: nothing is logged */
+    void *log_baton;              /**< handed to log */
     cachefs_pressure_fn pressure; /**< or NULL */
-    void *pressure_baton;
-    int pressure_watch; /**< "pressure": give memory back when the control group or the machine is short */
-    const char *ttl_rules; /**< "ttl": "GLOB=DURATION,GLOB=DURATION": the first that matches counts */
+    void *pressure_baton;         /**< handed to pressure */
+    int pressure_watch; /**< "pressure": give memory back when the control group or the machine is
+                           short */
+    const char
+        *ttl_rules; /**< "ttl": "GLOB=DURATION,GLOB=DURATION": the first that matches counts */
 } cachefs_config_t;
 
+/** The defaults: write-through, LRU, 256 MiB, 32 shards. */
 #define CACHEFS_CONFIG_INIT                                                                        \
     {                                                                                              \
         .size = sizeof(cachefs_config_t), .mode = CACHEFS_THROUGH, .policy = "lru",                \
@@ -92,160 +110,358 @@ typedef struct cachefs_config_t {
         .retry_max_us = 60000000, .metrics = 1                                                     \
     }
 
-/** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as "5s"
- *  (us, ms, s, m, h), booleans as on or off.
- *  @param err receives a sentence that names the key, the value and what would be accepted; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (config is as it was). Threads: one for one config. Blocks: no.
- *  Owns: strings are copied to `pool`. */
-VFS_API apr_status_t cachefs_config_set(cachefs_config_t *config, const char *key, const char *value,
-                                        char *err, size_t errlen, apr_pool_t *pool);
-/** The i-th key, with its default and a sentence about it; NULL behind the last one. */
+/** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as
+ * "5s" (us, ms, s, m, h), booleans as on or off.
+ *  @param config  the configuration
+ *  @param key  such as "ram"
+ *  @param value  in text
+ *  @param err  receives a sentence that names the key, the value and what would be accepted; may be
+ * NULL
+ *  @param errlen  bytes of err
+ *  @param pool  gets a copy of a value that is a string
+ *  @return APR_SUCCESS; APR_EINVAL (config is as it was); APR_ENOMEM.
+ *  Threads: one for one config. Blocks: no. Owns: strings are copied to `pool`. */
+VFS_API apr_status_t cachefs_config_set(cachefs_config_t *config, const char *key,
+                                        const char *value, char *err, size_t errlen,
+                                        apr_pool_t *pool);
+/** What there is to know of a key. */
 typedef struct cachefs_key_t {
-    const char *name;
-    const char *kind; /**< "size", "duration", "count", "flag", "choice", "text" */
-    const char *help;
-    int online; /**< cachefs_set can change it on a running cache */
+    const char *name;    /**< such as "ram" */
+    const char *kind;    /**< "size", "duration", "count", "flag", "choice", "text" */
+    const char *help;    /**< a sentence about it */
+    int online;          /**< cachefs_set can change it on a running cache */
     const char *initial; /**< its default */
 } cachefs_key_t;
+/** The i-th key, to go through all of them.
+ *  @param i  from 0
+ *  @return the key; NULL behind the last one; lives for ever. Threads: any. Blocks: no. Owns:
+ * nothing. */
 VFS_API const cachefs_key_t *cachefs_key_at(size_t i);
-/** The value of a key in text, as cachefs_config_set takes it. APR_EINVAL: no such key. ERANGE: buf is too small. */
+/** The value of a key in text, as cachefs_config_set takes it.
+ *  @param config  the configuration
+ *  @param key  such as "ram"
+ *  @param buf  receives the text and a NUL
+ *  @param size  bytes of buf
+ *  @return APR_SUCCESS; APR_EINVAL (no such key, a NULL); ERANGE (buf is too small).
+ *  Threads: one for one config. Blocks: no. Owns: fills `buf`. */
 VFS_API apr_status_t cachefs_config_get(const cachefs_config_t *config, const char *key, char *buf,
                                         size_t size);
 
-/* ---- life ----------------------------------------------------------------------------------------- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 /** Put a cache on `lower`.
- *  @param config  NULL: all defaults; copied  @param err  a sentence on failure; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (a bad configuration, named in err); APR_ENOMEM; what starting threads says.
- *  Threads: any. Blocks: no. Owns: `lower` stays the caller's and must outlive the cache. */
+ *  @param out  the cache
+ *  @param lower  what it stands on; may be a cache too
+ *  @param config  NULL: all defaults; copied
+ *  @param err  receives a sentence for the user on failure; may be NULL
+ *  @param errlen  bytes of err
+ *  @param pool  parent of the cache's own pool; no data comes from it
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, a bad configuration, named in err); APR_ENOMEM; what
+ * starting threads says. Threads: any. Blocks: no. Owns: `lower` stays the caller's and must
+ * outlive the cache. */
 VFS_API apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *config,
                                     char *err, size_t errlen, apr_pool_t *pool);
 
+/** What happens to dirty data at the end. */
 typedef enum cachefs_end_e {
     CACHEFS_END_WAIT = 0, /**< flush, and try again until all is clean or the time is over */
     CACHEFS_END_FAIL,     /**< do nothing if anything is dirty */
     CACHEFS_END_DISCARD   /**< throw dirty data away */
 } cachefs_end_e;
 /** End a cache. vfs_destroy does it with CACHEFS_END_WAIT and 60 seconds.
- *  @param timeout_us  for CACHEFS_END_WAIT; 0: for ever   @param dirty_bytes  what was still dirty; may be NULL
- *  @return APR_SUCCESS; VFS_EDIRTY: dirty data is left, and the cache still exists (call again). Threads: one, as
- *  vfs_destroy. Blocks: up to the timeout. Owns: frees `fs` on success. */
+ *  @param fs  the cache
+ *  @param how  what happens to dirty data
+ *  @param timeout_us  microseconds, for CACHEFS_END_WAIT; 0: for ever
+ *  @param dirty_bytes  receives what was still dirty; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache); VFS_EDIRTY: dirty data is left, and the cache still
+ * exists (call again). Threads: one, as vfs_destroy. Blocks: up to the timeout. Owns: frees `fs` on
+ * success. */
 VFS_API apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
                                      uint64_t *dirty_bytes);
-/** Is this a cache? */
+/** Is this a cache?
+ *  @param fs  any file system; NULL is none
+ *  @return 1 or 0. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API int cachefs_is(const vfs_t *fs);
 
-/* ---- on line ------------------------------------------------------------------------------------------ */
+/* ---- on line -------------------------------------------------------------------------------- */
 
-/** Change a key of a running cache. @return APR_SUCCESS; APR_EINVAL (unknown, not changeable, bad value: see err). */
+/** Change a key of a running cache.
+ *  @param fs  the cache
+ *  @param key  one that is `online`
+ *  @param value  as in cachefs_config_set
+ *  @param err  receives a sentence that names the key, the value and what would be accepted; may be
+ * NULL
+ *  @param errlen  bytes of err
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, an unknown key, not changeable, a bad value);
+ * APR_ENOMEM. Threads: any. Blocks: while a smaller limit is made to hold. Owns: copies the value.
+ */
 VFS_API apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *err,
                                  size_t errlen);
-/** The value that a key has now. */
+/** The value that a key has now, in text.
+ *  @param fs  the cache
+ *  @param key  such as "ram"
+ *  @param buf  receives the text and a NUL
+ *  @param size  bytes of buf
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, no such key, a NULL); ERANGE (buf is too small).
+ *  Threads: any. Blocks: no. Owns: fills `buf`. */
 VFS_API apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t size);
 
-/** Make names and clean bytes unreachable, so that the next use asks below. Dirty data stays, and counts in
- *  *dirty_kept. @param count names and files that were affected; may be NULL, as dirty_kept may
- *  @return APR_SUCCESS; APR_EINVAL (a bad path or pattern). Blocks: no. */
+/** Make names and clean bytes of one path unreachable, so that the next use asks below. Dirty data
+ * stays.
+ *  @param fs  the cache
+ *  @param path  the file or directory
+ *  @param count  receives the names and files that were affected; may be NULL
+ *  @param dirty_kept  receives the bytes that stayed because they are dirty; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_ENOENT, APR_ENAMETOOLONG (a bad
+ * path). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate(vfs_t *fs, const char *path, uint64_t *count,
                                         uint64_t *dirty_kept);
-/** The same for `path` and all below it, by whole components. */
+/** Invalidate `path` and all below it, by whole components.
+ *  @param fs  the cache
+ *  @param path  the top; "/" for everything
+ *  @param count  as in cachefs_invalidate
+ *  @param dirty_kept  as in cachefs_invalidate
+ *  @return as cachefs_invalidate. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_prefix(vfs_t *fs, const char *path, uint64_t *count,
                                                uint64_t *dirty_kept);
-/** The same for all names that match a pattern of vfs_glob. */
+/** Invalidate all names that match a pattern of vfs_glob.
+ *  @param fs  the cache
+ *  @param pattern  the pattern
+ *  @param count  as in cachefs_invalidate
+ *  @param dirty_kept  as in cachefs_invalidate
+ *  @return as cachefs_invalidate; APR_EINVAL also for a broken pattern. Threads: any. Blocks: no.
+ * Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_glob(vfs_t *fs, const char *pattern, uint64_t *count,
                                              uint64_t *dirty_kept);
-/** Drop everything that is clean. */
+/** Drop everything that is clean.
+ *  @param fs  the cache
+ *  @param dirty_kept  receives the bytes that stayed because they are dirty; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept);
-/** Throw the dirty data of one file away, for good: the only call that does. @param bytes how much it was */
+/** Throw the dirty data of one file away, for good: the only call that does.
+ *  @param fs  the cache
+ *  @param path  the file
+ *  @param bytes  receives how much it was; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_NOTFOUND (the cache holds no such
+ * file). Threads: any. Blocks: for a flush of this file that is under way. Owns: nothing. */
 VFS_API apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes);
 
-/** Push dirty data below. @param path  a file, a directory (all below it), or NULL for everything
- *  @param timeout_us  0: one attempt at each file; else try again until clean or the time is over
- *  @return APR_SUCCESS (all of it is clean); the first error; APR_TIMEUP. */
+/** Push dirty data below.
+ *  @param fs  the cache
+ *  @param ctx  the context; may be NULL
+ *  @param path  a file, a directory (all below it), or NULL for everything
+ *  @param timeout_us  microseconds; 0: one attempt at each file; else try again until clean or the
+ * time is over
+ *  @return APR_SUCCESS (all of it is clean); APR_EINVAL (no cache, a bad path); the first error;
+ * APR_TIMEUP; VFS_ECANCELED. Threads: any. Blocks: as writing below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                    uint64_t timeout_us);
 
-/** Bring bytes [off, off + len) of an open file into the cache; len 0: to its end. *fetched receives the bytes read
- *  from below. With priority LOW only free memory is used. */
+/** Bring bytes [off, off + len) of an open file into the cache. With priority LOW only free memory
+ * is used.
+ *  @param file  a handle of this cache, open for reading
+ *  @param ctx  the context, with the priority; may be NULL
+ *  @param off  in bytes, not negative
+ *  @param len  in bytes; 0: to the end of the file
+ *  @param fetched  receives the bytes read from below; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, a bad range); VFS_ELIMIT (no room at this
+ * priority); as vfs_read_at. Threads: any. Blocks: as reading below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,
                                       apr_off_t len, uint64_t *fetched);
-/** Bring a whole file in: one `get` where it is small. *bytes receives its size, *fetched what was read below. */
+/** Bring a whole file in: one `get` where it is small.
+ *  @param fs  the cache
+ *  @param ctx  the context, with the priority; may be NULL
+ *  @param path  the file
+ *  @param bytes  receives its size; may be NULL
+ *  @param fetched  receives the bytes read from below; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache); as vfs_open and cachefs_prefetch.
+ *  Threads: any. Blocks: as reading below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                            uint64_t *bytes, uint64_t *fetched);
-/** Protect the cached blocks of a file from eviction (up to pin_bytes_max, then VFS_ELIMIT), or stop it. */
+/** Protect the cached blocks of a file from eviction, or stop it.
+ *  @param fs  the cache
+ *  @param path  the file
+ *  @param pinned  1: protect; 0: stop
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_NOTFOUND (not cached); VFS_ELIMIT
+ * (pin_bytes_max). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
-/* ---- batches: each shard's lock is taken once --------------------------------------------------------- */
+/* ---- batches: each shard's lock is taken once ----------------------------------------------- */
 
 /** What the cache holds of one path. */
 typedef struct cachefs_entry_t {
-    apr_status_t status;  /**< APR_SUCCESS, APR_NOTFOUND (not cached), APR_EINVAL (a bad path) */
-    uint64_t size;        /**< of the file */
-    uint64_t resident;    /**< bytes in memory */
-    uint64_t dirty;       /**< bytes not flushed */
-    uint64_t dirty_age_us;
-    int negative;         /**< known to be absent */
-    int fresh;            /**< within its TTL */
-    int pinned;
+    apr_status_t status;   /**< APR_SUCCESS, APR_NOTFOUND (not cached), APR_EINVAL (a bad path) */
+    uint64_t size;         /**< of the file */
+    uint64_t resident;     /**< bytes in memory */
+    uint64_t dirty;        /**< bytes not flushed */
+    uint64_t dirty_age_us; /**< since the oldest of them was written, microseconds */
+    int negative;          /**< known to be absent */
+    int fresh;             /**< within its TTL */
+    int pinned;            /**< protected from eviction */
 } cachefs_entry_t;
+/** What the cache holds of one path. Nothing is asked below.
+ *  @param fs  the cache
+ *  @param path  the path
+ *  @param out  receives it
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); else out->status.
+ *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_entry(vfs_t *fs, const char *path, cachefs_entry_t *out);
+/** What the cache holds of many paths.
+ *  @param fs  the cache
+ *  @param paths  the paths
+ *  @param count  how many
+ *  @param out  receives one for each, with a status of its own
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); APR_ENOMEM. Threads: any. Blocks: no. Owns:
+ * nothing. */
 VFS_API apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
                                      cachefs_entry_t *out);
+/** Invalidate many paths: see cachefs_invalidate.
+ *  @param fs  the cache
+ *  @param paths  the paths
+ *  @param count  how many
+ *  @param affected  receives the names and files that were affected; may be NULL
+ *  @param dirty_kept  as in cachefs_invalidate
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); the first error of a path, with the others
+ * done; APR_ENOMEM. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,
                                               uint64_t *affected, uint64_t *dirty_kept);
-/** @param status receives one for each path; may be NULL. Returns the first error. */
+/** Push the dirty data of many files below: one attempt at each.
+ *  @param fs  the cache
+ *  @param ctx  the context; may be NULL
+ *  @param paths  the files
+ *  @param count  how many
+ *  @param status  receives one for each path; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); the first error of a path, with the others
+ * done. Threads: any. Blocks: as writing below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
                                          size_t count, apr_status_t *status);
-/** On `workers` threads. */
+/** Bring many whole files in, on `workers` threads: see cachefs_prefetch_path.
+ *  @param fs  the cache
+ *  @param ctx  the context, with the priority; may be NULL
+ *  @param paths  the files
+ *  @param count  how many
+ *  @param status  receives one for each path; may be NULL
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); the first error of a path, with the others
+ * done; APR_ENOMEM. Threads: any. Blocks: until all are done. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx,
                                             const char *const *paths, size_t count,
                                             apr_status_t *status);
 
-/* ---- borrowed bytes ---------------------------------------------------------------------------------------- */
+/* ---- borrowed bytes ------------------------------------------------------------------------- */
 
+/** Bytes that are borrowed from the cache. */
 typedef struct cachefs_ref_t cachefs_ref_t;
-/** Read without a copy: `iov` points at cached bytes until cachefs_ref_release. They are a version of their own: later
- *  writes do not show in them. Blocks that are borrowed count against pin_bytes_max, then VFS_ELIMIT.
- *  @param iov  receives at most *count pieces; *count receives how many  @param got bytes in them: fewer than len at
- *  the end of file or when iov is full
- *  @return APR_SUCCESS; VFS_ELIMIT; APR_EINVAL; as vfs_read_at. */
+/** Read without a copy: `iov` points at cached bytes until cachefs_ref_release. They are a version
+ * of their own: later writes do not show in them. Blocks that are borrowed count against
+ * pin_bytes_max.
+ *  @param ref  receives what is borrowed
+ *  @param file  a handle of this cache, open for reading
+ *  @param ctx  the context; may be NULL
+ *  @param len  in bytes
+ *  @param off  in bytes, not negative
+ *  @param iov  receives at most *count pieces
+ *  @param count  their number: room in `iov` before the call, pieces after it
+ *  @param got  receives the bytes in them: fewer than len at the end of file or when iov is full
+ *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, no room, a NULL); VFS_ELIMIT
+ * (pin_bytes_max); as vfs_read_at. Threads: any. Blocks: as vfs_read_at. Owns: give it back with
+ * cachefs_ref_release. */
 VFS_API apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_ctx_t *ctx,
                                       size_t len, apr_off_t off, vfs_iovec_t *iov, size_t *count,
                                       size_t *got);
+/** Give borrowed bytes back; their pieces must not be read any more.
+ *  @param ref  may be NULL
+ *  Threads: any. Blocks: no. Owns: frees it. */
 VFS_API void cachefs_ref_release(cachefs_ref_t *ref);
 
-/* ---- what it did ---------------------------------------------------------------------------------------------- */
+/* ---- what it did ---------------------------------------------------------------------------- */
 
+/** What a cache did since it was made or cachefs_stats_reset, and what it holds now. Numbers are
+ * read one after another. */
 typedef struct cachefs_stats_t {
-    size_t size; /**< sizeof(cachefs_stats_t): set it before the call */
-    uint64_t hits, misses;             /**< read calls served wholly from memory; others */
-    uint64_t hit_bytes, miss_bytes;    /**< bytes of read calls by where they were when asked for */
-    uint64_t attr_hits, attr_misses, negative_hits, listing_hits, listing_misses;
-    uint64_t reads, writes, opens;     /**< calls */
-    uint64_t backend_reads, backend_read_bytes, backend_writes, backend_write_bytes;
-    uint64_t backend_calls;            /**< of any kind */
-    uint64_t evictions, evicted_bytes, metadata_evictions, invalidations;
-    uint64_t flushes, flush_errors, flush_retries, conflicts;
-    uint64_t readahead_bytes, readahead_wasted_bytes, single_flight_waits, revalidations, stale_served;
-    uint64_t checksum_errors;
+    size_t size;                     /**< sizeof(cachefs_stats_t): set it before the call */
+    uint64_t hits;                   /**< read calls served wholly from memory */
+    uint64_t misses;                 /**< other read calls */
+    uint64_t hit_bytes;              /**< bytes of read calls that were in memory when asked for */
+    uint64_t miss_bytes;             /**< bytes of read calls that were not */
+    uint64_t attr_hits;              /**< attributes answered from the cache */
+    uint64_t attr_misses;            /**< attributes asked below */
+    uint64_t negative_hits;          /**< answered from the cache: there is no such name */
+    uint64_t listing_hits;           /**< directories listed from the cache */
+    uint64_t listing_misses;         /**< directories listed below */
+    uint64_t reads;                  /**< read calls */
+    uint64_t writes;                 /**< write calls */
+    uint64_t opens;                  /**< open calls */
+    uint64_t backend_reads;          /**< reads of the lower layer */
+    uint64_t backend_read_bytes;     /**< bytes that they brought */
+    uint64_t backend_writes;         /**< writes to the lower layer */
+    uint64_t backend_write_bytes;    /**< bytes that they took */
+    uint64_t backend_calls;          /**< calls of the lower layer, of any kind */
+    uint64_t evictions;              /**< blocks that made room for others */
+    uint64_t evicted_bytes;          /**< bytes in them */
+    uint64_t metadata_evictions;     /**< names that made room for others */
+    uint64_t invalidations;          /**< names and files that were invalidated */
+    uint64_t flushes;                /**< files whose dirty data went below */
+    uint64_t flush_errors;           /**< attempts that failed */
+    uint64_t flush_retries;          /**< attempts after one that failed */
+    uint64_t conflicts;              /**< flushes that met a file that somebody else had changed */
+    uint64_t readahead_bytes;        /**< brought before they were asked for */
+    uint64_t readahead_wasted_bytes; /**< of these, those that left unread */
+    uint64_t single_flight_waits;    /**< misses that waited for the read of another */
+    uint64_t revalidations;          /**< questions whether a version is still the one */
+    uint64_t stale_served;    /**< answers from the cache while the backend was unreachable */
+    uint64_t checksum_errors; /**< damaged blocks that were met, dropped and read again */
     /* now */
-    uint64_t ram_used, ram_max;        /**< bytes of the arena */
-    uint64_t resident_bytes;           /**< of file data */
-    uint64_t blocks, names, files, open_handles;
-    uint64_t dirty_bytes, dirty_files, oldest_dirty_age_us;
-    uint64_t pinned_bytes;
+    uint64_t ram_used;            /**< bytes of the arena in use */
+    uint64_t ram_max;             /**< bytes of the arena */
+    uint64_t resident_bytes;      /**< of file data */
+    uint64_t blocks;              /**< in memory */
+    uint64_t names;               /**< nodes */
+    uint64_t files;               /**< file objects */
+    uint64_t open_handles;        /**< files and directories */
+    uint64_t dirty_bytes;         /**< not flushed */
+    uint64_t dirty_files;         /**< files with such bytes */
+    uint64_t oldest_dirty_age_us; /**< since the oldest of them was written, microseconds */
+    uint64_t pinned_bytes;        /**< borrowed or protected */
 } cachefs_stats_t;
+/** What the cache did.
+ *  @param fs  the cache
+ *  @param out  receives it; its `size` must be set; of a smaller struct only what it has is filled
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL, no size). Threads: any. Blocks: no. Owns:
+ * nothing. */
 VFS_API apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out);
-/** How many names and blocks each shard holds. `count` must be the number of shards. */
-VFS_API apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, size_t count);
-/** The metrics of this cache. NULL if it is none. Lives as long as the cache. */
+/** How many names and blocks each shard holds.
+ *  @param fs  the cache
+ *  @param names  receives one number for each shard; may be NULL
+ *  @param blocks  receives one number for each shard; may be NULL
+ *  @param count  must be the number of shards
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, another count). Threads: any. Blocks: no. Owns:
+ * nothing. */
+VFS_API apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks,
+                                         size_t count);
+/** The metrics of this cache.
+ *  @param fs  the cache
+ *  @return its registry; NULL if it is no cache. Threads: any. Blocks: no. Owns: lives as long as
+ * the cache. */
 VFS_API metrics_registry_t *cachefs_metrics(vfs_t *fs);
-/** Set the counters to zero. */
+/** Set the counters to zero, those of the metrics too; what is held now stays.
+ *  @param fs  the cache
+ *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_stats_reset(vfs_t *fs);
 
-/** Hear of each block that is read (key "heat" on), for recorders: called on the reader's thread, at most once a
- *  block and pass. */
+/** Hears of a block that is read (key "heat" on): called on the reader's thread, at most once a
+ * block and pass.
+ *  @param baton  as given to cachefs_on_heat
+ *  @param path  the file, by the name it was opened by; valid during the call
+ *  @param off,len  what was read of it, in bytes
+ *  @param hit  it was in memory */
 typedef void (*cachefs_heat_fn)(void *baton, const char *path, apr_off_t off, size_t len, int hit);
+/** Hear of each block that is read, for recorders. There is one listener: a further call replaces
+ * it.
+ *  @param fs  the cache
+ *  @param fn  hears of each block; NULL: nobody does
+ *  @param baton  handed to `fn`; must live until another call has returned
+ *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any but that of `fn`. Blocks: until the
+ * earlier `fn` runs no more. Owns: nothing. */
 VFS_API apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton);
 
 #ifdef __cplusplus
