@@ -40,9 +40,8 @@ static apr_status_t walk_follow(walk_texts_t *texts, mem_inode_t **cur, mem_fs_t
 }
 
 /* "." and "..", which only the text of a link can have. */
-static apr_status_t walk_dots(mem_inode_t **cur, const mem_fs_t *fs, const char *name, size_t len)
+static apr_status_t walk_dots(mem_inode_t **cur, const mem_fs_t *fs, size_t len)
 {
-    VFS_DEBUG_ASSERT(name[0] == '.');
     if (len == 1) return APR_SUCCESS;
     if (*cur == fs->root) return APR_EACCES;
     *cur = mem__parent(*cur);
@@ -74,7 +73,7 @@ static apr_status_t walk_step(mem_walk_t *w, walk_texts_t *texts, mem_inode_t **
     if (*last) w->slash |= slash;
     if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))) {
         *last = 0; /* it has no name: the empty rest ends the walk */
-        return walk_dots(cur, fs, name, len);
+        return walk_dots(cur, fs, len);
     }
     if (len > VFS_NAME_MAX) return APR_ENAMETOOLONG;
     uint32_t hash = vfs_path_hash(name, len);
