@@ -63,27 +63,57 @@ static int check_args(cli_t *cli)
     return CLI_DONE;
 }
 
+/* Does this argument, an option of whatever verb, take the next one as its value? */
+static int takes_next(const char *arg)
+{
+    int is_long = arg[1] == '-';
+    for (const cli_option_t *option = cli_options; option->name != NULL; option++) {
+        if (option->arg == NULL) continue;
+        if (is_long ? strcmp(option->name, arg + 2) == 0
+                    : option->letter == arg[1] && arg[2] == '\0')
+            return 1;
+    }
+    return 0;
+}
+
+/* Where the verb is: the first argument that is no option. 0: there is none. */
+static int find_verb_index(const cli_t *cli)
+{
+    for (int i = 1; i < cli->argc; i++) {
+        const char *arg = cli->argv[i];
+        if (strcmp(arg, "--version") == 0) return i;
+        if (arg[0] != '-' || arg[1] == '\0') return i;
+        if (takes_next(arg)) i++;
+    }
+    return 0;
+}
+
+static int asks_help(const char *arg)
+{
+    return strcmp(arg, "help") == 0 || strcmp(arg, "--help") == 0 || strcmp(arg, "-h") == 0;
+}
+
 static int run(cli_t *cli)
 {
-    const char *name = cli->argc > 1 ? cli->argv[1] : NULL;
+    int at = find_verb_index(cli);
+    const char *name = cli->argc > 1 ? cli->argv[at > 0 ? at : 1] : NULL;
     if (name == NULL) {
         cli_help(stderr);
         return CLI_USAGE;
     }
-    if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
-        return help(cli, cli->argc > 2 ? cli->argv[2] : NULL);
+    if (asks_help(name)) return help(cli, cli->argc > at + 1 && at > 0 ? cli->argv[at + 1] : NULL);
     if (strcmp(name, "--version") == 0) name = "version";
-    const cli_verb_t *verb = find_verb(name);
+    const cli_verb_t *verb = at > 0 ? find_verb(name) : NULL;
     if (verb == NULL) {
         cli_error(cli,
-                  name[0] == '-' ? "the verb comes first, before %s: see cachefs --help"
-                                 : "there is no verb %s: see cachefs --help",
+                  at > 0 ? "there is no verb %s: see cachefs --help"
+                         : "%s, but which verb? See cachefs --help",
                   name);
         return CLI_USAGE;
     }
     cli->verb = verb;
     if (verb->bit == CLI_COMPARE) cli->opt.config.attr_ttl_us = 3600u * 1000000ull;
-    int code = cli_parse(cli, 2);
+    int code = cli_parse(cli, at);
     if (cli->opt.help) return help(cli, verb->name);
     if (code == CLI_DONE) code = check_args(cli);
     return code == CLI_DONE ? verb->run(cli) : code;

@@ -50,7 +50,7 @@ typedef struct cli_verb_t cli_verb_t;
 typedef struct cli_t {
     apr_pool_t *pool;
     const cli_verb_t *verb;
-    int argc; /* of the program, for children */
+    int argc; /* of the program, without the verb; for children */
     const char *const *argv;
     const char *const *args; /* what is no option: ORIGIN, then PATHs */
     int nargs;
@@ -108,8 +108,8 @@ typedef struct cli_option_t {
 } cli_option_t;
 
 extern const cli_option_t cli_options[]; /* ends with a NULL name */
-/* Parse argv[from...] for cli->verb. CLI_DONE, or CLI_USAGE after a message. */
-int cli_parse(cli_t *cli, int from);
+/* Take the verb out of argv, and parse the rest for it. CLI_DONE, or CLI_USAGE after a message. */
+int cli_parse(cli_t *cli, int verb_index);
 /* The names of a list of words, such as "direct, corfs, cachefs". */
 const char *cli_words(apr_pool_t *pool, const char *const *words, size_t count);
 void cli_help(FILE *out);

@@ -143,11 +143,11 @@ static char *const *child_args(const parent_t *parent, const char *layer)
     char **args = apr_pcalloc(pool, ((size_t)cli->argc + 5) * sizeof(*args));
     int n = 0;
     args[n++] = apr_pstrdup(pool, cli->argv[0]);
-    args[n++] = apr_pstrdup(pool, cli->argv[1]);
+    args[n++] = apr_pstrdup(pool, cli->verb->name);
     args[n++] =
         apr_pstrcat(pool, "--as=", layer, NULL); /* first: behind a "--" it would be a PATH */
     args[n++] = apr_pstrcat(pool, "--work-dir=", parent->work_dir, NULL);
-    for (int i = 2; i < cli->argc; i++)
+    for (int i = 1; i < cli->argc; i++)
         args[n++] = apr_pstrdup(pool, cli->argv[i]);
     return args;
 }

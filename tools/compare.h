@@ -12,8 +12,9 @@
 
 #include "tools/cli.h"
 
-#define COMPARE_BLOCK 4096u /* bytes that a random read takes, and that have a hash of their own   \
-                             */
+#define COMPARE_BLOCK                                                                              \
+    4096u /* bytes that a random read takes, and that have a hash of their own                     \
+           */
 #define COMPARE_CHUNK (1u << 20) /* bytes that a whole read asks for at once */
 #define COMPARE_REPORT_FD 3      /* where a child writes its rows */
 

@@ -129,7 +129,7 @@ const cli_option_t cli_options[] = {
     { "attr-ttl", 0, "TIME", CLI_STACKED, CLI_KEY, 0, "attr_ttl", NULL, "how long attributes are trusted without asking (1s)" },
     { "set", 0, "KEY=VALUE", CLI_STACKED, CLI_CALL, 0, NULL, set_key, "any key of the cache: see `cachefs help keys`" },
     { "delay", 0, "RTT[,BW]", CLI_STACKED, CLI_CALL, 0, NULL, set_delay, "simulate a remote: round trip 5ms, or 5ms,100m with bytes a second" },
-    { "plugin", 0, "FILE", ALL, CLI_CALL, 0, NULL, load_plugin, "load a plug-in with more schemes; give it before the origin" },
+    { "plugin", 0, "FILE", ALL, CLI_CALL, 0, NULL, load_plugin, "load a plug-in, which brings more schemes" },
     { "trace", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(trace), NULL, NULL, "show each call that reaches the origin, on standard error" },
     { "no-cache", 0, NULL, CLI_LS | CLI_CAT | CLI_STAT | CLI_CP, CLI_FLAG, AT(no_cache), NULL, NULL, "leave the cache out of the stack" },
     { "stats", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(stats), NULL, NULL, "tell in the end what the cache and the origin did" },
@@ -244,15 +244,19 @@ static const cli_option_t *row_of(const cli_t *cli, const cli_option_t *const *r
     return row;
 }
 
-int cli_parse(cli_t *cli, int from)
+int cli_parse(cli_t *cli, int verb_index)
 {
     apr_getopt_t *state = NULL;
     const cli_option_t **rows = NULL;
     apr_getopt_option_t *table = rows_of(cli, &rows);
-    int code = 0;
+    int code = 0, argc = 0;
     const char *value = NULL;
-    apr_status_t status =
-        apr_getopt_init(&state, cli->pool, cli->argc - from + 1, cli->argv + from - 1);
+    const char **argv = apr_palloc(cli->pool, (size_t)cli->argc * sizeof(*argv));
+    for (int i = 0; i < cli->argc; i++)
+        if (i != verb_index) argv[argc++] = cli->argv[i];
+    cli->argc = argc;
+    cli->argv = argv;
+    apr_status_t status = apr_getopt_init(&state, cli->pool, argc, argv);
     if (status != APR_SUCCESS) return CLI_INTERNAL;
     state->interleave = 1;
     state->errfn = keep_message;
