@@ -1,0 +1,246 @@
+/*
+ * file.c - open files of the local backend: opening with attributes and version, get, bytes, sync,
+ * extents. Floor 2. read_at and write_at are one system call each: nothing is added to them.
+ */
+#include "backends/local/local.h"
+
+#include <stdlib.h>
+
+#define FETCH_TURNS 4
+
+void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    vfs_validator_from_attr(validator, attr, vfs_now_ns(), LOCAL_GRANULARITY_NS);
+}
+
+static apr_status_t open_fd(local_t *self, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                            uint32_t flags, uint32_t mode, int *fd, int *direct, vfs_attr_t *attr)
+{
+    port_creds_t creds;
+    *direct = 0;
+    apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    if (flags & VFS_O_CREATE) {
+        status = local__open_create(self, &creds, ctx, path->str, flags, mode, fd, direct, attr);
+    } else {
+        status = port__open(&self->root, path->str, flags, fd, direct);
+        if (status == APR_SUCCESS) {
+            status = port__stat(*fd, attr);
+            if (status != APR_SUCCESS) port__close(*fd);
+        }
+    }
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                         uint32_t flags, uint32_t mode, vfs_attr_t *attr,
+                         vfs_validator_t *validator)
+{
+    int direct;
+    local_file_t *own = malloc(sizeof(*own));
+    if (own == NULL) return APR_ENOMEM;
+    apr_status_t status = open_fd(local__of(fs), ctx, path, flags, mode, &own->fd, &direct, attr);
+    if (direct) attr->flags |= VFS_ATTR_DIRECT;
+    if (status != APR_SUCCESS) {
+        free(own);
+        return status;
+    }
+    own->direct = direct ? VFS_ATTR_DIRECT : 0;
+    own->uses = NULL;
+    vfs_file_init(&own->base, fs, flags, NULL);
+    local__validate(attr, validator);
+    *file = &own->base;
+    return APR_SUCCESS;
+}
+
+apr_status_t local__close(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    local_file_t *own = local__file(file);
+    (void)ctx; /* a close is never cancelled */
+    local__locks_end(local__of(file->fs), own);
+    apr_status_t status = port__close_checked(own->fd);
+    free(own);
+    return status;
+}
+
+/* By reference first: opening a fifo or a device, even for a moment, is felt by others. */
+apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
+                        size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    local_t *self = local__of(fs);
+    port_creds_t creds;
+    int ref = -1;
+    int fd = -1;
+    int direct;
+    apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__open(&self->root, path->str, PORT_O_PATH, &ref, &direct);
+    if (status == APR_SUCCESS) status = port__stat(ref, attr);
+    if (direct) attr->flags |= VFS_ATTR_DIRECT;
+    if (status != APR_SUCCESS) goto done;
+    if (attr->type == VFS_TYPE_FILE) {
+        status = port__reopen(ref, VFS_O_READ, &fd);
+        if (status == APR_SUCCESS && len > 0) status = port__read(fd, buf, len, 0, got);
+    } else {
+        status = port__access(ref, VFS_ACCESS_READ);
+    }
+    if (status == APR_SUCCESS) local__validate(attr, validator);
+
+done:
+    port__creds_leave(&creds);
+    port__close(fd);
+    port__close(ref);
+    return status;
+}
+
+/* ---- bytes -------------------------------------------------------------------------------------
+ */
+
+apr_status_t local__read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                            apr_off_t off, size_t *got)
+{
+    (void)ctx; /* the right to read was checked by open */
+    return port__read(local__file(file)->fd, buf, len, off, got);
+}
+
+apr_status_t local__readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                             size_t count, apr_off_t off, size_t *got)
+{
+    (void)ctx; /* as above */
+    return port__readv(local__file(file)->fd, iov, count, off, got);
+}
+
+/* The bytes belong to a version that was there before and after the read. One that changes faster
+ * than it can be read has none that could be told. */
+apr_status_t local__fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                          size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
+{
+    vfs_attr_t attr;
+    vfs_validator_t before, after;
+    apr_status_t status = local__fstat(file, ctx, &attr, &before);
+    for (int turn = 0; turn < FETCH_TURNS && status == APR_SUCCESS; turn++) {
+        status = port__readv(local__file(file)->fd, iov, count, off, got);
+        if (status == APR_SUCCESS) status = local__fstat(file, ctx, &attr, &after);
+        if (status == APR_SUCCESS && vfs_validator_equal(&before, &after)) {
+            *validator = after;
+            return APR_SUCCESS;
+        }
+        before = after;
+    }
+    return status;
+}
+
+static int has_creds(const vfs_ctx_t *ctx)
+{
+    return ctx != NULL && (ctx->flags & VFS_CTX_CREDS) != 0;
+}
+
+/* The new version is not asked for: that would be a second system call. Whose write it is counts
+ * for the set-id bits, which a write of an ordinary user clears, and for quotas. */
+apr_status_t local__write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf, size_t len,
+                             apr_off_t off, size_t *written, vfs_validator_t *validator)
+{
+    int fd = local__file(file)->fd;
+    (void)validator; /* stays VFS_VALIDATOR_NONE */
+    if (!has_creds(ctx)) return port__write(fd, buf, len, off, written);
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__write(fd, buf, len, off, written);
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                              size_t count, apr_off_t off, size_t *written,
+                              vfs_validator_t *validator)
+{
+    int fd = local__file(file)->fd;
+    (void)validator; /* as above */
+    if (!has_creds(ctx)) return port__writev(fd, iov, count, off, written);
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__writev(fd, iov, count, off, written);
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                               vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(dst->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status =
+        port__copy_range(local__file(src)->fd, src_off, local__file(dst)->fd, dst_off, len, copied);
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t size)
+{
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__ftruncate(local__file(file)->fd, size);
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags, apr_off_t off,
+                             apr_off_t len)
+{
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__allocate(local__file(file)->fd, flags, off, len);
+    port__creds_leave(&creds);
+    return status;
+}
+
+apr_status_t local__seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,
+                                vfs_whence_e whence, apr_off_t *where)
+{
+    (void)ctx; /* asks nothing that open did not allow */
+    return port__seek_extent(local__file(file)->fd, off, whence, where);
+}
+
+/* ---- sync ----------------------------------------------------------------------------------- */
+
+/* What was written is the system's already: there is nothing to push. */
+apr_status_t local__flush(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)file;
+    (void)ctx;
+    return APR_SUCCESS;
+}
+
+apr_status_t local__sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    (void)ctx; /* the system's sync cannot be interrupted */
+    return port__sync(local__file(file)->fd, flags);
+}
+
+apr_status_t local__sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    local_t *self = local__of(fs);
+    port_creds_t creds;
+    int fd = -1;
+    int direct;
+    apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__open(&self->root, path->str, VFS_O_DIRECTORY, &fd, &direct);
+    port__creds_leave(&creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__sync(fd, VFS_SYNC_ALL);
+    port__close(fd);
+    return status;
+}
+
+apr_status_t local__sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    (void)ctx; /* anybody may ask for durability */
+    return port__sync_fs(&local__of(fs)->root);
+}

@@ -1,0 +1,103 @@
+/*
+ * local.h - the local backend's own types, shared by its files. Floor 2, private to backends/local.
+ * Methods are local__OP, one for each op of the table in local.c. They know ports, not systems.
+ */
+#ifndef BACKENDS_LOCAL_LOCAL_H
+#define BACKENDS_LOCAL_LOCAL_H
+
+#include <pthread.h>
+
+#include "backends/local/port.h"
+#include "vfs/vfs_ops.h"
+
+/** The kernel stamps files with the time of its last tick. */
+#define LOCAL_GRANULARITY_NS 10000000u
+
+typedef struct local_owner_t local_owner_t;
+typedef struct local_watcher_t local_watcher_t;
+
+/** One instance. `mutex` guards owners and the making of the watcher. */
+typedef struct local_t {
+    port_root_t root;
+    pthread_mutex_t mutex;
+    local_owner_t *owners;    /**< who holds locks through descriptors of their own: lock.c */
+    local_watcher_t *watcher; /**< NULL until the first watch: watch.c */
+} local_t;
+
+/** An open file. fd and direct never change; owners is guarded by the instance's mutex. */
+typedef struct local_file_t {
+    vfs_file_t base;
+    int fd;
+    uint32_t direct;          /**< VFS_ATTR_DIRECT or 0 */
+    struct local_use_t *uses; /**< lock owners that came through this handle */
+} local_file_t;
+
+static inline local_t *local__of(vfs_t *fs)
+{
+    return fs->state;
+}
+
+static inline local_file_t *local__file(vfs_file_t *file)
+{
+    return (local_file_t *)file;
+}
+
+/* ---- file.c -----------------------------------------------------------------------------------
+ */
+
+apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                         uint32_t flags, uint32_t mode, vfs_attr_t *attr,
+                         vfs_validator_t *validator);
+apr_status_t local__close(vfs_file_t *file, const vfs_ctx_t *ctx);
+apr_status_t local__copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                               vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
+/** The validator of attributes that were read just now. */
+void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
+
+/* ---- create.c: making files with exactly the mode that was asked for ----------------------------
+ */
+
+/** The mode to ask the system for, and the one to end up with. */
+typedef struct local_birth_t {
+    uint32_t mode; /**< for the call */
+    int acl;       /**< the directory has access rules of its own: whatever comes out is right */
+    int64_t before_ns; /**< when the call was made */
+} local_birth_t;
+
+void local__birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, local_birth_t *birth);
+/** Give back to `fd`, just made, what the umask of the process has taken. attr is read anew then.
+ */
+apr_status_t local__birth_mode(int fd, const port_at_t *at, const local_birth_t *birth,
+                               uint32_t uid, vfs_attr_t *attr);
+/** Open `path` for `flags`, making it if need be. */
+apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ctx_t *ctx,
+                                const char *path, uint32_t flags, uint32_t mode, int *fd,
+                                int *direct, vfs_attr_t *attr);
+
+/* ---- lock.c --------------------------------------------------------------------------------- */
+
+/** Drop the locks of all owners that came through this handle. */
+void local__locks_end(local_t *self, local_file_t *file);
+
+/* ---- dir.c ---------------------------------------------------------------------------------- */
+
+apr_status_t local__opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
+                            const vfs_path_t *path, uint32_t flags);
+apr_status_t local__closedir(vfs_dir_t *dir);
+
+/* ---- watch.c -------------------------------------------------------------------------------- */
+
+/** End the watcher's thread and free it. NULL is fine. */
+void local__watcher_destroy(local_watcher_t *watcher);
+
+/* ---- the rest of the table ------------------------------------------------------------------ */
+
+#define VFS_OP_FS(name, class, params, args, doc)                                                  \
+    apr_status_t local__##name(vfs_t *fs, VFS_UNPACK params);
+#define VFS_OP_FILE(name, class, params, args, doc)                                                \
+    apr_status_t local__##name(vfs_file_t *file, VFS_UNPACK params);
+#define VFS_OP_DIR(name, class, params, args, doc)                                                 \
+    apr_status_t local__##name(vfs_dir_t *dir, VFS_UNPACK params);
+#include "vfs/vfs_ops.def"
+
+#endif
