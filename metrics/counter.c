@@ -9,8 +9,9 @@
 metrics__chunk_t *metrics__chunk_create(void)
 {
     /* Two lines, because processors fetch them in pairs. */
-    size_t size = (sizeof(metrics__chunk_t) + 2 * METRICS__LINE - 1) & ~(2 * METRICS__LINE - 1);
-    metrics__chunk_t *chunk = aligned_alloc(2 * METRICS__LINE, size);
+    size_t size =
+        (sizeof(metrics__chunk_t) + 2 * METRICS__LINE - 1) & ~(size_t)(2 * METRICS__LINE - 1);
+    metrics__chunk_t *chunk = aligned_alloc((size_t)2 * METRICS__LINE, size);
     if (chunk == NULL) return NULL;
     memset(chunk, 0, sizeof *chunk);
     for (uint32_t i = 0; i < METRICS__COLUMNS; i++)

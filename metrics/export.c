@@ -22,48 +22,52 @@ static void put_help(metrics__text_t *text, const char *help, int open)
     }
 }
 
-/* name, suffix and {labels}, with le="..." if it is not NULL; ends with a space. */
+/* name, suffix and {labels}; ends with a space. */
 static void put_sample(metrics__text_t *text, const char *name, const char *suffix,
-                       const char *labels, const uint64_t *le_ns, int infinite)
+                       const char *labels)
 {
-    int bucket = le_ns != NULL || infinite;
     metrics__put(text, name);
     metrics__put(text, suffix);
-    if (*labels != '\0' || bucket) {
+    if (*labels != '\0') {
         metrics__put(text, "{");
         metrics__put(text, labels);
-        if (bucket) {
-            metrics__put(text, *labels != '\0' ? ",le=\"" : "le=\"");
-            if (infinite) {
-                metrics__put(text, "+Inf");
-            } else {
-                metrics__put_seconds(text, *le_ns);
-            }
-            metrics__put(text, "\"");
-        }
         metrics__put(text, "}");
     }
     metrics__put(text, " ");
+}
+
+static void put_count(metrics__text_t *text, uint64_t count)
+{
+    metrics__put_u64(text, count);
+    metrics__put(text, "\n");
+}
+
+/* name_bucket{labels,le=" */
+static void put_bucket(metrics__text_t *text, const char *name, const char *labels)
+{
+    metrics__put(text, name);
+    metrics__put(text, "_bucket{");
+    metrics__put(text, labels);
+    metrics__put(text, *labels != '\0' ? ",le=\"" : "le=\"");
 }
 
 static void put_histogram(metrics__text_t *text, const char *name, const metrics__value_t *value)
 {
     const metrics__figures_t *figures = &value->figures;
     for (unsigned bits = METRICS__BUCKET_FIRST; bits <= METRICS__BUCKET_LAST; bits++) {
-        uint64_t le_ns = 1ull << bits;
-        put_sample(text, name, "_bucket", value->labels, &le_ns, 0);
-        metrics__put_u64(text, metrics__figures_up_to(figures, bits));
-        metrics__put(text, "\n");
+        put_bucket(text, name, value->labels);
+        metrics__put_seconds(text, 1ull << bits);
+        metrics__put(text, "\"} ");
+        put_count(text, metrics__figures_up_to(figures, bits));
     }
-    put_sample(text, name, "_bucket", value->labels, NULL, 1);
-    metrics__put_u64(text, figures->count);
-    metrics__put(text, "\n");
-    put_sample(text, name, "_sum", value->labels, NULL, 0);
+    put_bucket(text, name, value->labels);
+    metrics__put(text, "+Inf\"} ");
+    put_count(text, figures->count);
+    put_sample(text, name, "_sum", value->labels);
     metrics__put_seconds(text, figures->sum);
     metrics__put(text, "\n");
-    put_sample(text, name, "_count", value->labels, NULL, 0);
-    metrics__put_u64(text, figures->count);
-    metrics__put(text, "\n");
+    put_sample(text, name, "_count", value->labels);
+    put_count(text, figures->count);
 }
 
 static void put_head(metrics__text_t *text, const metrics__group_t *group, int open)
@@ -92,7 +96,7 @@ void metrics__export_text(metrics__text_t *text, const metrics_snapshot_t *snaps
                 put_histogram(text, group->name, value);
                 continue;
             }
-            put_sample(text, group->name, "", value->labels, NULL, 0);
+            put_sample(text, group->name, "", value->labels);
             if (value->exact) {
                 metrics__put_u64(text, value->whole);
             } else {

@@ -150,15 +150,14 @@ typedef struct want_t {
     void *baton;
 } want_t;
 
-static apr_status_t want_init(want_t *want, const char *name, const char *labels, const char *help,
-                              metrics__type_e type, metrics__source_e source)
+/* The function and baton of a callback stay as they are. */
+static apr_status_t want_check(want_t *want, const char *name, const char *labels, const char *help,
+                               metrics__type_e type, metrics__source_e source)
 {
     want->name = name;
     want->help = help != NULL ? help : "";
     want->type = type;
     want->source = source;
-    want->fn = NULL;
-    want->baton = NULL;
     METRICS_CHECK_ARG(name != NULL && metrics__name_ok(name, type));
     METRICS_CHECK_ARG(metrics__utf8_ok(want->help, METRICS__HELP_MAX));
     return metrics__labels_sort(want->labels, labels, type);
@@ -292,66 +291,67 @@ static apr_status_t make_locked(metrics__metric_t **out, metrics_registry_t *reg
     return APR_SUCCESS;
 }
 
-static apr_status_t make(metrics__metric_t **out, metrics_registry_t *registry, const want_t *want)
+/* The metric that is wanted, new or found. On an error NULL and a status. */
+static metrics__metric_t *make(apr_status_t *status, metrics_registry_t *registry,
+                               const want_t *want)
 {
+    metrics__metric_t *metric = NULL;
     lock(registry);
-    apr_status_t status = make_locked(out, registry, want);
+    *status = make_locked(&metric, registry, want);
     unlock(registry);
-    return status;
+    return metric;
 }
 
 apr_status_t metrics_counter(metrics_counter_t **out, metrics_registry_t *registry,
                              const char *name, const char *labels, const char *help)
 {
-    want_t want;
-    metrics__metric_t *metric;
+    want_t want = {.fn = NULL};
     METRICS_CHECK_ARG(out != NULL && registry != NULL);
     *out = NULL;
     apr_status_t status =
-        want_init(&want, name, labels, help, METRICS__COUNTER, METRICS__FROM_COUNTER);
-    if (status == APR_SUCCESS) status = make(&metric, registry, &want);
-    if (status == APR_SUCCESS) *out = metric->counter;
+        want_check(&want, name, labels, help, METRICS__COUNTER, METRICS__FROM_COUNTER);
+    if (status != APR_SUCCESS) return status;
+    const metrics__metric_t *metric = make(&status, registry, &want);
+    if (metric != NULL) *out = metric->counter;
     return status;
 }
 
 apr_status_t metrics_gauge(metrics_gauge_t **out, metrics_registry_t *registry, const char *name,
                            const char *labels, const char *help)
 {
-    want_t want;
-    metrics__metric_t *metric;
+    want_t want = {.fn = NULL};
     METRICS_CHECK_ARG(out != NULL && registry != NULL);
     *out = NULL;
-    apr_status_t status = want_init(&want, name, labels, help, METRICS__GAUGE, METRICS__FROM_GAUGE);
-    if (status == APR_SUCCESS) status = make(&metric, registry, &want);
-    if (status == APR_SUCCESS) *out = &metric->gauge;
+    apr_status_t status =
+        want_check(&want, name, labels, help, METRICS__GAUGE, METRICS__FROM_GAUGE);
+    if (status != APR_SUCCESS) return status;
+    metrics__metric_t *metric = make(&status, registry, &want);
+    if (metric != NULL) *out = &metric->gauge;
     return status;
 }
 
 apr_status_t metrics_histogram(metrics_histogram_t **out, metrics_registry_t *registry,
                                const char *name, const char *labels, const char *help)
 {
-    want_t want;
-    metrics__metric_t *metric;
+    want_t want = {.fn = NULL};
     METRICS_CHECK_ARG(out != NULL && registry != NULL);
     *out = NULL;
     apr_status_t status =
-        want_init(&want, name, labels, help, METRICS__HISTOGRAM, METRICS__FROM_HISTOGRAM);
-    if (status == APR_SUCCESS) status = make(&metric, registry, &want);
-    if (status == APR_SUCCESS) *out = metric->histogram;
+        want_check(&want, name, labels, help, METRICS__HISTOGRAM, METRICS__FROM_HISTOGRAM);
+    if (status != APR_SUCCESS) return status;
+    const metrics__metric_t *metric = make(&status, registry, &want);
+    if (metric != NULL) *out = metric->histogram;
     return status;
 }
 
 apr_status_t metrics_callback(metrics_registry_t *registry, const char *name, const char *labels,
                               const char *help, int is_counter, metrics_read_fn fn, void *baton)
 {
-    want_t want;
-    metrics__metric_t *metric;
+    want_t want = {.fn = fn, .baton = baton};
     METRICS_CHECK_ARG(registry != NULL && fn != NULL);
     apr_status_t status =
-        want_init(&want, name, labels, help, is_counter ? METRICS__COUNTER : METRICS__GAUGE,
-                  METRICS__FROM_CALLBACK);
-    if (status != APR_SUCCESS) return status;
-    want.fn = fn;
-    want.baton = baton;
-    return make(&metric, registry, &want);
+        want_check(&want, name, labels, help, is_counter ? METRICS__COUNTER : METRICS__GAUGE,
+                   METRICS__FROM_CALLBACK);
+    if (status == APR_SUCCESS) (void)make(&status, registry, &want); /* it says so in status */
+    return status;
 }
