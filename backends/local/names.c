@@ -82,8 +82,11 @@ apr_status_t local__link(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from
 {
     place_t place;
     port_at_t dest;
+    vfs_attr_t attr;
     apr_status_t status = enter(&place, fs, ctx, from);
     if (status != APR_SUCCESS) return status;
+    status = port__statat(place.at.fd, place.at.name, &attr); /* what is missing is said first */
+    if (status != APR_SUCCESS) return leave(&place, status);
     status = port__at_open(&local__of(fs)->root, to->str, 0, &dest);
     if (status != APR_SUCCESS) return leave(&place, status);
     status = port__link(&place.at, &dest);
