@@ -1,0 +1,35 @@
+# Random operations against a reference: model_SPEC (one thread), model_threads_SPEC (four). The long tier does a million
+# steps and more.
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/model/*.c)
+stack_program(model ${sources})
+
+# Background flushes that come often, so that they meet everything else.
+set(often "flush_interval=10ms")
+
+# model_stacks(TIER OPS specs...)
+function(model_stacks tier ops)
+  foreach(spec ${ARGN})
+    string(REPLACE "-${often}" "" name "${spec}")
+    string(REPLACE "/" "_" name "${name}")
+    set(suffix "")
+    if(tier STREQUAL long)
+      set(suffix _long)
+    endif()
+    stack_labels(labels model ${spec})
+    add_test(NAME model_${name}${suffix} COMMAND model ${spec} --ops ${ops})
+    add_test(NAME model_threads_${name}${suffix} COMMAND model ${spec} --ops ${ops} --threads 4)
+    set_tests_properties(model_${name}${suffix} model_threads_${name}${suffix} PROPERTIES
+                         LABELS "${labels};${tier}" TIMEOUT 3600)
+  endforeach()
+endfunction()
+
+# The corfs shims are not here: serving names and attributes of the copy, as they are meant to, is a difference.
+model_stacks(short 20000 mem local null/mem cache-through-tiny-s8/mem cache-through-large/mem
+             cache-back-tiny-s8-${often}/mem cache-back-large-${often}/mem cache-back-large-flush_on_close=off/mem
+             cache-around-tiny-s8/mem cache-around-large/mem)
+model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
+             cache-around-tiny-s8/local cache-back-large-${often}/bare/mem
+             cache-through-large/delay/mem
+             cache-back-tiny-s1-${often}/cache-through-large/mem)
+model_stacks(long 300000 mem cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem
+             cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem cache-back-tiny-s8-${often}/local)
