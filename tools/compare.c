@@ -3,7 +3,7 @@
  * table. Floor 4. The parent: it prepares, runs one child a layer, gathers the rows; see compare.h.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,18 +176,20 @@ static pid_t start_child(parent_t *parent, const char *layer, int *rows_fd)
     return pid;
 }
 
-static void take_row(parent_t *parent, const char *line)
+static void take_row(parent_t *parent, const row_t *row)
 {
-    row_t *row = &parent->rows[parent->row_count];
-    if (parent->row_count == ROWS_MAX || !row_parse(line, row)) return;
-    parent->row_count++;
+    if (parent->row_count == ROWS_MAX || row->layer >= CLI_LAYERS_MAX ||
+        row->phase >= CLI_PHASES_MAX)
+        return;
+    parent->rows[parent->row_count++] = *row;
     if (!parent->cli->opt.json) report_row(row);
 }
 
 /* Take rows until the child is done. A signal to us is one to it; a second one kills it. */
 static void take_rows(parent_t *parent, pid_t pid, int fd)
 {
-    char buf[4096];
+    struct pollfd wait = {fd, POLLIN, 0};
+    row_t row;
     size_t len = 0;
     int told = 0;
     for (;;) {
@@ -196,20 +198,15 @@ static void take_rows(parent_t *parent, pid_t pid, int fd)
             (void)kill(pid, count > 1 ? SIGKILL : SIGTERM);
             told = count;
         }
-        ssize_t n = read(fd, buf + len, sizeof(buf) - 1 - len);
+        /* a signal may come between the look and the wait */
+        if (poll(&wait, 1, 100) <= 0) continue;
+        ssize_t n = read(fd, (char *)&row + len, sizeof(row) - len);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) break;
         len += (size_t)n;
-        buf[len] = '\0';
-        char *line = buf, *end;
-        while ((end = strchr(line, '\n')) != NULL) {
-            *end = '\0';
-            take_row(parent, line);
-            line = end + 1;
-        }
-        len -= (size_t)(line - buf);
-        memmove(buf, line, len + 1);
-        if (len == sizeof(buf) - 1) break; /* no row is so long: it is not our child that writes */
+        if (len < sizeof(row)) continue;
+        take_row(parent, &row);
+        len = 0;
     }
 }
 

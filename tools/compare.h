@@ -76,15 +76,13 @@ int compare_read_random(cli_t *cli, reading_t *out, vfs_t *fs, const reference_t
 /* ---- compare_report.c: rows
  * ---------------------------------------------------------------------------- */
 
+/* A child is the same program, and sends it as it is. */
 typedef struct row_t {
     unsigned layer, phase;
     uint64_t files, bytes;
     double seconds, p50_us, p99_us, hit_ratio;
     uint64_t backend_bytes, rss_bytes;
 } row_t;
-/* A row as a line, for the pipe. */
-int row_write(int fd, const row_t *row);
-int row_parse(const char *line, row_t *row);
 void report_head(void);
 void report_row(const row_t *row);
 void report_tail(const row_t *rows, size_t count);

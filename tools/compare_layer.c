@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -38,15 +39,17 @@ int compare_has(compare_layer_e layer, compare_phase_e phase)
  * exec too. */
 static uint64_t peak_rss(void)
 {
+    static const char name[] = "VmHWM:";
     char line[256];
-    unsigned long long kib = 0;
+    uint64_t kib = 0;
     FILE *in = fopen("/proc/self/status", "r");
     struct rusage usage;
-    while (in != NULL && fgets(line, sizeof(line), in) != NULL)
-        if (sscanf(line, "VmHWM: %llu kB", &kib) == 1) break;
+    while (in != NULL && kib == 0 && fgets(line, sizeof(line), in) != NULL)
+        if (strncmp(line, name, sizeof(name) - 1) == 0)
+            kib = strtoull(line + sizeof(name) - 1, NULL, 10);
     if (in != NULL) (void)fclose(in); /* it was only read */
-    if (kib == 0 && getrusage(RUSAGE_SELF, &usage) == 0) kib = (unsigned long long)usage.ru_maxrss;
-    return (uint64_t)kib * 1024;
+    if (kib == 0 && getrusage(RUSAGE_SELF, &usage) == 0) kib = (uint64_t)usage.ru_maxrss;
+    return kib * 1024;
 }
 
 /* ---- the stack
@@ -222,7 +225,9 @@ static int measure(child_t *child, compare_phase_e phase)
     row.backend_bytes = to.counts.bytes_read - from.counts.bytes_read;
     row.hit_ratio = hit_ratio(child, &row, &from, &to);
     row.rss_bytes = peak_rss();
-    return row_write(COMPARE_REPORT_FD, &row);
+    /* shorter than PIPE_BUF: it goes in one piece, or the parent is gone */
+    return write(COMPARE_REPORT_FD, &row, sizeof(row)) == (ssize_t)sizeof(row) ? CLI_DONE
+                                                                               : CLI_INTERNAL;
 }
 
 int compare_child(cli_t *cli)

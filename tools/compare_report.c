@@ -1,39 +1,16 @@
 /*
- * compare_report.c - the rows of `cachefs compare`: through the pipe, as a table, as JSON.
+ * compare_report.c - the rows of `cachefs compare`, as a table and as JSON.
  * Floor 4.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/compare.h"
 
 const char *const compare_layers[CLI_LAYERS_MAX] = {"direct", "corfs", "cachefs"};
 const char *const compare_phases[CLI_PHASES_MAX] = {"cold",        "warm",   "hot",
                                                     "revalidated", "random", "parallel"};
-
-int row_write(int fd, const row_t *row)
-{
-    char line[512];
-    int len =
-        snprintf(line, sizeof(line),
-                 "%u %u %" PRIu64 " %" PRIu64 " %.17g %.17g %.17g %.17g %" PRIu64 " %" PRIu64 "\n",
-                 row->layer, row->phase, row->files, row->bytes, row->seconds, row->p50_us,
-                 row->p99_us, row->hit_ratio, row->backend_bytes, row->rss_bytes);
-    /* shorter than PIPE_BUF: it goes in one piece, or the parent is gone */
-    ssize_t n = write(fd, line, (size_t)len);
-    return n == len ? CLI_DONE : CLI_INTERNAL;
-}
-
-int row_parse(const char *line, row_t *row)
-{
-    return sscanf(line, "%u %u %" SCNu64 " %" SCNu64 " %lf %lf %lf %lf %" SCNu64 " %" SCNu64,
-                  &row->layer, &row->phase, &row->files, &row->bytes, &row->seconds, &row->p50_us,
-                  &row->p99_us, &row->hit_ratio, &row->backend_bytes, &row->rss_bytes) == 10 &&
-           row->layer < CLI_LAYERS_MAX && row->phase < CLI_PHASES_MAX;
-}
 
 void report_head(void)
 {
@@ -49,10 +26,9 @@ static const char *show_us(char *buf, size_t size, double us)
 
 void report_row(const row_t *row)
 {
-    char time[32], rate[32], p50[32], p99[32], below[32], memory[32];
+    char time[32], rate[40], p50[32], p99[32], below[32], memory[32];
     double per_second = row->seconds > 0 ? (double)row->bytes / row->seconds : 0.0;
-    (void)cli_show_bytes(rate, sizeof(rate) - 2, per_second);
-    (void)strcat(rate, "/s");
+    (void)snprintf(rate, sizeof(rate), "%s/s", cli_show_bytes(below, sizeof(below), per_second));
     (void)printf("%-8s %-12s %8" PRIu64 " %11s %14s %11s %11s %10.3f %14s %10s\n",
                  compare_layers[row->layer], compare_phases[row->phase], row->files,
                  show_us(time, sizeof(time), row->seconds * 1e6), rate,

@@ -40,8 +40,7 @@ static const char *absolute(const char *path, apr_pool_t *pool)
 const char *cli_file_uri(const char *path, apr_pool_t *pool)
 {
     const char *full = absolute(path, pool);
-    char *uri = apr_palloc(pool, strlen(full) * 3 + sizeof("file://"));
-    char *to = uri + strlen(strcpy(uri, "file://"));
+    char *uri = apr_palloc(pool, strlen(full) * 3 + 1), *to = uri;
     for (const char *s = full; *s != '\0'; s++) {
         if (isalnum((unsigned char)*s) || strchr("/-._~+,@=:", *s) != NULL)
             *to++ = *s;
@@ -49,7 +48,7 @@ const char *cli_file_uri(const char *path, apr_pool_t *pool)
             to += snprintf(to, 4, "%%%02X", (unsigned char)*s);
     }
     *to = '\0';
-    return uri;
+    return apr_pstrcat(pool, "file://", uri, NULL);
 }
 
 const char *cli_origin_root(const char *uri, apr_pool_t *pool)
