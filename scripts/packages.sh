@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # packages.sh - installs what is missing. Sourced by the other scripts: need_packages GROUP...
 # Debian packages only, by apt-get, and only those that are not there yet. CACHEFS_NO_INSTALL=1 forbids it.
 
