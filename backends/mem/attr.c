@@ -52,7 +52,7 @@ apr_status_t mem_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
 
 static apr_status_t set_mode(mem_inode_t *inode, const mem_user_t *user, uint32_t mode)
 {
-    if (inode->type == VFS_TYPE_LINK) return MEM_ERR(EOPNOTSUPP);
+    if (inode->type == VFS_TYPE_LINK) return APR_ENOTIMPL;
     if (!user->root && user->uid != inode->uid) return MEM_ERR(EPERM);
     if (!user->root && !mem__in_group(user, inode->gid)) mode &= ~MEM_SGID;
     inode->mode = mode;

@@ -268,6 +268,11 @@ apr_status_t mem_copy_range(vfs_file_t *src_file, const vfs_ctx_t *ctx, apr_off_
     if (status == APR_SUCCESS) status = must_be_file(dst);
     if (status == APR_SUCCESS && src == dst && apart < len) status = APR_EINVAL;
     if (status != APR_SUCCESS) return status;
+    mem__rd(&src->lock); /* the source ends where it ends now, even if the copy itself makes it
+                            longer */
+    uint64_t left = (uint64_t)src_off < src->size ? src->size - (uint64_t)src_off : 0;
+    mem__un(&src->lock);
+    if (len > left) len = (size_t)left;
     while (done < len && status == APR_SUCCESS) {
         size_t want = len - done < PIECE ? len - done : PIECE, n = 0;
         status = copy_piece(m, src, (uint64_t)src_off + done, dst, (uint64_t)dst_off + done, want,

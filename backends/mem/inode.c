@@ -203,7 +203,7 @@ void mem__inode_unprivilege(mem_inode_t *inode, const mem_user_t *user)
 {
     if (user->root || inode->type != VFS_TYPE_FILE) return;
     inode->mode &= ~MEM_SUID;
-    if ((inode->mode & MEM_XGRP) != 0) inode->mode &= ~MEM_SGID;
+    if ((inode->mode & MEM_XGRP) != 0 || !mem__in_group(user, inode->gid)) inode->mode &= ~MEM_SGID;
 }
 
 void mem__dir_touch(mem_inode_t *dir, int64_t now, int nlink_delta)

@@ -13,7 +13,7 @@
 static apr_status_t name_check(const char *name)
 {
     if (name[0] == '\0' || strlen(name) > MEM_XATTR_NAME_MAX) return MEM_ERR(ERANGE);
-    if (strncmp(name, USER_PREFIX, USER_PREFIX_LEN) != 0) return MEM_ERR(EOPNOTSUPP);
+    if (strncmp(name, USER_PREFIX, USER_PREFIX_LEN) != 0) return APR_ENOTIMPL;
     return name[USER_PREFIX_LEN] == '\0' ? APR_EINVAL : APR_SUCCESS;
 }
 
