@@ -16,12 +16,14 @@ void local__birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, loca
     birth->mode = vfs_ctx_mode(ctx, mode);
     birth->acl = birth->mode != mode && port__has_default_acl(at->fd);
     if (birth->acl) birth->mode = mode;
+    birth->certain = 0;
     birth->before_ns = vfs_now_ns();
 }
 
 /* Is it ours, of just now, and not another one that took its name? */
 static int newborn(const vfs_attr_t *attr, const local_birth_t *birth, uint32_t uid)
 {
+    if (birth->certain) return 1;
     int64_t born_ns = attr->btime_ns != 0 ? attr->btime_ns : attr->ctime_ns;
     return attr->uid == uid && born_ns >= birth->before_ns - 2 * (int64_t)LOCAL_GRANULARITY_NS;
 }
@@ -60,6 +62,7 @@ static apr_status_t make(local_t *self, port_creds_t *creds, const vfs_ctx_t *ct
         status = APR_EEXIST;
     } else {
         local__birth(&at, ctx, mode, &birth);
+        birth.certain = 1; /* what is opened is what was made */
         status = port__create(&at, flags, birth.mode, fd);
     }
     if (status == APR_SUCCESS) {

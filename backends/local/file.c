@@ -4,6 +4,7 @@
  */
 #include "backends/local/local.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #define FETCH_TURNS 4
@@ -64,33 +65,43 @@ apr_status_t local__close(vfs_file_t *file, const vfs_ctx_t *ctx)
     return status;
 }
 
-/* By reference first: opening a fifo or a device, even for a moment, is felt by others. */
+/* What can be looked at, but not opened: a socket, a device without a driver. */
+static apr_status_t look_only(const port_root_t *root, const char *path, vfs_attr_t *attr)
+{
+    int ref;
+    int direct;
+    apr_status_t status = port__open(root, path, PORT_O_PATH, &ref, &direct);
+    if (status != APR_SUCCESS) return status;
+    status = port__access(ref, VFS_ACCESS_READ);
+    if (status == APR_SUCCESS) status = port__stat(ref, attr);
+    port__close(ref);
+    return status;
+}
+
+/* The attributes are read before the bytes: if a writer comes between, the version is too old,
+ * never too new. */
 apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
                         size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
 {
-    local_t *self = local__of(fs);
+    const port_root_t *root = &local__of(fs)->root;
     port_creds_t creds;
-    int ref = -1;
     int fd = -1;
     int direct;
-    apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
+    apr_status_t status = port__creds_enter(root, ctx, &creds);
     if (status != APR_SUCCESS) return status;
-    status = port__open(&self->root, path->str, PORT_O_PATH, &ref, &direct);
-    if (status == APR_SUCCESS) status = port__stat(ref, attr);
-    if (direct) attr->flags |= VFS_ATTR_DIRECT;
-    if (status != APR_SUCCESS) goto done;
-    if (attr->type == VFS_TYPE_FILE) {
-        status = port__reopen(ref, VFS_O_READ, &fd);
-        if (status == APR_SUCCESS && len > 0) status = port__read(fd, buf, len, 0, got);
-    } else {
-        status = port__access(ref, VFS_ACCESS_READ);
+    status = port__open(root, path->str, VFS_O_READ, &fd, &direct);
+    if (status == APR_SUCCESS) {
+        status = port__stat(fd, attr);
+    } else if (status == APR_FROM_OS_ERROR(ENXIO)) {
+        status = look_only(root, path->str, attr);
+    }
+    port__creds_leave(&creds);
+    if (direct) attr->flags |= VFS_ATTR_DIRECT; /* the one that counts after APR_ENOENT */
+    if (status == APR_SUCCESS && attr->type == VFS_TYPE_FILE && len > 0) {
+        status = port__read(fd, buf, len, 0, got);
     }
     if (status == APR_SUCCESS) local__validate(attr, validator);
-
-done:
-    port__creds_leave(&creds);
     port__close(fd);
-    port__close(ref);
     return status;
 }
 

@@ -61,6 +61,7 @@ void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
 typedef struct local_birth_t {
     uint32_t mode; /**< for the call */
     int acl;       /**< the directory has access rules of its own: whatever comes out is right */
+    int certain;   /**< the descriptor is of what was made, not found by its name again */
     int64_t before_ns; /**< when the call was made */
 } local_birth_t;
 

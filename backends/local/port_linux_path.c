@@ -60,18 +60,22 @@ static int open_once(int dir, const char *path, int os, uint32_t mode, uint64_t 
     return 0;
 }
 
-apr_status_t port__reopen(int fd, uint32_t flags, int *out)
+static int reopen(int fd, int os, int *out)
 {
     char name[64];
-    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd); /* always fits */
-    int os = os_flags(flags) & ~(O_NOFOLLOW | O_NONBLOCK);
     int got;
+    (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd); /* always fits */
     do {
         got = open(name, os);
     } while (got < 0 && errno == EINTR);
-    if (got < 0) return port__status(errno);
+    if (got < 0) return errno;
     *out = got;
-    return APR_SUCCESS;
+    return 0;
+}
+
+apr_status_t port__reopen(int fd, uint32_t flags, int *out)
+{
+    return port__status(reopen(fd, os_flags(flags), out));
 }
 
 /* A lease is being broken (somebody exports the file): wait for that, but for a regular file only.
@@ -84,10 +88,7 @@ static int open_leased(int dir, const char *path, uint32_t flags, uint64_t resol
     if (err != 0) return err;
     struct stat st;
     err = fstat(ref, &st) != 0 ? errno : !S_ISREG(st.st_mode) ? EAGAIN : 0;
-    if (err == 0) {
-        apr_status_t status = port__reopen(ref, flags, fd);
-        err = status == APR_SUCCESS ? 0 : status == APR_ENOTIMPL ? ENOSYS : status;
-    }
+    if (err == 0) err = reopen(ref, os_flags(flags) & ~(O_NOFOLLOW | O_NONBLOCK), fd);
     (void)close(ref); /* only a reference */
     return err;
 }
