@@ -89,7 +89,7 @@ typedef struct warm__rate_t {
     double free_us;            /* when the line is free again */
 } warm__rate_t;
 
-/* Book `bytes` at `now_us`. Returns the time at which they may go. */
+/* Book `bytes` at `now_us`. Returns the time at which they may be read. */
 int64_t warm__rate_take(warm__rate_t *rate, int64_t now_us, uint64_t bytes);
 /* It was `actual` and not `booked` bytes. */
 void warm__rate_settle(warm__rate_t *rate, uint64_t booked, uint64_t actual);
@@ -164,7 +164,8 @@ struct warm_job_t {
     uint64_t size_left, size_done; /* with sizes_known */
     uint64_t budget;               /* bytes that may still become warm */
     warm__rate_t rate;
-    int full; /* LOW: there was no free memory */
+    uint64_t opens, open_bytes; /* files opened, and what the opens brought */
+    int full;                   /* LOW: there was no free memory */
     int stopping;
     int canceled;
     apr_status_t first_error;

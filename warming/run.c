@@ -2,17 +2,16 @@
  * run.c - what a worker of a job does: take the next thing, bring it into the cache, book it.
  * Floor 3. Asks the cache by its public calls; holds no lock meanwhile.
  */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include "warming/internal.h"
 
-#define PIECE_BYTES                                                                                \
-    (8u << 20)             /* of a large file: progress and limits are looked at between two       \
-                            */
-#define RANGES_AT_ONCE 64u /* of one file, behind one open */
+#define PIECE_BYTES (8u << 20) /* of a large file, between two looks at limits and progress */
+#define RANGES_AT_ONCE 64u     /* of one file, behind one open */
 #define RATE_PIECE_MIN (64u << 10)
-#define RATE_GUESS (64u << 10) /* a small file of unknown size */
+#define RATE_GUESS 4096u /* what an open brings, before any did */
 
 /* What came of one thing. */
 typedef struct outcome_t {
@@ -94,14 +93,16 @@ static uint64_t piece_bytes(const warm_job_t *job)
 
 /* ---- one thing ------------------------------------------------------------------------------ */
 
-static uint64_t resident_bytes(warm_job_t *job, const char *path)
+/* What the cache holds of a file, as bytes of the file. */
+static void look(warm_job_t *job, const char *path, cachefs_entry_t *entry)
 {
-    cachefs_entry_t entry;
+    apr_status_t status;
 
-    memset(&entry, 0, sizeof(entry));
-    if (cachefs_entry(job->fs, path, &entry) != APR_SUCCESS || entry.status != APR_SUCCESS)
-        return 0;
-    return entry.resident < entry.size ? entry.resident : entry.size;
+    memset(entry, 0, sizeof(*entry));
+    status = cachefs_entry(job->fs, path, entry);
+    if (status != APR_SUCCESS) entry->status = status;
+    if (entry->status != APR_SUCCESS) entry->resident = 0;
+    if (entry->resident > entry->size) entry->resident = entry->size;
 }
 
 static void set_partial(warm__worker_t *worker, const char *asking, uint64_t bytes)
@@ -138,23 +139,44 @@ static apr_status_t warm_range(warm__worker_t *worker, vfs_file_t *file, const v
     return status;
 }
 
-/* Open a file, and count what the open itself brought. */
-static apr_status_t open_file(warm_job_t *job, const vfs_ctx_t *ctx, const char *path,
-                              vfs_file_t **file, uint64_t *size, uint64_t *resident, outcome_t *out)
+/* What an open will bring: what opens brought so far, on average; nothing if nothing is missing. */
+static uint64_t guess_open(warm_job_t *job, const cachefs_entry_t *entry)
 {
-    uint64_t before = resident_bytes(job, path), brought;
-    vfs_attr_t attr;
-    apr_status_t status = rate_wait(job, RATE_GUESS);
+    uint64_t guess;
 
-    *resident = before;
-    if (status == APR_SUCCESS)
-        status = vfs_open(file, job->fs, ctx, path, VFS_O_READ, 0, &attr, NULL);
-    if (status == APR_SUCCESS) *resident = resident_bytes(job, path);
-    brought = *resident > before ? *resident - before : 0;
+    if (entry->status == APR_SUCCESS && entry->resident >= entry->size) return 0;
+    pthread_mutex_lock(&job->lock);
+    guess = (job->open_bytes + RATE_GUESS) / (job->opens + 1);
+    pthread_mutex_unlock(&job->lock);
+    return guess;
+}
+
+/* Open a file, and count what the open itself brought. *missing receives about what is not there.
+ */
+static apr_status_t open_file(warm_job_t *job, const vfs_ctx_t *ctx, const char *path,
+                              vfs_file_t **file, uint64_t *size, uint64_t *missing, outcome_t *out)
+{
+    cachefs_entry_t before, after;
+    uint64_t booked, brought = 0;
+    vfs_attr_t attr;
+    apr_status_t status;
+
+    look(job, path, &before);
+    booked = guess_open(job, &before);
+    status = rate_wait(job, booked);
+    if (status != APR_SUCCESS) return status;
+    status = vfs_open(file, job->fs, ctx, path, VFS_O_READ, 0, &attr, NULL);
+    look(job, path, &after);
+    if (after.resident > before.resident) brought = after.resident - before.resident;
     out->fetched += brought;
-    rate_settle(job, RATE_GUESS, brought);
+    pthread_mutex_lock(&job->lock);
+    warm__rate_settle(&job->rate, booked, brought);
+    job->opens++;
+    job->open_bytes += brought;
+    pthread_mutex_unlock(&job->lock);
     if (status != APR_SUCCESS) return status;
     *size = attr.size;
+    *missing = attr.size > after.resident ? attr.size - after.resident : 0;
     if (attr.type == VFS_TYPE_FILE) return APR_SUCCESS;
     (void)vfs_close(*file, ctx); /* it was only looked at */
     return attr.type == VFS_TYPE_DIR ? APR_FROM_OS_ERROR(EISDIR) : APR_EINVAL;
@@ -165,16 +187,15 @@ static void warm_pieces(warm__worker_t *worker, const warm__item_t *item, const 
                         outcome_t *out)
 {
     warm_job_t *job = worker->job;
-    uint64_t size = 0, resident = 0, take;
+    uint64_t size = 0, missing = 0, take;
     vfs_file_t *file = NULL;
     apr_status_t closed;
 
-    out->status = open_file(job, ctx, item->path, &file, &size, &resident, out);
+    out->status = open_file(job, ctx, item->path, &file, &size, &missing, out);
     if (out->status != APR_SUCCESS) return;
     take = too_large(job, size) ? 0 : budget_take(job, size);
     out->skipped = take < size;
-    out->status =
-        warm_range(worker, file, ctx, 0, take, take > resident ? take - resident : 0, out);
+    out->status = warm_range(worker, file, ctx, 0, take, missing, out);
     budget_return(job, take - out->bytes);
     closed = vfs_close(file, ctx);
     if (out->status == APR_SUCCESS) out->status = closed;
@@ -264,7 +285,7 @@ static void skip_rest(warm_job_t *job)
 }
 
 /* The next things: one, or ranges of one file. Returns how many; 0: there are no more. */
-static size_t take(warm__worker_t *worker, size_t *first)
+static size_t next_things(warm__worker_t *worker, size_t *first)
 {
     warm_job_t *job = worker->job;
     const warm_plan_t *plan = job->plan;
@@ -296,11 +317,11 @@ static void warm_ranges(warm__worker_t *worker, size_t first, size_t count, cons
     warm_job_t *job = worker->job;
     const warm__item_t *items = job->plan->items;
     outcome_t opened = {0, 0, 0, 0};
-    uint64_t size = 0, resident = 0;
+    uint64_t size = 0, missing = 0;
     vfs_file_t *file = NULL;
     size_t i;
 
-    opened.status = open_file(job, ctx, items[first].path, &file, &size, &resident, &opened);
+    opened.status = open_file(job, ctx, items[first].path, &file, &size, &missing, &opened);
     for (i = first; i < first + count; i++) {
         outcome_t out = opened;
 
@@ -311,7 +332,7 @@ static void warm_ranges(warm__worker_t *worker, size_t first, size_t count, cons
             uint64_t may = too_large(job, size) ? 0 : budget_take(job, len);
 
             out.skipped = may < len;
-            out.status = warm_range(worker, file, ctx, items[i].off, may, may, &out);
+            out.status = warm_range(worker, file, ctx, items[i].off, may, missing, &out);
             budget_return(job, may - out.bytes);
         }
         if (out.status == APR_SUCCESS && !out.skipped) out.status = protect(job, items[i].path);
@@ -329,7 +350,7 @@ void *warm__worker_main(void *arg)
 
     ctx.cancel = job->cancel;
     ctx.priority = job->options.priority;
-    while ((count = take(worker, &first)) > 0) {
+    while ((count = next_things(worker, &first)) > 0) {
         const warm__item_t *item = &job->plan->items[first];
         outcome_t out = {item->status, 0, 0, 0};
 

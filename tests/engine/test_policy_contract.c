@@ -3,7 +3,12 @@
  * registered.
  */
 #include <criterion/criterion.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/engine/support_policy.h"
 
@@ -167,4 +172,72 @@ Test(policy_contract, each_refuses_a_configuration_it_cannot_serve)
     }
     apr_pool_destroy(pool);
     apr_terminate();
+}
+
+/* ---- mistakes of the engine ------------------------------------------------------------------ */
+
+static void touch_stranger(policy_rig_t *rig)
+{
+    rig->ops->touch(rig->state, 3, 1);
+}
+
+static void remove_stranger(policy_rig_t *rig)
+{
+    rig->ops->remove(rig->state, 3);
+}
+
+static void remove_twice(policy_rig_t *rig)
+{
+    rig->ops->insert(rig->state, 3, 3, 1);
+    rig->ops->remove(rig->state, 3);
+    rig->ops->remove(rig->state, 3);
+}
+
+static void insert_beyond(policy_rig_t *rig)
+{
+    rig->ops->insert(rig->state, 4, 4, 1);
+}
+
+static void insert_more_than_there_are(policy_rig_t *rig)
+{
+    uint32_t i;
+
+    for (i = 0; i < 5; i++)
+        rig->ops->insert(rig->state, i % 4, i, 1);
+}
+
+/* In a child, since it shall abort. */
+static int aborts(policy_rig_t *rig, void (*mistake)(policy_rig_t *rig))
+{
+    int status = 0;
+    pid_t child = fork();
+
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        if (freopen("/dev/null", "w", stderr) == NULL) _exit(1);
+        mistake(rig);
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+Test(policy_contract, own_policies_catch_an_engine_that_errs)
+{
+    static void (*const mistakes[])(policy_rig_t *) = {
+        touch_stranger, remove_stranger, remove_twice, insert_beyond, insert_more_than_there_are,
+    };
+    static const char *const own[] = {"lru", "lfu", "ttl", "hybrid"};
+    size_t i, j;
+
+    for (i = 0; i < 4; i++)
+        for (j = 0; j < sizeof(mistakes) / sizeof(mistakes[0]); j++) {
+            policy_rig_t rig;
+
+            policy_rig_open(&rig, own[i], 4, 0);
+            memset(rig.nodes, 0, 4 * sizeof(*rig.nodes));
+            cr_assert(aborts(&rig, mistakes[j]), "%s does not catch mistake %zu", own[i], j);
+            policy_rig_close(&rig);
+        }
 }

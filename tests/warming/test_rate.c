@@ -9,19 +9,20 @@ Test(rate, bytes_go_one_behind_the_other)
 {
     warm__rate_t rate = {.bytes_per_second = 1000000};
 
-    cr_assert_eq(warm__rate_take(&rate, 5000, 1000), 5000);
-    cr_assert_eq(warm__rate_take(&rate, 5000, 500), 6000);
-    cr_assert_eq(warm__rate_take(&rate, 5100, 1), 6500);
-    cr_assert_eq(warm__rate_take(&rate, 6501, 10), 6501);
+    cr_assert_eq(warm__rate_take(&rate, 5000, 1000), 6000);
+    cr_assert_eq(warm__rate_take(&rate, 5000, 500), 6500);
+    cr_assert_eq(warm__rate_take(&rate, 5100, 1), 6501);
+    cr_assert_eq(warm__rate_take(&rate, 5200, 0), 5200, "nothing does not wait");
+    cr_assert_eq(warm__rate_take(&rate, 6502, 10), 6512);
 }
 
 Test(rate, idle_line_saves_nothing_up)
 {
     warm__rate_t rate = {.bytes_per_second = 1000};
 
-    cr_assert_eq(warm__rate_take(&rate, 0, 1000), 0);
-    cr_assert_eq(warm__rate_take(&rate, 60000000, 1000), 60000000);
+    cr_assert_eq(warm__rate_take(&rate, 0, 1000), 1000000);
     cr_assert_eq(warm__rate_take(&rate, 60000000, 1000), 61000000);
+    cr_assert_eq(warm__rate_take(&rate, 60000000, 1000), 62000000);
 }
 
 Test(rate, difference_is_settled)
@@ -30,9 +31,9 @@ Test(rate, difference_is_settled)
 
     (void)warm__rate_take(&rate, 0, 8000);
     warm__rate_settle(&rate, 8000, 0);
-    cr_assert_eq(warm__rate_take(&rate, 0, 1000), 0, "it was cached");
+    cr_assert_eq(warm__rate_take(&rate, 0, 1000), 1000, "it was cached");
     warm__rate_settle(&rate, 1000, 4000);
-    cr_assert_eq(warm__rate_take(&rate, 0, 1), 4000, "it was more");
+    cr_assert_eq(warm__rate_take(&rate, 0, 1), 4001, "it was more");
 }
 
 Test(rate, no_limit_is_no_wait)
