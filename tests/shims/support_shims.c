@@ -80,7 +80,8 @@ static void say_attr(script_t *s, apr_status_t status, const vfs_attr_t *attr)
             (unsigned long long)attr->size, attr->nlink, (unsigned long long)attr->ino);
 }
 
-/* Every op on names; the one that is asked for what it cannot do tells whether errors come through. */
+/* Every op on names; the one that is asked for what it cannot do tells whether errors come through.
+ */
 static void run_names(script_t *s, vfs_t *fs)
 {
     vfs_attr_t attr;
@@ -106,8 +107,7 @@ static void run_names(script_t *s, vfs_t *fs)
     step(s, VFS_OPID_access, vfs_access(fs, NULL, "/f", VFS_ACCESS_READ));
     step(s, VFS_OPID_statfs, vfs_statfs(fs, NULL, "/", &statfs));
     step(s, VFS_OPID_setxattr, vfs_setxattr(fs, NULL, "/f", "user.a", "1", 1, 0, 0));
-    step(s, VFS_OPID_getxattr,
-         vfs_getxattr(fs, NULL, "/f", "user.a", text, sizeof(text), &len, 0));
+    step(s, VFS_OPID_getxattr, vfs_getxattr(fs, NULL, "/f", "user.a", text, sizeof(text), &len, 0));
     say(s, " %zu\n", len);
     step(s, VFS_OPID_listxattr, vfs_listxattr(fs, NULL, "/f", text, sizeof(text), &len, 0));
     say(s, " %zu\n", len);
@@ -124,8 +124,7 @@ static void run_get(script_t *s, vfs_t *fs)
     vfs_validator_t validator;
     apr_status_t status = vfs_get(fs, NULL, "/f", buf, sizeof(buf), &got, &attr, &validator);
     say_attr(s, step(s, VFS_OPID_get, status), &attr);
-    say(s, " %zu %.*s kind %d\n", got, (int)got, buf,
-        status == APR_SUCCESS ? validator.kind : -1);
+    say(s, " %zu %.*s kind %d\n", got, (int)got, buf, status == APR_SUCCESS ? validator.kind : -1);
 }
 
 static void run_reads(script_t *s, vfs_file_t *file)

@@ -1,6 +1,6 @@
 /*
- * support_shims.h - what the tests of the shims share: a file system in memory, and a script that calls
- * every op once. Test support.
+ * support_shims.h - what the tests of the shims share: a file system in memory, and a script that
+ * calls every op once. Test support.
  */
 #ifndef TESTS_SHIMS_SUPPORT_SHIMS_H
 #define TESTS_SHIMS_SUPPORT_SHIMS_H
@@ -21,7 +21,8 @@ const char *test_text(vfs_t *fs, const char *path, apr_pool_t *pool);
 /** Open, or fail the test. */
 vfs_file_t *test_open(vfs_t *fs, const char *path, uint32_t flags);
 
-/** What a run of the script saw: for each op the status of its latest call, and all results as text. */
+/** What a run of the script saw: for each op the status of its latest call, and all results as
+ * text. */
 typedef struct script_t {
     int ran[VFS_OPID_COUNT];
     int failed[VFS_OPID_COUNT];
@@ -29,8 +30,8 @@ typedef struct script_t {
     size_t len;
     char text[32768];
 } script_t;
-/** Call every op at least once on an empty file system, and clean up. Ops that cannot be called because one before
- *  failed are left out. */
+/** Call every op at least once on an empty file system, and clean up. Ops that cannot be called
+ * because one before failed are left out. */
 void script_run(script_t *script, vfs_t *fs);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * test_count.c - the count shim counts every op, its errors, its bytes, and what is open or under way.
+ * test_count.c - the count shim counts every op, its errors, its bytes, and what is open or under
+ * way.
  */
 #include <pthread.h>
 #include <string.h>

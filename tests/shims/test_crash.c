@@ -377,7 +377,11 @@ Test(shims_crash, kept_punches_and_copies_are_done_again)
     vfs_crash_restart(s.fs);
     cr_assert_eq(vfs_get(s.fs, NULL, "/a", buf, sizeof(buf), &n, NULL, NULL), APR_SUCCESS);
     cr_assert_eq(n, 12);
-    cr_assert_eq(memcmp(buf, "01\0\0" "4X67abc\0", 12), 0);
+    cr_assert_eq(memcmp(buf,
+                        "01\0\0"
+                        "4X67abc\0",
+                        12),
+                 0);
     tear_down(&s);
 }
 
