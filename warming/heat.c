@@ -1,11 +1,14 @@
 /*
  * heat.c - the recorder of what is read. Floor 3.
  *
- * Counts reads by (path, offset) in a table of fixed size, in stripes with a lock each, since it is
- * called by all readers. The stripe goes by path and megabyte, so that neither a hot file nor a
- * large one has to live in one of them. When a stripe is full, the coldest eighth goes, of equally
- * cold ones what was not read for longest; if even those were read twice or more, all counts are
- * halved, so that what is new has a chance against what once was hot.
+ * Counts passes by path and unit of 16 KiB, the least that a cold read moves, in a table of fixed
+ * size. A read that begins in a unit where the last one of that unit ended goes on with its pass
+ * and does not count, so that a file read in small pieces is not hotter than one read in large
+ * ones. The table is in stripes with a lock each, since all readers call it; the stripe goes by
+ * path and megabyte, so that neither a hot file nor a large one has to live in one of them. When a
+ * stripe is full the coldest eighth goes, of equally cold ones what was not read for longest; if
+ * even those were read twice or more, all counts are halved, so that what is new has a chance
+ * against what once was hot.
  *
  * A recorder's head is never freed, only used again: a reader may have taken its address from the
  * cache just before cachefs_on_heat took it away, and comes in late. It finds the recorder closed.
@@ -22,6 +25,8 @@
 #define STRIPES_MAX 16u
 #define STRIPE_MIN 256u /* ranges */
 #define NO_RANGE UINT32_MAX
+#define UNIT_BYTES 16384u
+#define STRIPE_BYTES (1u << 20) /* of a file that stay together; whole units */
 
 typedef struct heat_path_t heat_path_t;
 struct heat_path_t {
@@ -33,9 +38,11 @@ struct heat_path_t {
 
 typedef struct heat_range_t {
     heat_path_t *path; /* NULL: free */
-    uint64_t off, len, heat;
-    uint64_t last; /* running number of the last read */
-    uint32_t next; /* chain, or free list */
+    uint64_t unit, heat;
+    uint64_t last;       /* running number of the last read */
+    uint32_t begin, end; /* what was read of the unit */
+    uint32_t last_end;   /* where the last read of it ended */
+    uint32_t next;       /* chain, or free list */
 } heat_range_t;
 
 typedef struct heat_stripe_t {
@@ -124,9 +131,9 @@ static void path_drop(heat_stripe_t *stripe, heat_path_t *path)
     free(path);
 }
 
-static uint32_t *range_head(heat_stripe_t *stripe, uint32_t hash, uint64_t off)
+static uint32_t *range_head(heat_stripe_t *stripe, const heat_path_t *path, uint64_t unit)
 {
-    uint64_t mix = (hash ^ off * 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
+    uint64_t mix = (path->hash ^ unit * 0x9e3779b97f4a7c15ull) * 0xd6e8feb86659fd93ull;
 
     return &stripe->range_heads[mix >> 32 & stripe->mask];
 }
@@ -135,7 +142,7 @@ static void range_drop(heat_stripe_t *stripe, heat_range_t *range)
 {
     uint32_t index = (uint32_t)(range - stripe->ranges), *at;
 
-    for (at = range_head(stripe, range->path->hash, range->off); *at != index;)
+    for (at = range_head(stripe, range->path, range->unit); *at != index;)
         at = &stripe->ranges[*at].next;
     *at = range->next;
     path_drop(stripe, range->path);
@@ -170,27 +177,27 @@ static void prune(heat_stripe_t *stripe)
         stripe->ranges[i].heat = (stripe->ranges[i].heat + 1) / 2;
 }
 
-/* The range, made if it is new. NULL: no memory for its path. */
-static heat_range_t *range_get(heat_stripe_t *stripe, const char *path, uint32_t hash, uint64_t off)
+/* The range of a unit, made if it is new. */
+static heat_range_t *range_get(heat_stripe_t *stripe, heat_path_t *path, uint64_t unit)
 {
+    uint32_t *head = range_head(stripe, path, unit), i;
     heat_range_t *range;
-    uint32_t *head = range_head(stripe, hash, off), i;
 
     for (i = *head; i != NO_RANGE; i = range->next) {
         range = &stripe->ranges[i];
-        if (range->off == off && range->path->hash == hash && strcmp(range->path->str, path) == 0)
-            return range;
+        if (range->path == path && range->unit == unit) return range;
     }
     if (stripe->free == NO_RANGE) prune(stripe);
     i = stripe->free;
     range = &stripe->ranges[i];
-    range->path = path_take(stripe, path, hash);
-    if (range->path == NULL) return NULL;
     stripe->free = range->next;
     stripe->used++;
-    range->off = off;
-    range->len = 0;
-    range->heat = 0;
+    path->refs++;
+    memset(range, 0, sizeof(*range));
+    range->path = path;
+    range->unit = unit;
+    range->begin = UNIT_BYTES;
+    range->last_end = UNIT_BYTES + 1;
     range->next = *head;
     *head = i;
     return range;
@@ -198,21 +205,45 @@ static heat_range_t *range_get(heat_stripe_t *stripe, const char *path, uint32_t
 
 /* ---- the recorder --------------------------------------------------------------------------- */
 
+/* Bytes [off, end) of a file were read; all of them belong to the stripe, which is locked. */
+static void record_in(heat_stripe_t *stripe, const char *name, uint32_t hash, uint64_t off,
+                      uint64_t end)
+{
+    heat_path_t *path = path_take(stripe, name, hash);
+
+    if (path == NULL) return; /* no memory: a gap in the log is no harm */
+    while (off < end) {
+        uint64_t unit = off / UNIT_BYTES, stop = (unit + 1) * UNIT_BYTES;
+        heat_range_t *range = range_get(stripe, path, unit);
+        uint32_t from = (uint32_t)(off % UNIT_BYTES);
+        uint32_t to = end < stop ? (uint32_t)(end % UNIT_BYTES) : UNIT_BYTES;
+
+        if (from != range->last_end) range->heat++;
+        if (from < range->begin) range->begin = from;
+        if (to > range->end) range->end = to;
+        range->last_end = to;
+        range->last = ++stripe->reads;
+        off = stop;
+    }
+    path_drop(stripe, path);
+}
+
 static void record(warm_heat_t *heat, const char *path, uint64_t off, uint64_t len)
 {
     uint32_t hash = vfs_path_hash(path, strlen(path));
-    uint32_t spread = (hash ^ (uint32_t)(off >> 20)) * 0x9e3779b1u;
-    heat_stripe_t *stripe = &heat->stripes[(spread >> 16) % heat->stripe_count];
-    heat_range_t *range;
+    uint64_t end = off + len;
 
-    pthread_mutex_lock(&stripe->lock);
-    range = range_get(stripe, path, hash, off);
-    if (range != NULL) {
-        if (len > range->len) range->len = len;
-        range->heat++;
-        range->last = ++stripe->reads;
+    while (off < end) {
+        uint64_t no = off / STRIPE_BYTES, stop = (no + 1) * STRIPE_BYTES;
+        uint32_t spread = (hash ^ (uint32_t)no) * 0x9e3779b1u;
+        heat_stripe_t *stripe = &heat->stripes[(spread >> 16) % heat->stripe_count];
+
+        if (stop > end) stop = end;
+        pthread_mutex_lock(&stripe->lock);
+        record_in(stripe, path, hash, off, stop);
+        pthread_mutex_unlock(&stripe->lock);
+        off = stop;
     }
-    pthread_mutex_unlock(&stripe->lock);
 }
 
 static void on_heat(void *baton, const char *path, apr_off_t off, size_t len, int hit)
@@ -221,7 +252,7 @@ static void on_heat(void *baton, const char *path, apr_off_t off, size_t len, in
 
     (void)hit; /* a miss shows as much interest */
     atomic_fetch_add_explicit(&heat->busy, 1, memory_order_seq_cst);
-    if (atomic_load_explicit(&heat->open, memory_order_seq_cst) && len > 0)
+    if (atomic_load_explicit(&heat->open, memory_order_seq_cst) && off >= 0)
         record(heat, path, (uint64_t)off, len);
     atomic_fetch_sub_explicit(&heat->busy, 1, memory_order_release);
 }
@@ -351,8 +382,8 @@ static size_t collect(heat_stripe_t *stripe, warm__range_t *to, heat_path_t **pa
         range->path->refs++;
         paths[count] = range->path;
         to[count].path = range->path->str;
-        to[count].off = range->off;
-        to[count].len = range->len;
+        to[count].off = range->unit * UNIT_BYTES + range->begin;
+        to[count].len = range->end - range->begin;
         to[count++].heat = range->heat;
     }
     pthread_mutex_unlock(&stripe->lock);
