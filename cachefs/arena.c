@@ -1,0 +1,291 @@
+/*
+ * arena.c - see arena.h. Floor 2. Knows memory only.
+ *
+ * The idea: slabs of one size, each cut into chunks of one class. Partly used slabs of a class are
+ * on its list, free ones on one list for all, so a class grows by taking a free slab and shrinks by
+ * giving back an empty one. Owners of chunks up to 1 KiB stand at the head of their slab, of larger
+ * ones in the slab's table entry.
+ */
+#include "cachefs/arena.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vfs/vfs_ops.h"
+
+enum { SLAB_FREE = 0, SLAB_PARTIAL, SLAB_FULL, SLAB_DRAINING, SLAB_FIXED };
+
+#define CLASS_NONE ARENA_CLASSES
+
+static void list_add(arena_t *a, uint32_t *head, uint32_t s)
+{
+    a->slabs[s].prev = 0;
+    a->slabs[s].next = *head;
+    if (*head) a->slabs[*head - 1].prev = s + 1;
+    *head = s + 1;
+}
+
+static void list_remove(arena_t *a, uint32_t *head, uint32_t s)
+{
+    slab_t *slab = &a->slabs[s];
+    if (slab->prev)
+        a->slabs[slab->prev - 1].next = slab->next;
+    else
+        *head = slab->next;
+    if (slab->next) a->slabs[slab->next - 1].prev = slab->prev;
+    slab->prev = slab->next = 0;
+}
+
+/* Slabs are 256 KiB from 32 MiB up; smaller regions get smaller ones, so that a class costs little
+ * of them. */
+static size_t slab_size(uint64_t bytes)
+{
+    return bytes >= (32u << 20) ? 256u << 10 : bytes >= (4u << 20) ? 64u << 10 : 16u << 10;
+}
+
+apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
+{
+    memset(a, 0, sizeof(*a));
+    a->slab_bytes = slab_size(bytes);
+    a->slab_shift = (uint32_t)__builtin_ctzl(a->slab_bytes);
+    a->slab_count = (uint32_t)(bytes >> a->slab_shift);
+    a->bytes = (size_t)a->slab_count << a->slab_shift;
+    void *base = mmap(NULL, a->bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return APR_ENOMEM;
+    a->base = base;
+    a->slabs = base;
+    a->class_max = cachefs__class_of(a, a->slab_bytes);
+    size_t table = a->slab_count * sizeof(slab_t);
+    a->fixed = (uint32_t)((table + a->slab_bytes - 1) >> a->slab_shift);
+    for (uint32_t s = a->slab_count; s-- > 0;) {
+        a->slabs[s].cls = CLASS_NONE;
+        a->slabs[s].state = s < a->fixed ? SLAB_FIXED : SLAB_FREE;
+        if (s < a->fixed) continue;
+        list_add(a, &a->free_list, s);
+        a->free_slabs++;
+    }
+    atomic_init(&a->used_bytes, (uint64_t)a->fixed << a->slab_shift);
+    pthread_mutex_init(&a->lock, NULL);
+    return APR_SUCCESS;
+}
+
+void cachefs__arena_destroy(arena_t *a)
+{
+    if (!a->base) return;
+    munmap(a->base, a->bytes);
+    pthread_mutex_destroy(&a->lock);
+    a->base = NULL;
+}
+
+unsigned cachefs__class_of(const arena_t *a, uint64_t bytes)
+{
+    for (unsigned cls = 0; cls < ARENA_CLASSES; cls++)
+        if (cachefs__class_bytes(cls) >= bytes)
+            return cachefs__class_bytes(cls) <= a->slab_bytes ? cls : ARENA_CLASSES;
+    return ARENA_CLASSES;
+}
+
+/* Bytes at the head of a slab that hold the owners of its chunks. */
+static size_t head_bytes(const arena_t *a, unsigned cls)
+{
+    size_t chunk = cachefs__class_bytes(cls);
+    if (a->slab_bytes / chunk <= 64) return 0;
+    size_t n = a->slab_bytes / (chunk + sizeof(uint32_t));
+    return (n * sizeof(uint32_t) + ARENA_UNIT - 1) / ARENA_UNIT * ARENA_UNIT;
+}
+
+static void slab_open(arena_t *a, uint32_t s, unsigned cls)
+{
+    slab_t *slab = &a->slabs[s];
+    size_t head = head_bytes(a, cls);
+    size_t n = (a->slab_bytes - head) / cachefs__class_bytes(cls);
+    slab->cls = (uint8_t)cls;
+    slab->used = 0;
+    slab->capacity = (uint16_t)n;
+    slab->free = 1;
+    slab->owners =
+        head ? (_Atomic uint32_t *)(void *)(a->base + ((size_t)s << a->slab_shift)) : slab->own;
+    for (size_t i = 0; i < n; i++)
+        atomic_store_explicit(&slab->owners[i], i + 1 < n ? (uint32_t)i + 2 : 0,
+                              memory_order_relaxed);
+    slab->state = SLAB_PARTIAL;
+    list_add(a, &a->partial[cls], s);
+}
+
+static uint32_t chunk_name(const arena_t *a, uint32_t s, uint32_t i)
+{
+    unsigned cls = a->slabs[s].cls;
+    size_t at =
+        ((size_t)s << a->slab_shift) + head_bytes(a, cls) + (size_t)i * cachefs__class_bytes(cls);
+    return (uint32_t)(at / ARENA_UNIT);
+}
+
+static uint32_t chunk_slab(const arena_t *a, uint32_t chunk)
+{
+    return (uint32_t)(((size_t)chunk * ARENA_UNIT) >> a->slab_shift);
+}
+
+static uint32_t chunk_index(const arena_t *a, uint32_t chunk)
+{
+    uint32_t s = chunk_slab(a, chunk);
+    unsigned cls = a->slabs[s].cls;
+    VFS_ASSERT(cls < ARENA_CLASSES);
+    size_t at = (size_t)chunk * ARENA_UNIT - ((size_t)s << a->slab_shift) - head_bytes(a, cls);
+    return (uint32_t)(at / cachefs__class_bytes(cls));
+}
+
+static void count_used(arena_t *a)
+{
+    atomic_store_explicit(&a->used_bytes,
+                          (uint64_t)(a->slab_count - a->free_slabs) << a->slab_shift,
+                          memory_order_relaxed);
+}
+
+uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner)
+{
+    uint32_t chunk = 0;
+    VFS_ASSERT(cls < ARENA_CLASSES);
+    VFS_ASSERT(OWNER_KIND(owner) != OWNER_FREE);
+    pthread_mutex_lock(&a->lock);
+    if (!a->partial[cls] && a->free_list) {
+        uint32_t s = a->free_list - 1;
+        list_remove(a, &a->free_list, s);
+        a->free_slabs--;
+        count_used(a);
+        slab_open(a, s, cls);
+    }
+    if (a->partial[cls]) {
+        uint32_t s = a->partial[cls] - 1;
+        slab_t *slab = &a->slabs[s];
+        uint32_t i = slab->free - 1u;
+        VFS_ASSERT(slab->free != 0 && slab->used < slab->capacity);
+        slab->free = (uint16_t)atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
+        atomic_store_explicit(&slab->owners[i], owner, memory_order_relaxed);
+        chunk = chunk_name(a, s, i);
+        if (++slab->used == slab->capacity) {
+            list_remove(a, &a->partial[cls], s);
+            slab->state = SLAB_FULL;
+        }
+    }
+    pthread_mutex_unlock(&a->lock);
+    return chunk;
+}
+
+static void slab_close(arena_t *a, uint32_t s)
+{
+    slab_t *slab = &a->slabs[s];
+    if (slab->state == SLAB_PARTIAL) list_remove(a, &a->partial[slab->cls], s);
+    slab->cls = CLASS_NONE;
+    slab->state = SLAB_FREE;
+    list_add(a, &a->free_list, s);
+    a->free_slabs++;
+    count_used(a);
+}
+
+void cachefs__arena_free(arena_t *a, uint32_t chunk)
+{
+    pthread_mutex_lock(&a->lock);
+    uint32_t s = chunk_slab(a, chunk), i = chunk_index(a, chunk);
+    slab_t *slab = &a->slabs[s];
+    VFS_ASSERT(slab->used > 0);
+    VFS_ASSERT(OWNER_KIND(atomic_load_explicit(&slab->owners[i], memory_order_relaxed)) !=
+               OWNER_FREE);
+    atomic_store_explicit(&slab->owners[i], slab->free, memory_order_relaxed);
+    slab->free = (uint16_t)(i + 1);
+    slab->used--;
+    if (slab->state == SLAB_FULL) {
+        slab->state = SLAB_PARTIAL;
+        list_add(a, &a->partial[slab->cls], s);
+    }
+    if (!slab->used) slab_close(a, s);
+    pthread_mutex_unlock(&a->lock);
+}
+
+void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner)
+{
+    VFS_ASSERT(OWNER_KIND(owner) != OWNER_FREE);
+    uint32_t s = chunk_slab(a, chunk);
+    atomic_store_explicit(&a->slabs[s].owners[chunk_index(a, chunk)], owner, memory_order_relaxed);
+}
+
+uint32_t cachefs__arena_owner(arena_t *a, uint32_t chunk)
+{
+    uint32_t s = chunk_slab(a, chunk);
+    return atomic_load_explicit(&a->slabs[s].owners[chunk_index(a, chunk)], memory_order_relaxed);
+}
+
+unsigned cachefs__arena_class(arena_t *a, uint32_t chunk)
+{
+    return a->slabs[chunk_slab(a, chunk)].cls;
+}
+
+int cachefs__arena_lend(arena_t *a, uint32_t n)
+{
+    int ok = 0;
+    pthread_mutex_lock(&a->lock);
+    if (a->free_slabs >= n) {
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t s = a->free_list - 1;
+            list_remove(a, &a->free_list, s);
+            a->slabs[s].state = SLAB_FIXED;
+            (void)madvise(a->base + ((size_t)s << a->slab_shift), a->slab_bytes,
+                          MADV_DONTNEED); /* advice: nothing depends on it but the resident size */
+        }
+        a->free_slabs -= n;
+        a->lent += n;
+        count_used(a);
+        ok = 1;
+    }
+    pthread_mutex_unlock(&a->lock);
+    return ok;
+}
+
+size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32_t *chunks,
+                            size_t max)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&a->lock);
+    uint32_t s = chunk_slab(a, chunk);
+    slab_t *slab = &a->slabs[s];
+    if (slab->state == SLAB_PARTIAL || slab->state == SLAB_FULL) {
+        if (slab->state == SLAB_PARTIAL) list_remove(a, &a->partial[slab->cls], s);
+        slab->state = SLAB_DRAINING;
+        for (uint32_t i = 0; i < slab->capacity && n < max; i++) {
+            uint32_t owner = atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
+            if (OWNER_KIND(owner) == OWNER_FREE) continue;
+            owners[n] = owner;
+            chunks[n++] = chunk_name(a, s, i);
+        }
+    }
+    pthread_mutex_unlock(&a->lock);
+    return n;
+}
+
+void cachefs__arena_undrain(arena_t *a, uint32_t chunk)
+{
+    pthread_mutex_lock(&a->lock);
+    uint32_t s = chunk_slab(a, chunk);
+    slab_t *slab = &a->slabs[s];
+    if (slab->state == SLAB_DRAINING) {
+        slab->state = slab->used < slab->capacity ? SLAB_PARTIAL : SLAB_FULL;
+        if (slab->state == SLAB_PARTIAL) list_add(a, &a->partial[slab->cls], s);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+int cachefs__arena_has_slab(arena_t *a)
+{
+    pthread_mutex_lock(&a->lock);
+    int has = a->free_slabs > 0;
+    pthread_mutex_unlock(&a->lock);
+    return has;
+}
+
+void cachefs__arena_trim(arena_t *a)
+{
+    pthread_mutex_lock(&a->lock);
+    for (uint32_t s = a->free_list; s; s = a->slabs[s - 1].next)
+        (void)madvise(a->base + ((size_t)(s - 1) << a->slab_shift), a->slab_bytes, MADV_DONTNEED);
+    pthread_mutex_unlock(&a->lock);
+}

@@ -1,0 +1,93 @@
+/*
+ * arena.h - the memory of an instance: one region, cut into slabs, cut into chunks of size classes.
+ * Floor 2, private to cachefs/. Knows nothing of blocks, names or files.
+ *
+ * The region is as large as the RAM limit and never grows: what is not in it does not exist. A slab
+ * serves one class at a time and goes back when its last chunk does. A slab can also be lent as a
+ * credit: it stays untouched, and a table outside of the region may use as many bytes (entries of
+ * tables keep their type for the life of the instance, so that readers without a lock never see
+ * other things in their place; chunks change their type).
+ *
+ * A chunk is named by its offset in units of 64 bytes; 0 is none. Each chunk has an owner word, so
+ * that whoever wants a whole slab back can ask the owners to leave.
+ */
+#ifndef CACHEFS_ARENA_H
+#define CACHEFS_ARENA_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <apr_errno.h>
+
+#define ARENA_UNIT 64u
+#define ARENA_CLASSES 9u /* 64, 128, 256, 512 bytes; 1, 4, 16, 64, 256 KiB */
+
+/* owner words: 2 bits of kind, 30 bits of index */
+#define OWNER_FREE 0u
+#define OWNER_BLOCK (1u << 30)
+#define OWNER_NODE (2u << 30)
+#define OWNER_PRIVATE (3u << 30) /* cannot be asked to leave */
+#define OWNER_KIND(owner) ((owner) & (3u << 30))
+#define OWNER_INDEX(owner) ((owner) & ((1u << 30) - 1))
+
+typedef struct slab_t {
+    uint32_t prev, next; /* on a list of slabs: numbers + 1; 0: none */
+    uint16_t used, capacity;
+    uint16_t free;            /* first free chunk + 1 */
+    uint8_t cls;              /* ARENA_CLASSES: none */
+    uint8_t state;            /* SLAB_* */
+    _Atomic uint32_t *owners; /* one a chunk; for a free chunk the next free one + 1 */
+    _Atomic uint32_t own[64]; /* owners of classes with at most 64 chunks in a slab */
+} slab_t;
+
+typedef struct arena_t {
+    uint8_t *base;
+    size_t bytes, slab_bytes;
+    uint32_t slab_count, slab_shift;
+    unsigned class_max; /* largest class that fits into a slab */
+    pthread_mutex_t lock;
+    slab_t *slabs;      /* in the region's first slabs */
+    uint32_t free_list; /* free slabs */
+    uint32_t free_slabs;
+    uint32_t partial[ARENA_CLASSES];
+    uint32_t lent;               /* slabs lent as credits */
+    uint32_t fixed;              /* slabs of the arena's own tables */
+    _Atomic uint64_t used_bytes; /* slabs in use, lent or fixed */
+} arena_t;
+
+apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes);
+void cachefs__arena_destroy(arena_t *a);
+/* Bytes of a class; the smallest class that holds `bytes` (ARENA_CLASSES: too large). */
+static inline uint32_t cachefs__class_bytes(unsigned cls)
+{
+    static const uint32_t bytes[ARENA_CLASSES] = {64,   128,   256,   512,   1024,
+                                                  4096, 16384, 65536, 262144};
+    return bytes[cls];
+}
+unsigned cachefs__class_of(const arena_t *a, uint64_t bytes);
+static inline void *cachefs__chunk_ptr(const arena_t *a, uint32_t chunk)
+{
+    return a->base + (size_t)chunk * ARENA_UNIT;
+}
+/* 0: no chunk of this class without eviction. */
+uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner);
+void cachefs__arena_free(arena_t *a, uint32_t chunk);
+void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner);
+uint32_t cachefs__arena_owner(arena_t *a, uint32_t chunk);
+unsigned cachefs__arena_class(arena_t *a, uint32_t chunk);
+/* Lend `n` slabs for good. 0: not so many are free. */
+int cachefs__arena_lend(arena_t *a, uint32_t n);
+/* Drain the slab of a chunk: no new chunk comes from it until it is empty or
+ * cachefs__arena_undrain. Fills `owners` with at most `max` owner words of used chunks, `chunks`
+ * with their names, and returns how many; 0 if somebody else drains it. */
+size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32_t *chunks,
+                            size_t max);
+void cachefs__arena_undrain(arena_t *a, uint32_t chunk);
+/* Can a slab be had without eviction? */
+int cachefs__arena_has_slab(arena_t *a);
+/* Give the memory of free slabs back to the system. */
+void cachefs__arena_trim(arena_t *a);
+
+#endif

@@ -1,0 +1,443 @@
+/*
+ * block.c - the block index: find without a lock, put, cut, drop.
+ * Floor 2, private to cachefs/. Knows versions and numbers; not names, not the lower layer.
+ *
+ * A bucket is a chain of blocks. A reader walks it without a lock: entries never change their type,
+ * so the walk may stray into another chain when a block moves, but reads no foreign memory; it is
+ * bounded by WALK_MAX, and what it finds counts only if the key matches between two equal, even
+ * sequences. A miss found so may be wrong; the miss path looks again under the shard's lock.
+ */
+#include "cachefs/engine.h"
+#include "cachefs/copy.h"
+
+#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
+#define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
+
+/* A change of the block begins: readers that started before see the sequence move. Shard locked. */
+static void seq_begin(block_t *b)
+{
+    uint32_t seq = LOAD(b->seq);
+    VFS_ASSERT(!(seq & 1));
+    STORE(b->seq, seq + 1);
+    atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
+}
+
+static void seq_end(block_t *b)
+{
+    atomic_store_explicit(&b->seq, LOAD(b->seq) + 1, memory_order_release);
+}
+
+static void touched(cache_t *c, uint32_t i, block_t *b)
+{
+    uint32_t mark = LOAD(b->mark);
+    if (mark & MARK_TOUCHED) return;
+    atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
+    ring_t *ring = &c->rings[cachefs__thread_stripe()];
+    uint32_t n = atomic_fetch_add_explicit(&ring->n, 1, memory_order_relaxed);
+    if (n < RING_LEN) STORE(ring->entry[n], i);
+    if (n + 1 >= RING_LEN) cachefs__touch_drain(c, ring);
+}
+
+int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                        uint32_t n, void *dst)
+{
+    uint32_t mix = cachefs__mix(ver, no);
+    shard_t *s = cachefs__block_shard(c, mix);
+    uint32_t i = atomic_load_explicit(&s->heads[mix & s->mask], memory_order_acquire);
+    block_t *b = NULL;
+    for (int steps = 0; i != NONE && steps < WALK_MAX; steps++) {
+        b = &c->blocks[i];
+        if (LOAD(b->ver) == ver && LOAD(b->no) == no) break;
+        i = atomic_load_explicit(&b->next, memory_order_acquire);
+        b = NULL;
+    }
+    if (!b) return 0;
+    uint32_t seq = atomic_load_explicit(&b->seq, memory_order_acquire);
+    if ((seq & 1) || LOAD(b->ver) != ver || LOAD(b->no) != no) return 0;
+    uint32_t bits = LOAD(b->bits), data = LOAD(b->data);
+    uint32_t want = cachefs__granules(shift, boff, boff + n);
+    if ((bits & want) != want) return 0;
+    if (cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15) < boff + n) return 0;
+    cachefs__copy_out(dst, (uint8_t *)cachefs__chunk_ptr(&c->arena, data) + boff, n);
+    atomic_thread_fence(
+        memory_order_acquire); /* the copy is done before the sequence is read again */
+    if (LOAD(b->seq) != seq) return 0;
+    touched(c, i, b);
+    return 1;
+}
+
+uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix)
+{
+    uint32_t i = LOAD(s->heads[mix & s->mask]);
+    while (i != NONE) {
+        block_t *b = &c->blocks[i];
+        if (LOAD(b->ver) == ver && LOAD(b->no) == no) return i;
+        i = LOAD(b->next);
+    }
+    return NONE;
+}
+
+static unsigned block_class(const block_t *b)
+{
+    return LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15;
+}
+
+static void account(cache_t *c, uint64_t ver, int64_t bytes)
+{
+    obj_t *o = &c->objs[(uint32_t)ver];
+    atomic_fetch_add_explicit(&o->resident, (uint64_t)bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&c->resident_bytes, (uint64_t)bytes, memory_order_relaxed);
+}
+
+static void policy_insert(cache_t *c, shard_t *s, uint32_t i)
+{
+    block_t *b = &c->blocks[i];
+    VFS_ASSERT(!(LOAD(b->bits) & (BLOCK_LISTED | BLOCK_DIRTY)));
+    STORE(b->bits, LOAD(b->bits) | BLOCK_LISTED);
+    c->policy->insert(s->policy, i, LOAD(b->ver) * 31 + LOAD(b->no),
+                      cachefs__class_bytes(block_class(b)));
+}
+
+static void policy_remove(cache_t *c, shard_t *s, uint32_t i)
+{
+    block_t *b = &c->blocks[i];
+    if (!(LOAD(b->bits) & BLOCK_LISTED)) return;
+    STORE(b->bits, LOAD(b->bits) & ~BLOCK_LISTED);
+    c->policy->remove(s->policy, i);
+}
+
+/* The block's memory is given up: freed, or left to those who borrowed it. */
+static void data_release(cache_t *c, block_t *b)
+{
+    uint32_t chunk = LOAD(b->data), borrowed = LOAD(b->mark) / MARK_BORROW;
+    if (!borrowed) {
+        cachefs__chunk_put(c, chunk);
+        return;
+    }
+    cachefs__arena_set_owner(&c->arena, chunk, OWNER_PRIVATE | 1);
+    cachefs__orphan_add(c, chunk, borrowed);
+    atomic_fetch_and_explicit(&b->mark, MARK_BORROW - 1, memory_order_relaxed);
+}
+
+void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
+{
+    block_t *b = &c->blocks[i];
+    uint32_t mix = cachefs__mix(LOAD(b->ver), LOAD(b->no));
+    VFS_ASSERT(!(LOAD(b->bits) & BLOCK_DIRTY)); /* invariant 3 */
+    policy_remove(c, s, i);
+    if (LOAD(b->bits) & BLOCK_KEEP)
+        atomic_fetch_sub_explicit(&c->pinned_bytes, cachefs__class_bytes(block_class(b)),
+                                  memory_order_relaxed);
+    _Atomic uint32_t *at = &s->heads[mix & s->mask];
+    while (LOAD(*at) != i) {
+        VFS_ASSERT(LOAD(*at) != NONE);
+        at = &c->blocks[LOAD(*at)].next;
+    }
+    account(c, LOAD(b->ver), -(int64_t)cachefs__class_bytes(block_class(b)));
+    seq_begin(b);
+    atomic_store_explicit(at, LOAD(b->next), memory_order_release);
+    STORE(b->ver, 0);
+    data_release(c, b);
+    STORE(b->data, 0);
+    STORE(b->bits, 0);
+    STORE(b->mark, 0);
+    seq_end(b);
+    s->blocks--;
+    atomic_fetch_sub_explicit(&c->block_count, 1, memory_order_relaxed);
+    cachefs__pool_put(c, &c->block_pool, i);
+}
+
+/* Bytes [from, to) of a range that lies in granule g, given that granule's bounds. */
+static void clamp(uint32_t g, uint32_t size, uint32_t *from, uint32_t *to)
+{
+    uint32_t lo = g * size, hi = lo + size;
+    *from = *from < lo ? lo : *from > hi ? hi : *from;
+    *to = *to < lo ? lo : *to > hi ? hi : *to;
+}
+
+/* Put the bytes in, granule by granule. The block's memory holds put->end bytes at least. */
+static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
+{
+    block_t *b = &c->blocks[i];
+    uint32_t bits = LOAD(b->bits), valid = bits & BLOCK_VALID_MASK;
+    uint32_t cap = cachefs__class_bytes(block_class(b)), size = cachefs__granule(p->shift);
+    uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
+    seq_begin(b);
+    for (uint32_t g = 0; g * size < cap; g++) {
+        uint32_t bit = 1u << g, from = p->from, to = p->to, lo = g * size, hi = lo + size;
+        if (p->only_missing && (valid & bit)) continue;
+        clamp(g, size, &from, &to);
+        if (from < to && (uint8_t *)(uintptr_t)p->bytes != data + p->from)
+            cachefs__copy_in(data + from, (const uint8_t *)p->bytes + (from - p->from), to - from);
+        if (!(p->valid & bit) || (valid & bit)) continue;
+        if (hi > cap) hi = cap;
+        if (from >= to) from = to = hi; /* nothing given: all of it is zero */
+        if (from > lo) cachefs__zero_in(data + lo, from - lo);
+        if (to < hi) cachefs__zero_in(data + to, hi - to);
+        valid |= bit;
+    }
+    bits = (bits & ~BLOCK_VALID_MASK) | valid;
+    if (!p->ahead) bits &= ~BLOCK_AHEAD;
+    STORE(b->bits, bits);
+    seq_end(b);
+}
+
+/* Move a block to larger or unshared memory. Shard locked. */
+static void move_data(cache_t *c, uint32_t i, uint32_t chunk)
+{
+    block_t *b = &c->blocks[i];
+    uint32_t old_bytes = cachefs__class_bytes(block_class(b));
+    unsigned cls = cachefs__arena_class(&c->arena, chunk);
+    uint32_t new_bytes = cachefs__class_bytes(cls);
+    uint8_t *to = cachefs__chunk_ptr(&c->arena, chunk);
+    seq_begin(b);
+    uint32_t n = old_bytes < new_bytes ? old_bytes : new_bytes;
+    cachefs__copy_in(to, cachefs__chunk_ptr(&c->arena, LOAD(b->data)), n);
+    if (n < new_bytes) cachefs__zero_in(to + n, new_bytes - n);
+    data_release(c, b);
+    STORE(b->data, chunk);
+    STORE(b->bits, (LOAD(b->bits) & ~(15u << BLOCK_CLASS_SHIFT)) | cls << BLOCK_CLASS_SHIFT);
+    seq_end(b);
+    cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
+    account(c, LOAD(b->ver), (int64_t)new_bytes - (int64_t)old_bytes);
+    if (LOAD(b->bits) & BLOCK_KEEP)
+        atomic_fetch_add_explicit(&c->pinned_bytes, (uint64_t)new_bytes - old_bytes,
+                                  memory_order_relaxed);
+}
+
+static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint32_t chunk,
+                         const cachefs__put_t *p)
+{
+    block_t *b = &c->blocks[i];
+    _Atomic uint32_t *head = &s->heads[mix & s->mask];
+    unsigned cls = cachefs__arena_class(&c->arena, chunk);
+    seq_begin(b);
+    STORE(b->ver, p->ver);
+    STORE(b->no, p->no);
+    STORE(b->data, chunk);
+    STORE(b->bits, cls << BLOCK_CLASS_SHIFT | (p->ahead ? BLOCK_AHEAD : 0));
+    STORE(b->mark, 0);
+    STORE(b->next, LOAD(*head));
+    seq_end(b);
+    cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
+    account(c, p->ver, cachefs__class_bytes(cls));
+    atomic_store_explicit(head, i, memory_order_release);
+    s->blocks++;
+    atomic_fetch_add_explicit(&c->block_count, 1, memory_order_relaxed);
+}
+
+/* Who holds the block from now on: the flusher, nobody (protected), or the policy. */
+static void settle(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__put_t *p)
+{
+    block_t *b = &c->blocks[i];
+    if (p->dirty) {
+        policy_remove(c, s, i);
+        cachefs__dirty_add(c, o, i, cachefs__granules(p->shift, p->from, p->to));
+        return;
+    }
+    uint32_t bits = LOAD(b->bits);
+    if (bits & (BLOCK_DIRTY | BLOCK_KEEP)) return;
+    uint32_t bytes = cachefs__class_bytes(block_class(b));
+    if ((p->keep || o->pins) &&
+        atomic_load_explicit(&c->pinned_bytes, memory_order_relaxed) + bytes <= c->pin_bytes_max) {
+        policy_remove(c, s, i);
+        STORE(b->bits, LOAD(b->bits) | BLOCK_KEEP);
+        atomic_fetch_add_explicit(&c->pinned_bytes, bytes, memory_order_relaxed);
+    } else if (!(bits & BLOCK_LISTED)) {
+        policy_insert(c, s, i);
+    }
+}
+
+/* An entry for a new block; evicts one for it where the table is full. */
+static uint32_t entry_get(cache_t *c, uint32_t hint, int low)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        if (!c->entries_max ||
+            atomic_load_explicit(&c->block_count, memory_order_relaxed) < c->entries_max) {
+            uint32_t i = cachefs__pool_get(c, &c->block_pool);
+            if (i) return i;
+        }
+        if (low || !cachefs__evict_one(c, hint)) return NONE;
+    }
+    return NONE;
+}
+
+static int chunk_fits(cache_t *c, uint32_t chunk, uint32_t need)
+{
+    return cachefs__class_bytes(cachefs__arena_class(&c->arena, chunk)) >= need;
+}
+
+apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
+{
+    uint32_t mix = cachefs__mix(p->ver, p->no), hint;
+    shard_t *s = cachefs__block_shard(c, mix);
+    uint32_t spare = p->chunk, entry = NONE;
+    uint32_t need = p->end > p->to ? p->end : p->to;
+    apr_status_t st = APR_SUCCESS;
+    int taken = 0; /* p->chunk became the block's */
+    hint = (uint32_t)(s - c->shards);
+    VFS_ASSERT(p->ver != 0 && need <= 1u << p->shift);
+    for (;;) {
+        cachefs__lock(&s->lock);
+        uint32_t i = cachefs__block_find(c, s, p->ver, p->no, mix);
+        int moves = i && (cachefs__class_bytes(block_class(&c->blocks[i])) < need ||
+                          LOAD(c->blocks[i].mark) >= MARK_BORROW);
+        if (i && (!moves || (spare && spare != p->chunk))) {
+            if (moves) {
+                move_data(c, i, spare);
+                spare = 0;
+                if (LOAD(c->blocks[i].bits) & BLOCK_LISTED) { /* its size changed */
+                    policy_remove(c, s, i);
+                    policy_insert(c, s, i);
+                }
+            }
+            apply(c, i, p);
+            settle(c, s, o, i, p);
+            break;
+        }
+        if (!i && p->existing) {
+            st = APR_NOTFOUND;
+            break;
+        }
+        if (!i && spare && entry && chunk_fits(c, spare, need)) {
+            block_insert(c, s, entry, mix, spare, p);
+            apply(c, entry, p);
+            settle(c, s, o, entry, p);
+            if (spare == p->chunk) taken = 1;
+            entry = NONE;
+            spare = 0;
+            break;
+        }
+        cachefs__unlock(&s->lock);
+        if (!i && !entry) entry = entry_get(c, hint, p->low);
+        if (!spare || (i && spare == p->chunk) || !chunk_fits(c, spare, need)) {
+            if (spare && spare != p->chunk) cachefs__chunk_put(c, spare);
+            spare = cachefs__chunk_get(c, need, OWNER_PRIVATE, hint, p->low);
+        }
+        if (!spare || (!i && !entry)) {
+            st = VFS_ELIMIT;
+            goto done;
+        }
+    }
+    cachefs__unlock(&s->lock);
+done:
+    if (entry) cachefs__pool_put(c, &c->block_pool, entry);
+    if (spare && spare != p->chunk) cachefs__chunk_put(c, spare);
+    if (p->chunk && !taken) cachefs__chunk_put(c, p->chunk);
+    return st;
+}
+
+int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no)
+{
+    uint32_t mix = cachefs__mix(ver, no);
+    shard_t *s = cachefs__block_shard(c, mix);
+    int was = 0;
+    cachefs__lock(&s->lock);
+    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    if (i) {
+        was = LOAD(c->blocks[i].bits) & BLOCK_DIRTY ? -1 : 1;
+        if (was == 1) cachefs__block_free(c, s, i);
+    }
+    cachefs__unlock(&s->lock);
+    return was;
+}
+
+void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
+                        uint32_t to, int zero)
+{
+    uint32_t mix = cachefs__mix(ver, no);
+    shard_t *s = cachefs__block_shard(c, mix);
+    cachefs__lock(&s->lock);
+    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    if (i) {
+        block_t *b = &c->blocks[i];
+        uint32_t cap = cachefs__class_bytes(block_class(b));
+        if (to > cap) to = cap;
+        if (zero && LOAD(b->mark) >= MARK_BORROW && !(LOAD(b->bits) & BLOCK_DIRTY)) {
+            cachefs__block_free(c, s, i); /* whoever borrowed the bytes keeps them as they are */
+            cachefs__unlock(&s->lock);
+            return;
+        }
+        seq_begin(b);
+        if (zero && from < to)
+            cachefs__zero_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from,
+                             to - from);
+        if (!zero) STORE(b->bits, LOAD(b->bits) & ~cachefs__granules(shift, from, to));
+        seq_end(b);
+    }
+    cachefs__unlock(&s->lock);
+}
+
+/* Numbers that a drop visits one by one; above it the blocks of the dead version die in their own
+ * time. */
+#define DROP_MAX (1u << 20)
+
+void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift)
+{
+    uint64_t count = size ? ((size - 1) >> shift) + 1 : 0;
+    if (!ver || count > DROP_MAX) return;
+    for (uint64_t no = 0; no < count; no++) {
+        if (!atomic_load_explicit(&o->resident, memory_order_relaxed)) return;
+        (void)cachefs__block_drop(c, ver, (uint32_t)no); /* dirty ones are their flusher's */
+    }
+}
+
+apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep)
+{
+    uint32_t mix = cachefs__mix(ver, no);
+    shard_t *s = cachefs__block_shard(c, mix);
+    apr_status_t st = APR_SUCCESS;
+    cachefs__lock(&s->lock);
+    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    block_t *b = &c->blocks[i];
+    uint32_t bits = i ? LOAD(b->bits) : 0, bytes = i ? cachefs__class_bytes(block_class(b)) : 0;
+    if (i && keep && !(bits & (BLOCK_KEEP | BLOCK_DIRTY))) {
+        if (atomic_load(&c->pinned_bytes) + bytes > c->pin_bytes_max) {
+            st = VFS_ELIMIT;
+        } else {
+            policy_remove(c, s, i);
+            STORE(b->bits, LOAD(b->bits) | BLOCK_KEEP);
+            atomic_fetch_add(&c->pinned_bytes, bytes);
+        }
+    } else if (i && !keep && (bits & BLOCK_KEEP)) {
+        STORE(b->bits, bits & ~BLOCK_KEEP);
+        atomic_fetch_sub(&c->pinned_bytes, bytes);
+        policy_insert(c, s, i);
+    }
+    cachefs__unlock(&s->lock);
+    return st;
+}
+
+uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)
+{
+    uint32_t mix = cachefs__mix(ver, no), valid = 0;
+    shard_t *s = cachefs__block_shard(c, mix);
+    cachefs__lock(&s->lock);
+    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    if (i) valid = LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK;
+    if (dirty) *dirty = i && (LOAD(c->blocks[i].bits) & BLOCK_DIRTY);
+    cachefs__unlock(&s->lock);
+    return valid;
+}
+
+void cachefs__touch_drain(cache_t *c, ring_t *ring)
+{
+    uint32_t n = atomic_exchange_explicit(&ring->n, 0, memory_order_relaxed);
+    if (n > RING_LEN) n = RING_LEN;
+    for (uint32_t k = 0; k < n; k++) {
+        uint32_t i = atomic_load_explicit(&ring->entry[k], memory_order_relaxed);
+        if (i == NONE) continue;
+        block_t *b = &c->blocks[i];
+        uint64_t ver = LOAD(b->ver);
+        uint32_t no = LOAD(b->no);
+        shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
+        if (pthread_mutex_trylock(&s->lock) != 0)
+            continue; /* the mark stays: the evictor looks at it */
+        if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && (LOAD(b->mark) & MARK_TOUCHED)) {
+            atomic_fetch_and_explicit(&b->mark, ~MARK_TOUCHED, memory_order_relaxed);
+            STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
+            if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, 1);
+        }
+        cachefs__unlock(&s->lock);
+    }
+}

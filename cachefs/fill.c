@@ -1,0 +1,353 @@
+/*
+ * fill.c - the miss path: one read below for a run of missing bytes, published block by block.
+ * Floor 2, private to cachefs/.
+ *
+ *     enter the gate of the run       somebody else fills it: wait, and look again
+ *     chunks for its blocks           none to be had: read around the cache, into the caller's
+ * buffer alone fetch, with no lock held is it still the version?        no: learn the new one,
+ * begin again bytes to the caller; chunks become blocks; leave the gate
+ */
+#include "cachefs/engine.h"
+#include "cachefs/copy.h"
+
+#define RUN_BLOCKS 64u         /* pieces of one fetch */
+#define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
+#define RUN_AHEAD (1u << 20)   /* a prefetch in steps of this */
+#define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */
+
+void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
+{
+    if (atomic_load_explicit(&o->shift, memory_order_relaxed)) return;
+    uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
+    uint32_t shift = want >= (64u << 10) && size > (64u << 10) ? 16 : 14;
+    if (c->config.block_bytes) shift = (uint32_t)__builtin_ctz(c->config.block_bytes);
+    while (shift < 18 && size >> shift > UINT32_MAX)
+        shift += 2;
+    while (cachefs__class_of(&c->arena, 1ull << shift) > c->arena.class_max)
+        shift -= 2;
+    atomic_store_explicit(&o->shift, shift, memory_order_release);
+}
+
+apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
+                            const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
+                            vfs_validator_t *validator)
+{
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = APR_ENOTIMPL;
+    memset(validator, 0, sizeof(*validator));
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
+    if (!atomic_load_explicit(&c->no_fetch, memory_order_relaxed)) {
+        st = vfs_call_fetch(file, ctx, iov, count, (apr_off_t)off, got, validator);
+        if (APR_STATUS_IS_ENOTIMPL(st)) atomic_store(&c->no_fetch, 1);
+    }
+    if (APR_STATUS_IS_ENOTIMPL(st)) {
+        st = vfs_call_readv_at(file, ctx, iov, count, (apr_off_t)off, got);
+        if (!st && !c->lower_is_far) {
+            vfs_attr_t attr;
+            if (vfs_call_fstat(file, ctx, &attr, validator)) validator->kind = VFS_VALIDATOR_NONE;
+        }
+    }
+    if (!st) cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, *got);
+    if (c->lat[LAT_BACKEND_READ])
+        metrics_record(c->lat[LAT_BACKEND_READ], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    return st;
+}
+
+/* ---- the run
+ * ----------------------------------------------------------------------------------------- */
+
+typedef struct run_t {
+    uint64_t ver, start, end; /* bytes; start on a granule, end on a granule or the end of file */
+    uint64_t size;            /* of the file */
+    uint32_t shift;
+    uint32_t count;
+    vfs_iovec_t iov[RUN_BLOCKS];
+    uint32_t chunk[RUN_BLOCKS];
+    uint64_t got;
+    uint64_t most; /* bytes of one run */
+} run_t;
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Where the run of missing granules that holds `off` begins and ends. 0: it is not missing. */
+static int find_run(cache_t *c, run_t *r, uint64_t off, uint64_t end)
+{
+    uint64_t g = cachefs__granule(r->shift), block = 1ull << r->shift;
+    uint64_t align = g > MOVE_BYTES ? g : MOVE_BYTES;
+    uint64_t limit = min64((end + align - 1) / align * align, r->size), at = off / g * g;
+    uint64_t floor = off / align * align;
+    if (limit > at + r->most) limit = at + r->most;
+    uint64_t no = at >> r->shift;
+    uint32_t valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
+    if (valid & 1u << ((at - (no << r->shift)) / g)) return 0;
+    while (at > floor && at > no << r->shift && !(valid & 1u << ((at - g - (no << r->shift)) / g)))
+        at -= g;
+    r->start = at;
+    for (at += g; at < limit; at += g) {
+        if (at >> r->shift != no) {
+            no = at >> r->shift;
+            if (no - (r->start >> r->shift) >= RUN_BLOCKS) break;
+            valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
+        }
+        if (valid & 1u << ((at & (block - 1)) / g)) break;
+    }
+    r->end = min64(at, r->size);
+    return 1;
+}
+
+static void run_free(cache_t *c, run_t *r)
+{
+    for (uint32_t i = 0; i < r->count; i++)
+        if (r->chunk[i]) cachefs__chunk_put(c, r->chunk[i]);
+    r->count = 0;
+}
+
+/* Memory for the run's blocks; shortens the run where there is none. 0: not even for the first. */
+static int run_memory(cache_t *c, run_t *r, int low)
+{
+    uint64_t block = 1ull << r->shift, at = r->start;
+    for (r->count = 0; at < r->end && r->count < RUN_BLOCKS; r->count++) {
+        uint64_t no = at >> r->shift, base = no << r->shift, stop = min64(base + block, r->end);
+        uint64_t need = at == base ? min64(block, r->size - base) : stop - at;
+        uint32_t hint = cachefs__mix(r->ver, (uint32_t)no) >> (32 - c->shard_bits);
+        uint32_t chunk = cachefs__chunk_get(c, need, OWNER_PRIVATE | 4, hint, low);
+        if (!chunk) {
+            r->end = at;
+            break;
+        }
+        r->chunk[r->count] = chunk;
+        r->iov[r->count].base = cachefs__chunk_ptr(&c->arena, chunk);
+        r->iov[r->count].len = (size_t)(stop - at);
+        at = stop;
+    }
+    if (at < r->end) r->end = at;
+    return r->count > 0;
+}
+
+static void to_sink(const run_t *r, cachefs__sink_t *sink)
+{
+    uint64_t at = r->start, want = sink->off + sink->done, stop = sink->off + sink->len;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t end = at + r->iov[i].len;
+        if (want >= at && want < end && want < stop) {
+            uint64_t n = min64(end, stop) - want;
+            memcpy(sink->buf + sink->done, (uint8_t *)r->iov[i].base + (want - at), n);
+            sink->done += n;
+            want += n;
+        }
+        at = end;
+    }
+}
+
+static void publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags)
+{
+    uint64_t at = r->start;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t no = at >> r->shift, base = no << r->shift, stop = at + r->iov[i].len;
+        cachefs__put_t p = {.ver = r->ver, .no = (uint32_t)no, .shift = r->shift};
+        p.from = (uint32_t)(at - base);
+        p.to = (uint32_t)(stop - base);
+        p.bytes = r->iov[i].base;
+        p.valid = cachefs__granules(r->shift, p.from, p.to);
+        p.end = (uint32_t)min64(1ull << r->shift, r->size - base);
+        p.only_missing = 1;
+        p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
+        p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
+        p.ahead = (flags & FILL_AHEAD) != 0;
+        uint32_t chunk = r->chunk[i];
+        r->chunk[i] = 0;
+        if (p.from == 0) p.chunk = chunk;   /* becomes the block's memory, or is freed */
+        (void)cachefs__block_put(c, o, &p); /* no room: the bytes are simply not kept */
+        if (p.from != 0) cachefs__chunk_put(c, chunk);
+        at = stop;
+    }
+}
+
+/* ---- the version
+ * ------------------------------------------------------------------------------------------ */
+
+/* Do the bytes belong to the version that we fill? Learns the new one if not. */
+static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r,
+                                  const vfs_validator_t *val, uint64_t asked)
+{
+    cachefs__obj_lock(c, o);
+    int is_dirty = o->dirty_bytes || o->flushing || o->local_mtime_ns;
+    int moved = atomic_load(&o->ver) != r->ver;
+    int other = 0, brief = r->start + r->got < r->end;
+    if (!is_dirty && val->kind != VFS_VALIDATOR_NONE) {
+        if ((o->flags & OBJ_OWN_CHANGE) || o->validator.kind == VFS_VALIDATOR_NONE) {
+            if (!o->changing && o->changed_seq <= asked) {
+                o->validator = *val;
+                o->flags &= ~OBJ_OWN_CHANGE;
+                if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
+            }
+        } else {
+            other = !vfs_validator_equal(&o->validator, val) && o->changed_seq <= asked;
+        }
+    }
+    cachefs__obj_unlock(c, o);
+    if (moved) return FILL_RESTART;
+    if (!other && (!brief || is_dirty)) return APR_SUCCESS;
+    apr_status_t st = cachefs__obj_refresh(c, o, ctx);
+    if (st) return st;
+    if (atomic_load(&o->ver) != r->ver) return FILL_RESTART;
+    if (brief && atomic_load(&o->size) >= r->end)
+        return VFS_ESTALE; /* it ends before its own size */
+    return other ? FILL_RESTART : APR_SUCCESS;
+}
+
+/* Behind the end of the file below lies what we made longer and did not flush yet: a hole. */
+static void zero_rest(run_t *r)
+{
+    uint64_t at = r->start, stop = r->start + r->got;
+    for (uint32_t i = 0; i < r->count; i++) {
+        uint64_t end = at + r->iov[i].len, from = stop > at ? stop : at;
+        if (from < end) cachefs__zero_in((uint8_t *)r->iov[i].base + (from - at), end - from);
+        at = end;
+    }
+}
+
+/* No memory: the caller's bytes only, straight into its buffer. */
+static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r,
+                                cachefs__sink_t *sink, uint64_t *fetched)
+{
+    uint64_t at = sink->off + sink->done, stop = min64(sink->off + sink->len, r->end);
+    vfs_file_t *file;
+    vfs_validator_t val;
+    size_t got = 0;
+    if (at >= stop) return VFS_ELIMIT;
+    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    if (st) return st;
+    vfs_iovec_t iov = {sink->buf + sink->done, (size_t)(stop - at)};
+    uint64_t asked = atomic_load(&c->mut_seq);
+    st = cachefs__fetch(c, file, ctx, &iov, 1, at, &got, &val);
+    cachefs__lower_done(c, o);
+    cachefs__count(&c->counters, CNT_BYPASS, 1);
+    if (st) return st;
+    r->start = at;
+    r->end = stop;
+    r->got = got;
+    *fetched += got;
+    st = check_version(c, o, ctx, r, &val, asked);
+    if (st) return st;
+    if (got < stop - at) memset(sink->buf + sink->done + got, 0, stop - at - got);
+    sink->done += stop - at;
+    return APR_SUCCESS;
+}
+
+static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, unsigned flags,
+                             cachefs__sink_t *sink, uint64_t *fetched)
+{
+    vfs_file_t *file;
+    vfs_validator_t val;
+    size_t got = 0;
+    if (!run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW)) {
+        if (!sink) return VFS_ELIMIT;
+        r->end = min64(r->size, r->start + RUN_BYTES);
+        return read_around(c, o, ctx, r, sink, fetched);
+    }
+    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    if (st) return st;
+    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    st = cachefs__fetch(c, file, ctx, r->iov, r->count, r->start, &got, &val);
+    cachefs__lower_done(c, o);
+    if (st) return st;
+    r->got = got;
+    *fetched += got;
+    st = check_version(c, o, ctx, r, &val, asked);
+    if (st) return st;
+    if (r->start + got < r->end) zero_rest(r);
+    if (sink) to_sink(r, sink);
+    if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, got);
+    publish(c, o, r, ctx, flags);
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
+                           uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
+{
+    run_t r = {.ver = ver, .most = sink ? RUN_BYTES : RUN_AHEAD};
+    gate_t gate = {.kind = GATE_FILL};
+    int waited;
+    cachefs__obj_lock(c, o);
+    cachefs__choose_shift(c, o, end - off);
+    r.shift = atomic_load(&o->shift);
+    r.size = atomic_load(&o->size);
+    int moved = atomic_load(&o->ver) != ver;
+    cachefs__obj_unlock(c, o);
+    if (moved) return FILL_RESTART;
+    if (off >= r.size) return FILL_AGAIN;
+    if (!find_run(c, &r, off, end)) return FILL_AGAIN;
+    gate.start = r.start;
+    gate.end = r.end;
+    apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, &waited);
+    if (st) return st;
+    if (waited) return FILL_AGAIN;
+    /* between the look and the gate another fill may have ended */
+    run_t again = r;
+    r.size = atomic_load(&o->size);
+    if (find_run(c, &again, off, end) && again.start == r.start && r.size >= r.end) {
+        r.end = min64(r.end, again.end);
+        st = fill_run(c, o, ctx, &r, flags, sink, fetched);
+    } else {
+        st = FILL_AGAIN;
+    }
+    run_free(c, &r);
+    int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT;
+    cachefs__gate_leave(c, o, &gate, retry ? APR_SUCCESS : st);
+    return st;
+}
+
+void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uint64_t off,
+                        size_t len, const vfs_ctx_t *ctx)
+{
+    uint32_t shift = atomic_load(&o->shift);
+    uint64_t size = atomic_load(&o->size), block = 1ull << shift, g = cachefs__granule(shift);
+    uint64_t stop = off + len >= size ? size : (off + len) / g * g;
+    for (uint64_t at = off; at < stop;) {
+        uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
+        cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
+        p.from = (uint32_t)(at - base);
+        p.to = (uint32_t)(end - base);
+        p.bytes = (const uint8_t *)buf + (at - off);
+        p.valid = cachefs__granules(shift, p.from, p.to);
+        p.end = (uint32_t)min64(block, size - base);
+        p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
+        p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
+        if (cachefs__block_put(c, o, &p)) return; /* no room: the rest is read when it is needed */
+        at = end;
+    }
+}
+
+apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
+                               uint64_t end, unsigned flags, uint64_t *fetched)
+{
+    uint64_t at = off;
+    int stuck = 0;
+    for (;;) {
+        uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
+        uint64_t stop = end < size ? end : size;
+        uint32_t shift = atomic_load(&o->shift);
+        uint64_t before = *fetched;
+        if (at >= stop) return APR_SUCCESS;
+        if (shift) { /* pass over what is there */
+            uint64_t no = at >> shift, g = cachefs__granule(shift);
+            uint32_t valid = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
+            if (valid & 1u << ((at - (no << shift)) / g)) {
+                at = at / g * g + g;
+                stuck = 0;
+                continue;
+            }
+        }
+        apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, NULL, fetched);
+        if (st && st != FILL_AGAIN && st != FILL_RESTART) return st;
+        /* bytes that came in and left again at once, since the cache is full of what is kept:
+         * enough */
+        stuck = *fetched != before ? stuck + 1 : stuck;
+        if (stuck > 2) return VFS_ELIMIT;
+    }
+}

@@ -1,0 +1,219 @@
+/*
+ * gate.c - who may work on which range of an object, and the object's handle below.
+ * Floor 2, private to cachefs/.
+ *
+ * A gate is a claim on a range, not a lock: it is held across calls into the lower layer, others
+ * wait for it with their deadline and cancellation, and only work on the same bytes waits. Fills of
+ * one range exclude each other, so a miss has one reader below; fills and writes exclude each
+ * other, so no fill can put back bytes that a write replaced.
+ */
+#include "cachefs/engine.h"
+
+#define SLICE_US 20000 /* a cancel flag has no wake-up: it is looked at this often */
+
+apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
+                           int64_t until_us)
+{
+    int64_t now = cachefs__clock_us(), end = until_us ? until_us : INT64_MAX;
+    apr_status_t st = vfs_ctx_check(ctx);
+    if (st) return st;
+    if (now >= end) return APR_TIMEUP;
+    if (ctx && ctx->deadline) {
+        int64_t left = ctx->deadline - apr_time_now();
+        if (now + left < end) end = now + (left > 0 ? left : 0);
+    }
+    if (ctx && ctx->cancel && now + SLICE_US < end) end = now + SLICE_US;
+    if (end == INT64_MAX) {
+        pthread_cond_wait(cond, lock);
+        return APR_SUCCESS;
+    }
+    struct timespec ts = {.tv_sec = end / 1000000, .tv_nsec = end % 1000000 * 1000};
+    (void)pthread_cond_timedwait(cond, lock, &ts); /* the caller looks at its condition again */
+    return APR_SUCCESS;
+}
+
+static gate_t *overlap(const obj_t *o, const gate_t *gate)
+{
+    gate_t *g = o->gates;
+    while (g && (g->end <= gate->start || g->start >= gate->end))
+        g = g->next;
+    return g;
+}
+
+/* Wait for whoever works on the range; the result of a fill is ours too. Object locked. */
+static apr_status_t wait_for(cachefs__ostripe_t *stripe, gate_t *g, gate_wait_t *w,
+                             const vfs_ctx_t *ctx)
+{
+    apr_status_t st = APR_SUCCESS;
+    w->done = 0;
+    w->next = g->waiters;
+    g->waiters = w;
+    while (!w->done && !st)
+        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+    if (w->done) return w->status;
+    gate_wait_t **at = &g->waiters; /* given up: the other goes on, so g is still there */
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    return st;
+}
+
+apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
+                                 int *waited)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    apr_status_t st = APR_SUCCESS;
+    gate_t *g;
+    VFS_ASSERT(gate->start < gate->end);
+    if (waited) *waited = 0;
+    cachefs__lock(&stripe->lock);
+    while (!st && (g = overlap(o, gate)) != NULL) {
+        cachefs__count(&c->counters, CNT_WAITS, 1);
+        if (gate->kind == GATE_FILL) {
+            if (waited) *waited = 1;
+            st = wait_for(stripe, g, &gate->wait, ctx);
+            goto done;
+        }
+        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+    }
+    if (!st) {
+        gate->waiters = NULL;
+        gate->next = o->gates;
+        o->gates = gate;
+    }
+done:
+    cachefs__unlock(&stripe->lock);
+    return st;
+}
+
+void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    cachefs__lock(&stripe->lock);
+    gate_t **at = &o->gates;
+    while (*at != gate) {
+        VFS_ASSERT(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = gate->next;
+    for (gate_wait_t *w = gate->waiters; w; w = w->next) {
+        w->done = 1;
+        w->status = gate->kind == GATE_FILL ? status : APR_SUCCESS;
+    }
+    pthread_cond_broadcast(&stripe->cond);
+    cachefs__unlock(&stripe->lock);
+}
+
+/* ---- the handle below
+ * --------------------------------------------------------------------------------- */
+
+/* Open the object by its name. Object not locked, o->opening set. */
+static apr_status_t open_lower(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               int write, vfs_file_t **file, uint32_t *flags)
+{
+    vfs_attr_t attr;
+    *flags = VFS_O_READ | (write ? VFS_O_WRITE : 0);
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    apr_status_t st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
+    if (write && APR_STATUS_IS_EACCES(st)) {
+        *flags = VFS_O_WRITE;
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
+    }
+    if (st) return APR_STATUS_IS_ENOENT(st) ? VFS_ESTALE : st;
+    if ((attr.flags & VFS_ATTR_STABLE_ID) && (attr.ino != o->ino || attr.dev != o->dev)) {
+        (void)vfs_close(*file, ctx); /* the name leads to another file by now */
+        return VFS_ESTALE;
+    }
+    return APR_SUCCESS;
+}
+
+/* The same, but a name that is being changed right now is waited for. */
+static apr_status_t open_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_path_t *path,
+                               char *buf, int write, vfs_file_t **file, uint32_t *flags)
+{
+    for (int tries = 0;; tries++) {
+        apr_status_t st = open_lower(c, o, ctx, path, write, file, flags);
+        if (st != VFS_ESTALE || tries == 3) return st;
+        uint32_t hash = path->hash;
+        cachefs__mut_wait(c, path);
+        cachefs__obj_lock(c, o);
+        apr_status_t named = cachefs__obj_name(c, o, path, buf);
+        cachefs__obj_unlock(c, o);
+        if (named || path->hash == hash) return st; /* no new name: it is gone */
+    }
+}
+
+apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
+                                vfs_file_t **file)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    apr_status_t st = APR_SUCCESS;
+    cachefs__lock(&stripe->lock);
+    while (!st &&
+           (o->opening || (o->lower_file && write && !(o->lower_flags & VFS_O_WRITE) && o->io)))
+        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+    if (!st && !(o->lower_file && (!write || (o->lower_flags & VFS_O_WRITE)))) {
+        vfs_file_t *made = NULL, *old = NULL;
+        uint32_t flags = 0;
+        st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
+        if (!st) {
+            o->opening = 1;
+            cachefs__unlock(&stripe->lock);
+            st = open_named(c, o, ctx, &path, buf, write, &made, &flags);
+            cachefs__lock(&stripe->lock);
+            o->opening = 0;
+            if (!st) {
+                old = o->lower_file;
+                o->lower_file = made;
+                o->lower_flags = flags;
+            }
+            pthread_cond_broadcast(&stripe->cond);
+            if (old) {
+                o->io++; /* nobody closes it while we close the old one */
+                cachefs__unlock(&stripe->lock);
+                (void)vfs_close(old, ctx); /* it was open for reading only: nothing to lose */
+                cachefs__lock(&stripe->lock);
+                o->io--;
+            }
+        }
+    }
+    if (!st) {
+        o->io++;
+        *file = o->lower_file;
+    }
+    cachefs__unlock(&stripe->lock);
+    return st;
+}
+
+void cachefs__lower_done(cache_t *c, obj_t *o)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    vfs_file_t *file = NULL;
+    cachefs__lock(&stripe->lock);
+    VFS_ASSERT(o->io > 0);
+    if (--o->io == 0 && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
+        file = o->lower_file;
+        o->lower_file = NULL;
+    }
+    pthread_cond_broadcast(&stripe->cond);
+    cachefs__unlock(&stripe->lock);
+    if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
+}
+
+void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    vfs_file_t *spare = file;
+    cachefs__lock(&stripe->lock);
+    int better = !o->lower_file || ((flags & VFS_O_WRITE) && !(o->lower_flags & VFS_O_WRITE));
+    if (better && !o->opening && !o->io) {
+        spare = o->lower_file;
+        o->lower_file = file;
+        o->lower_flags = flags;
+    }
+    cachefs__unlock(&stripe->lock);
+    if (spare) (void)vfs_close(spare, NULL); /* nothing was written through it */
+}

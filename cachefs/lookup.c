@@ -1,0 +1,319 @@
+/*
+ * lookup.c - what a path is: from the cache while it is fresh, else from the lower layer.
+ * Floor 2, private to cachefs/.
+ *
+ * A look-up has three answers: present, absent (the lower layer said so), unknown (it could not be
+ * asked). Unknown changes nothing that is cached; with serve_stale the cached answer is given,
+ * marked as such. A cold file that will be read costs one round trip: `get` brings attributes,
+ * version and first bytes together.
+ */
+#include "cachefs/engine.h"
+
+/* A look-up under way; others of the same path wait for it. */
+typedef struct flight_t {
+    struct flight_t *next;
+    const vfs_path_t *path;
+    unsigned want;
+} flight_t;
+
+int cachefs__unreachable(apr_status_t st)
+{
+    return st == VFS_EOFFLINE || APR_STATUS_IS_TIMEUP(st) || APR_STATUS_IS_ETIMEDOUT(st) ||
+           APR_STATUS_IS_ECONNREFUSED(st) || APR_STATUS_IS_ECONNRESET(st) ||
+           APR_STATUS_IS_EHOSTUNREACH(st) || APR_STATUS_IS_ENETUNREACH(st) ||
+           APR_STATUS_IS_ECONNABORTED(st) || st == APR_FROM_OS_ERROR(EIO);
+}
+
+static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned want, obj_t **obj,
+                                  int *negative)
+{
+    cachefs__known_e known = cachefs__node_find(c, path, 0, obj, negative);
+    if (!(want & LOOKUP_FOLLOW)) return known;
+    if (*obj) {
+        cachefs__obj_lock(c, *obj);
+        int is_link = (*obj)->attr.type == VFS_TYPE_LINK;
+        cachefs__obj_unlock(c, *obj);
+        if (!is_link) return known;
+        cachefs__obj_put(c, *obj);
+        *obj = NULL;
+    } else if (known == KNOWN_ABSENT) {
+        return known;
+    }
+    return cachefs__node_find(c, path, 1, obj, negative);
+}
+
+/* ---- one look-up for all who ask
+ * ------------------------------------------------------------------------ */
+
+static int same_flight(const flight_t *f, const vfs_path_t *path, unsigned want)
+{
+    return f->path->hash == path->hash && f->path->len == path->len && f->want == want &&
+           memcmp(f->path->str, path->str, path->len) == 0;
+}
+
+/* 1: we lead, end with flight_end. 0: we waited for another; look again. */
+static int flight_begin(cache_t *c, flight_t *f, const vfs_ctx_t *ctx)
+{
+    int lead = 1;
+    cachefs__lock(&c->flight_lock);
+    for (;;) {
+        flight_t *g = c->flights;
+        while (g && !same_flight(g, f->path, f->want))
+            g = g->next;
+        if (!g) break;
+        lead = 0;
+        cachefs__count(&c->counters, CNT_WAITS, 1);
+        if (cachefs__wait(&c->flight_cond, &c->flight_lock, ctx, 0)) break;
+    }
+    if (lead) {
+        f->next = c->flights;
+        c->flights = f;
+    }
+    cachefs__unlock(&c->flight_lock);
+    return lead;
+}
+
+static void flight_end(cache_t *c, flight_t *f)
+{
+    cachefs__lock(&c->flight_lock);
+    flight_t **at = &c->flights;
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    pthread_cond_broadcast(&c->flight_cond);
+    cachefs__unlock(&c->flight_lock);
+}
+
+/* ---- asking
+ * ------------------------------------------------------------------------------------------------
+ */
+
+typedef struct answer_t {
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    uint64_t asked;
+    uint32_t chunk; /* with the first bytes; 0: none */
+    size_t got, room;
+} answer_t;
+
+static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
+                        answer_t *a)
+{
+    apr_status_t st;
+    int64_t start = cachefs__clock_us();
+    memset(a, 0, sizeof(*a));
+    if ((want & LOOKUP_BYTES) && c->lower->ops.get) {
+        a->room = atomic_load_explicit(&c->t.get_bytes, memory_order_relaxed);
+        while (a->room > GRANULE_MIN && cachefs__class_of(&c->arena, a->room) > c->arena.class_max)
+            a->room /= 4;
+        if (a->room)
+            a->chunk = cachefs__chunk_get(c, a->room, OWNER_PRIVATE | 3, path->hash,
+                                          ctx && ctx->priority == VFS_PRIORITY_LOW);
+    }
+    a->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    if (a->chunk) {
+        st = vfs_call_get(c->lower, ctx, path, cachefs__chunk_ptr(&c->arena, a->chunk), a->room,
+                          &a->got, &a->attr, &a->validator);
+        cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
+        cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, a->got);
+    } else if (want & LOOKUP_FOLLOW) {
+        st = vfs_call_stat(c->lower, ctx, path, &a->attr, &a->validator);
+    } else {
+        st = vfs_call_lstat(c->lower, ctx, path, &a->attr, &a->validator);
+    }
+    if (c->lat[LAT_BACKEND_META])
+        metrics_record(c->lat[a->chunk ? LAT_BACKEND_READ : LAT_BACKEND_META],
+                       (uint64_t)(cachefs__clock_us() - start) * 1000);
+    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) a->attr.flags |= VFS_ATTR_DIRECT;
+    return st;
+}
+
+/* Put the bytes of a `get` in, unless something of ours happened to the file meanwhile. */
+static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_t *a)
+{
+    gate_t gate = {.start = 0, .end = a->got ? a->got : 1, .kind = GATE_FILL};
+    int waited;
+    if (!a->got || a->attr.type != VFS_TYPE_FILE) return;
+    vfs_ctx_t hurry = VFS_CTX_INIT;
+    hurry.deadline = 1; /* somebody works there: not worth waiting for */
+    if (cachefs__gate_enter(c, o, &hurry, &gate, &waited) || waited) return;
+    cachefs__obj_lock(c, o);
+    uint64_t ver = atomic_load(&o->ver);
+    int good = !o->changing && o->changed_seq <= a->asked &&
+               atomic_load(&o->size) == a->attr.size && !o->dirty_bytes &&
+               (vfs_validator_equal(&o->validator, &a->validator) ||
+                a->validator.kind == VFS_VALIDATOR_NONE);
+    if (good) cachefs__choose_shift(c, o, a->attr.size);
+    cachefs__obj_unlock(c, o);
+    if (good && ver)
+        cachefs__put_bytes(c, o, ver, cachefs__chunk_ptr(&c->arena, a->chunk), 0, a->got, ctx);
+    cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+}
+
+/* The object that the answer is about: by identity, or, where the backend has none, the name's. */
+static obj_t *answer_obj(cache_t *c, const answer_t *a, obj_t *stale)
+{
+    int made;
+    if (!(a->attr.flags & VFS_ATTR_STABLE_ID) && stale) {
+        cachefs__obj_ref(stale);
+        return stale;
+    }
+    return cachefs__obj_get(c, &a->attr, &made);
+}
+
+static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
+                         const answer_t *a, obj_t *stale, obj_t **obj)
+{
+    int follow = (want & LOOKUP_FOLLOW) && !(a->attr.flags & VFS_ATTR_DIRECT);
+    obj_t *o = answer_obj(c, a, stale);
+    if (!o) return VFS_ELIMIT;
+    cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);
+    keep_bytes(c, o, ctx, a);
+    cachefs__node_set(c, path, follow, o, a->attr.flags, a->asked);
+    *obj = o;
+    return APR_SUCCESS;
+}
+
+static void give(cache_t *c, obj_t *o, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    cachefs__obj_lock(c, o);
+    if (attr) cachefs__obj_attr(o, attr);
+    if (validator) *validator = o->validator;
+    cachefs__obj_unlock(c, o);
+}
+
+apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    if (!ctx || !(ctx->flags & VFS_CTX_CREDS) || ctx->uid == 0) return APR_SUCCESS;
+    vfs_ctx_t own = *ctx; /* we look with our own eyes, and judge with the caller's */
+    own.flags &= ~VFS_CTX_CREDS;
+    char buf[VFS_PATH_MAX + 1];
+    memcpy(buf, path->str, path->len + 1);
+    for (size_t end = 1; end <= path->len; end++) {
+        if (end != 1 && buf[end] != '/') continue;
+        if (end == path->len && end != 1) break;
+        size_t len = end == 1 ? 1 : end;
+        char was = buf[len];
+        buf[len] = '\0';
+        vfs_path_t dir = {buf, (uint32_t)len, vfs_path_hash(buf, len), 0};
+        vfs_attr_t attr;
+        obj_t *o = NULL;
+        apr_status_t st = path->len == 1 && len == 1
+                              ? APR_SUCCESS
+                              : cachefs__lookup(c, &own, &dir, LOOKUP_FOLLOW, &o, &attr, NULL);
+        if (o) {
+            cachefs__obj_put(c, o);
+            st = vfs_attr_access(&attr, ctx, VFS_ACCESS_EXEC);
+        }
+        if (st) return st;
+        buf[len] = was;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t st = cachefs__search_allowed(c, ctx, path);
+    if (st) {
+        cachefs__obj_put(c, o);
+        return st;
+    }
+    give(c, o, attr, validator);
+    return APR_SUCCESS;
+}
+
+static apr_status_t stale_answer(cache_t *c, obj_t *stale, apr_status_t st, obj_t **obj,
+                                 vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    if (!stale || !atomic_load(&c->t.serve_stale) || !cachefs__unreachable(st)) return st;
+    cachefs__obj_lock(c, stale);
+    int has = (stale->flags & OBJ_ATTR) != 0;
+    cachefs__obj_unlock(c, stale);
+    if (!has) return st;
+    cachefs__obj_ref(stale);
+    *obj = stale;
+    give(c, stale, attr, validator);
+    if (attr) attr->flags |= VFS_ATTR_STALE;
+    cachefs__count(&c->counters, CNT_STALE_SERVED, 1);
+    return APR_SUCCESS;
+}
+
+static _Thread_local uint64_t fetched_here;
+
+static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               unsigned want, obj_t *stale, obj_t **obj, vfs_attr_t *attr,
+                               vfs_validator_t *validator)
+{
+    answer_t a;
+    if (stale) {
+        cachefs__count(&c->counters, CNT_REVALIDATIONS, 1);
+        if (atomic_load_explicit(&stale->resident, memory_order_relaxed)) want &= ~LOOKUP_BYTES;
+    }
+    apr_status_t st = ask(c, ctx, path, want, &a);
+    fetched_here = st ? 0 : a.got;
+    if (!st) {
+        st = note(c, ctx, path, want, &a, stale, obj);
+        if (!st) give(c, *obj, attr, validator);
+    } else if (APR_STATUS_IS_ENOENT(st)) {
+        int follow = (want & LOOKUP_FOLLOW) && !(a.attr.flags & VFS_ATTR_DIRECT);
+        cachefs__node_set(c, path, follow, NULL, a.attr.flags, a.asked);
+    } else {
+        st = stale_answer(c, stale, st, obj, attr, validator);
+    }
+    if (a.chunk) cachefs__chunk_put(c, a.chunk);
+    return st;
+}
+
+uint64_t cachefs__lookup_fetched(void)
+{
+    return fetched_here;
+}
+
+apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                             unsigned want, obj_t **obj, vfs_attr_t *attr,
+                             vfs_validator_t *validator)
+{
+    flight_t flight = {NULL, path, want};
+    int negative, leads = 0, shared = atomic_load(&c->t.attr_ttl_us) != 0 && !(want & LOOKUP_FORCE);
+    obj_t *stale;
+    fetched_here = 0;
+    for (int tries = 0;; tries++) {
+        cachefs__known_e known = find_name(c, path, want, &stale, &negative);
+        if (known == KNOWN_FRESH && !(want & LOOKUP_FORCE)) {
+            cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
+            *obj = stale;
+            return from_cache(c, ctx, path, stale, attr, validator);
+        }
+        if (known == KNOWN_ABSENT && !(want & LOOKUP_FORCE)) {
+            cachefs__count(&c->counters, CNT_NEGATIVE_HITS, 1);
+            apr_status_t st = cachefs__search_allowed(c, ctx, path);
+            return st ? st : APR_FROM_OS_ERROR(ENOENT);
+        }
+        if (!shared || tries > 0) break; /* who waited once asks for itself */
+        leads = flight_begin(c, &flight, ctx);
+        if (leads) break;
+        if (stale) cachefs__obj_put(c, stale);
+    }
+    cachefs__count(&c->counters, CNT_ATTR_MISSES, 1);
+    apr_status_t st = from_below(c, ctx, path, want, stale, obj, attr, validator);
+    if (leads) flight_end(c, &flight);
+    if (stale) cachefs__obj_put(c, stale);
+    return st;
+}
+
+apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    vfs_file_t *file;
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    if (st) return st;
+    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    st = vfs_call_fstat(file, ctx, &attr, &val);
+    if (!st) cachefs__obj_learn(c, o, &attr, &val, asked);
+    cachefs__lower_done(c, o);
+    return st;
+}

@@ -1,0 +1,257 @@
+/*
+ * meta.c - operations on names that ask, or change attributes.
+ * Floor 2, private to cachefs/.
+ */
+#include "cachefs/engine.h"
+
+static apr_status_t ask_attr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
+                             vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    cache_t *c = cachefs__of(fs);
+    obj_t *o = NULL;
+    int64_t start = cachefs__clock_us();
+    uint64_t hits = cachefs__counter_here(&c->counters, CNT_ATTR_HITS);
+    apr_status_t st = cachefs__lookup(c, ctx, path, want, &o, attr, validator);
+    if (o) cachefs__obj_put(c, o);
+    if (c->lat[LAT_STAT_HIT])
+        metrics_record(
+            c->lat[cachefs__counter_here(&c->counters, CNT_ATTR_HITS) != hits ? LAT_STAT_HIT
+                                                                              : LAT_STAT_MISS],
+            (uint64_t)(cachefs__clock_us() - start) * 1000);
+    return st;
+}
+
+apr_status_t cachefs_op_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                             vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    return ask_attr(fs, ctx, path, LOOKUP_FOLLOW, attr, validator);
+}
+
+apr_status_t cachefs_op_lstat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    return ask_attr(fs, ctx, path, 0, attr, validator);
+}
+
+apr_status_t cachefs_op_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               uint32_t mask)
+{
+    cache_t *c = cachefs__of(fs);
+    vfs_attr_t attr = {0};
+    apr_status_t st = ask_attr(fs, ctx, path, LOOKUP_FOLLOW, &attr, NULL);
+    if (st || mask == VFS_ACCESS_EXIST) return st;
+    if (!vfs_attr_access(&attr, ctx, mask)) return APR_SUCCESS;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    return vfs_call_access(c->lower, ctx, path, mask); /* an access control list may know better */
+}
+
+apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
+                            size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    cache_t *c = cachefs__of(fs);
+    obj_t *o = NULL;
+    uint64_t missed = 0;
+    apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW | (len ? LOOKUP_BYTES : 0), &o,
+                                      attr, validator);
+    *got = 0;
+    if (st) return st;
+    if (attr->type == VFS_TYPE_FILE && len) {
+        st = vfs_attr_access(attr, ctx, VFS_ACCESS_READ);
+        if (st) st = vfs_call_access(c->lower, ctx, path, VFS_ACCESS_READ);
+        cachefs__obj_set_name(c, o, path);
+        if (!st) st = cachefs__read_obj(c, o, ctx, buf, len, 0, got, 0, &missed);
+        if (!st) {
+            cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);
+            cachefs__obj_lock(c, o); /* a fill may have met a newer version: tell that one */
+            cachefs__obj_attr(o, attr);
+            *validator = o->validator;
+            cachefs__obj_unlock(c, o);
+        }
+    }
+    cachefs__obj_put(c, o);
+    return st;
+}
+
+/* ---- changes
+ * ------------------------------------------------------------------------------------------ */
+
+/* The object that a change of attributes by name is about; NULL: none that we know or could know.
+ */
+static obj_t *changed_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags)
+{
+    obj_t *o = NULL;
+    if (cachefs__lookup(c, ctx, path, flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW, &o, NULL, NULL))
+        return NULL;
+    return o;
+}
+
+#define NAME_CHANGE(params, args, name, flush_first, nofollow)                                     \
+    apr_status_t cachefs_op_##name params                                                          \
+    {                                                                                              \
+        cache_t *c = cachefs__of(fs);                                                              \
+        obj_t *o = changed_obj(c, ctx, path, nofollow);                                            \
+        apr_status_t st = o && flush_first ? cachefs__flush_obj(c, o, ctx) : APR_SUCCESS;          \
+        if (!st) {                                                                                 \
+            if (o) cachefs__obj_change_begin(c, o);                                                \
+            cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
+            st = vfs_call_##name args;                                                             \
+            if (o) cachefs__obj_change_end(c, o, 1);                                               \
+        }                                                                                          \
+        if (o) cachefs__obj_put(c, o);                                                             \
+        return st;                                                                                 \
+    }
+NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode,
+             uint32_t flags),
+            (c->lower, ctx, path, mode, flags), chmod, 0, flags)
+NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t uid, uint32_t gid,
+             uint32_t flags),
+            (c->lower, ctx, path, uid, gid, flags), chown, 0, flags)
+NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int64_t atime_ns,
+             int64_t mtime_ns, uint32_t flags),
+            (c->lower, ctx, path, atime_ns, mtime_ns, flags), utimens, 1, flags)
+NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, const char *name,
+             const void *value, size_t len, uint32_t how, uint32_t flags),
+            (c->lower, ctx, path, name, value, len, how, flags), setxattr, 0, flags)
+NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, const char *name,
+             uint32_t flags),
+            (c->lower, ctx, path, name, flags), removexattr, 0, flags)
+
+apr_status_t cachefs_op_truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 apr_off_t size)
+{
+    cache_t *c = cachefs__of(fs);
+    vfs_file_t *file;
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    /* a handle of ours orders it with what is dirty, and asks below whether it is allowed */
+    apr_status_t st = vfs_call_open(&file, fs, ctx, path, VFS_O_WRITE, 0, &attr, &val);
+    if (st) return st;
+    if (attr.type != VFS_TYPE_FILE || file->fs != fs)
+        st = vfs_call_truncate(c->lower, ctx, path, size);
+    else
+        st = vfs_call_ftruncate(file, ctx, size);
+    apr_status_t end = vfs_close(file, ctx);
+    return st ? st : end;
+}
+
+/* ---- questions that are not cached
+ * ----------------------------------------------------------------------- */
+
+#define NAME_ASK(params, args, name)                                                               \
+    apr_status_t cachefs_op_##name params                                                          \
+    {                                                                                              \
+        cache_t *c = cachefs__of(fs);                                                              \
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
+        return vfs_call_##name args;                                                               \
+    }
+NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_statfs_t *out),
+         (c->lower, ctx, path, out), statfs)
+NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, const char *name, void *buf,
+          size_t size, size_t *len, uint32_t flags),
+         (c->lower, ctx, path, name, buf, size, len, flags), getxattr)
+NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf, size_t size,
+          size_t *len, uint32_t flags),
+         (c->lower, ctx, path, buf, size, len, flags), listxattr)
+NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_event_fn fn, void *baton,
+          uint64_t *watch),
+         (c->lower, ctx, path, fn, baton, watch), watch)
+
+apr_status_t cachefs_op_unwatch(vfs_t *fs, uint64_t watch)
+{
+    return vfs_call_unwatch(cachefs__of(fs)->lower, watch);
+}
+
+/* The text of a link is kept like a listing: as the content of the link's version. */
+apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf,
+                                 size_t size, size_t *len)
+{
+    cache_t *c = cachefs__of(fs);
+    obj_t *o = NULL;
+    vfs_attr_t attr;
+    char text[VFS_PATH_MAX + 1];
+    uint64_t n = 0;
+    size_t got = 0;
+    apr_status_t st = cachefs__lookup(c, ctx, path, 0, &o, &attr, NULL);
+    if (st) return st;
+    if (attr.type != VFS_TYPE_LINK) {
+        cachefs__obj_put(c, o);
+        return APR_EINVAL;
+    }
+    char *kept = cachefs__content_get(c, o, &n);
+    if (kept) {
+        memcpy(text, kept, n);
+        got = (size_t)n;
+        free(kept);
+    } else {
+        uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        st = vfs_call_readlink(c->lower, ctx, path, text, sizeof(text), &got);
+        if (!st) cachefs__content_put(c, o, text, got, asked);
+    }
+    cachefs__obj_put(c, o);
+    if (st) return st;
+    *len = got;
+    if (got >= size) return APR_FROM_OS_ERROR(ERANGE);
+    memcpy(buf, text, got);
+    buf[got] = '\0';
+    return APR_SUCCESS;
+}
+
+/* ---- whole objects, durability
+ * --------------------------------------------------------------------------------- */
+
+apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               const vfs_source_t *source, const vfs_commit_t *how,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    cache_t *c = cachefs__of(fs);
+    cachefs__mut_t m;
+    obj_t *parent = NULL, *o = NULL, *made = NULL;
+    int kept = 0;
+    apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, NULL, NULL);
+    if (st && !APR_STATUS_IS_ENOENT(st)) return st;
+    st = o ? cachefs__flush_obj(c, o, ctx) : APR_SUCCESS;
+    if (!st) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
+    if (st) goto done;
+    st = cachefs__parent_begin(c, ctx, path, &parent);
+    if (!st) {
+        if (o) {
+            kept = cachefs__keep_open(c, o, ctx);
+            cachefs__obj_change_begin(c, o);
+        }
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
+        st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
+        if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
+        if (o) cachefs__obj_change_end(c, o, 1);
+        if (!st) {
+            made = cachefs__node_drop(c, path);
+            if (made) cachefs__obj_put(c, made);
+            if (o)
+                cachefs__obj_drop_clean(c, o,
+                                        NULL); /* the name has other bytes, perhaps another file */
+        }
+        if (kept) cachefs__lower_done(c, o);
+    }
+    cachefs__mut_end(c, &m, 0);
+    cachefs__parent_end(c, parent, !st);
+done:
+    if (o) cachefs__obj_put(c, o);
+    return st;
+}
+
+apr_status_t cachefs_op_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    cache_t *c = cachefs__of(fs);
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    return vfs_call_sync_dir(c->lower, ctx, path);
+}
+
+apr_status_t cachefs_op_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    cache_t *c = cachefs__of(fs);
+    apr_status_t st = cachefs_flush(fs, ctx, NULL, 0);
+    if (st) return st;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    return vfs_call_sync_fs(c->lower, ctx);
+}

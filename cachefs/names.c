@@ -1,0 +1,416 @@
+/*
+ * names.c - operations that change names: create is in open.c, all others are here.
+ * Floor 2, private to cachefs/.
+ *
+ * Each goes below at once. Before it: the name is claimed (node.c), so that look-ups under way are
+ * not kept and others who change it wait; dirty data that it depends on is flushed; a file that
+ * somebody has open gets a lower handle, so that it survives its name. After it: the nodes of the
+ * name, and of all below it where a directory moved, are dropped, and the parent's listing and
+ * attributes are asked for again. If it fails nothing has changed.
+ */
+#include "cachefs/engine.h"
+
+/* ---- parents
+ * ------------------------------------------------------------------------------------------ */
+
+apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                   obj_t **parent)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t dir;
+    vfs_attr_t attr = {0};
+    int negative;
+    (void)vfs_path_parent(&dir, path, buf);
+    cachefs__known_e known = cachefs__node_find(c, &dir, 0, parent, &negative);
+    if (!*parent && known == KNOWN_NOTHING && (c->lower->caps.bits & VFS_CAP_SYMLINK)) {
+        vfs_ctx_t own =
+            VFS_CTX_INIT; /* our own question: the caller's rights are the lower layer's to judge */
+        if (ctx) own.deadline = ctx->deadline, own.cancel = ctx->cancel;
+        apr_status_t st = cachefs__lookup(c, &own, &dir, LOOKUP_FOLLOW, parent, &attr, NULL);
+        if (st && !APR_STATUS_IS_ENOENT(st) && !APR_STATUS_IS_ENOTDIR(st)) return st;
+        if (!st && !(attr.flags & VFS_ATTR_DIRECT)) {
+            /* the names that change are known by other paths too */
+            atomic_fetch_add(&c->meta_epoch, 1);
+            atomic_fetch_add(&c->ns_epoch, 1);
+        }
+    }
+    if (*parent) cachefs__obj_change_begin(c, *parent);
+    return APR_SUCCESS;
+}
+
+void cachefs__parent_end(cache_t *c, obj_t *parent, int changed)
+{
+    if (!parent) return;
+    cachefs__obj_change_end(c, parent, changed);
+    if (changed) {
+        cachefs__obj_lock(c, parent);
+        uint64_t old = atomic_load(&parent->ver), size = parent->list_bytes;
+        uint32_t shift = atomic_load(&parent->shift);
+        int listed = (parent->flags & OBJ_LISTED) != 0;
+        if (listed) cachefs__obj_new_version(c, parent);
+        cachefs__obj_unlock(c, parent);
+        if (listed) cachefs__version_drop(c, parent, old, size, shift);
+    }
+    cachefs__obj_put(c, parent);
+}
+
+/* ---- the file behind a name
+ * ------------------------------------------------------------------------------ */
+
+/* The object of a name itself, referenced, or NULL; asks below only if somebody could lose a file
+ * otherwise. */
+static obj_t *named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int always)
+{
+    obj_t *o = NULL;
+    int negative;
+    (void)cachefs__node_find(c, path, 0, &o, &negative);
+    if (o || !(always || atomic_load(&c->handle_count) || c->wb_files)) return o;
+    if (cachefs__lookup(c, ctx, path, LOOKUP_FORCE, &o, NULL, NULL)) return NULL;
+    return o;
+}
+
+int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    vfs_file_t *file;
+    cachefs__obj_lock(c, o);
+    int needed = o->attr.type == VFS_TYPE_FILE && (o->handles || o->dirty_bytes);
+    int write = o->writers || o->dirty_bytes;
+    cachefs__obj_unlock(c, o);
+    return needed && !cachefs__lower_use(c, o, ctx, write, &file);
+}
+
+/* The name is gone below. `last`: it was the only one. */
+static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
+{
+    uint32_t chunk = NONE;
+    cachefs__obj_lock(c, o);
+    if (o->name && o->name_len == path->len &&
+        memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0) {
+        chunk = o->name;
+        o->name = NONE;
+    }
+    if (last) o->flags |= OBJ_UNLINKED;
+    o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    int idle = last && !o->handles;
+    cachefs__obj_unlock(c, o);
+    if (chunk) cachefs__chunk_put(c, chunk);
+    if (last) cachefs__obj_unhash(c, o);
+    if (idle)
+        (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
+}
+
+static int is_last_name(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    int last = o->attr.nlink <= 1 || o->attr.type == VFS_TYPE_DIR;
+    cachefs__obj_unlock(c, o);
+    return last;
+}
+
+static int match_within(void *baton, const vfs_path_t *path)
+{
+    return vfs_path_within(path, baton);
+}
+
+static void drop_tree(cache_t *c, const vfs_path_t *path)
+{
+    (void)cachefs__node_sweep(c, match_within, (void *)(uintptr_t)path, 1, NULL);
+}
+
+static void drop_name(cache_t *c, const vfs_path_t *path)
+{
+    obj_t *o = cachefs__node_drop(c, path);
+    if (o) cachefs__obj_put(c, o);
+}
+
+static void observe(cache_t *c, int64_t start)
+{
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    if (c->lat[LAT_CHANGE])
+        metrics_record(c->lat[LAT_CHANGE], (uint64_t)(cachefs__clock_us() - start) * 1000);
+}
+
+/* ---- removing
+ * ------------------------------------------------------------------------------------------------
+ */
+
+static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
+{
+    cache_t *c = cachefs__of(fs);
+    cachefs__mut_t m;
+    obj_t *parent = NULL, *o = NULL;
+    int64_t start = cachefs__clock_us();
+    int kept = 0, flushing = 0;
+    apr_status_t st = cachefs__mut_begin(c, ctx, path, NULL, &m);
+    if (st) return st;
+    st = cachefs__parent_begin(c, ctx, path, &parent);
+    if (!st) o = named_obj(c, ctx, path, 0);
+    if (!st && o && !dir) {
+        kept = cachefs__keep_open(c, o, ctx);
+        st = cachefs__flush_begin(c, o, ctx); /* no flush while the name goes */
+        flushing = !st;
+    }
+    if (!st) {
+        int last = o && is_last_name(c, o);
+        st = dir ? vfs_call_rmdir(c->lower, ctx, path) : vfs_call_unlink(c->lower, ctx, path);
+        observe(c, start);
+        if (!st) {
+            drop_name(c, path);
+            if (o) name_gone(c, o, path, last);
+            if (dir) drop_tree(c, path);
+        }
+    }
+    if (flushing) cachefs__flush_end(c, o);
+    if (kept) cachefs__lower_done(c, o);
+    cachefs__mut_end(c, &m, dir && !st);
+    cachefs__parent_end(c, parent, !st);
+    if (o) cachefs__obj_put(c, o);
+    return st;
+}
+
+apr_status_t cachefs_op_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    return remove_name(fs, ctx, path, 0);
+}
+
+apr_status_t cachefs_op_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    return remove_name(fs, ctx, path, 1);
+}
+
+/* ---- making
+ * --------------------------------------------------------------------------------------------------
+ */
+
+typedef struct make_t {
+    vfs_type_e type;
+    uint32_t mode;
+    uint64_t rdev;
+    const char *target;
+    const vfs_path_t *from;
+} make_t;
+
+static apr_status_t make_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               const make_t *how)
+{
+    if (how->from) return vfs_call_link(c->lower, ctx, how->from, path);
+    if (how->target) return vfs_call_symlink(c->lower, ctx, how->target, path);
+    if (how->type == VFS_TYPE_DIR) return vfs_call_mkdir(c->lower, ctx, path, how->mode);
+    return vfs_call_mknod(c->lower, ctx, path, how->type, how->mode, how->rdev);
+}
+
+static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              const make_t *how)
+{
+    cache_t *c = cachefs__of(fs);
+    cachefs__mut_t m;
+    obj_t *parent = NULL, *source = NULL;
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__mut_begin(c, ctx, path, how->from, &m);
+    if (st) return st;
+    st = cachefs__parent_begin(c, ctx, path, &parent);
+    if (!st && how->from) source = named_obj(c, ctx, how->from, 1);
+    if (source) cachefs__obj_change_begin(c, source);
+    if (!st) {
+        st = make_below(c, ctx, path, how);
+        observe(c, start);
+        if (!st) drop_name(c, path);
+        if (!st && how->target) drop_tree(c, path); /* names behind the new link may exist now */
+    }
+    if (source) {
+        cachefs__obj_change_end(c, source, !st); /* the number of its links */
+        cachefs__obj_put(c, source);
+    }
+    cachefs__mut_end(c, &m, !st && how->target != NULL);
+    cachefs__parent_end(c, parent, !st);
+    return st;
+}
+
+apr_status_t cachefs_op_mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              uint32_t mode)
+{
+    make_t how = {.type = VFS_TYPE_DIR, .mode = mode};
+    return make_name(fs, ctx, path, &how);
+}
+
+apr_status_t cachefs_op_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              vfs_type_e type, uint32_t mode, uint64_t rdev)
+{
+    make_t how = {.type = type, .mode = mode, .rdev = rdev};
+    return make_name(fs, ctx, path, &how);
+}
+
+apr_status_t cachefs_op_symlink(vfs_t *fs, const vfs_ctx_t *ctx, const char *target,
+                                const vfs_path_t *path)
+{
+    make_t how = {.type = VFS_TYPE_LINK, .target = target};
+    return make_name(fs, ctx, path, &how);
+}
+
+apr_status_t cachefs_op_link(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                             const vfs_path_t *to)
+{
+    make_t how = {.type = VFS_TYPE_FILE, .from = from};
+    return make_name(fs, ctx, to, &how);
+}
+
+/* ---- renaming
+ * --------------------------------------------------------------------------------------------------
+ */
+
+apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir)
+{
+    size_t max = c->wb_files + 64, n;
+    obj_t **objs = malloc(max * sizeof(*objs));
+    apr_status_t st = objs ? APR_SUCCESS : APR_ENOMEM;
+    if (!objs) return st;
+    n = cachefs__dirty_objs(c, objs, max);
+    for (size_t i = 0; i < n; i++) {
+        char buf[VFS_PATH_MAX + 1];
+        vfs_path_t name;
+        cachefs__obj_lock(c, objs[i]);
+        int below = !cachefs__obj_name(c, objs[i], &name, buf) && vfs_path_within(&name, dir);
+        cachefs__obj_unlock(c, objs[i]);
+        if (below) {
+            apr_status_t one = cachefs__flush_obj(c, objs[i], ctx);
+            if (!st) st = one;
+        }
+        cachefs__obj_put(c, objs[i]);
+    }
+    free(objs);
+    return st;
+}
+
+/* Objects below `from` are below `to` now; with `swap` also the other way round. */
+static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to, int swap)
+{
+    pthread_mutex_lock(&c->arena.lock);
+    uint32_t high = c->obj_pool.high;
+    pthread_mutex_unlock(&c->arena.lock);
+    for (uint32_t i = 1; i < high; i++) {
+        obj_t *o = &c->objs[i];
+        char buf[VFS_PATH_MAX + 1], moved[2 * VFS_PATH_MAX + 2];
+        vfs_path_t name, out;
+        cachefs__lock(&c->ids.lock); /* whoever is being freed is left alone */
+        int used = (o->flags & OBJ_USED) && atomic_load(&o->refs);
+        if (used) atomic_fetch_add(&o->refs, 1);
+        cachefs__unlock(&c->ids.lock);
+        if (!used) continue;
+        cachefs__obj_lock(c, o);
+        int named = !cachefs__obj_name(c, o, &name, buf);
+        cachefs__obj_unlock(c, o);
+        const vfs_path_t *a = NULL, *b = NULL;
+        if (named && vfs_path_within(&name, from))
+            a = from, b = to;
+        else if (named && swap && vfs_path_within(&name, to))
+            a = to, b = from;
+        if (a) {
+            size_t tail = name.len - a->len;
+            memcpy(moved, b->str, b->len);
+            memcpy(moved + b->len, name.str + a->len, tail + 1);
+            out = (vfs_path_t){moved, (uint32_t)(b->len + tail), 0, 0};
+            if (out.len <= VFS_PATH_MAX) cachefs__obj_set_name(c, o, &out);
+        }
+        cachefs__obj_put(c, o);
+    }
+}
+
+typedef struct rename_t {
+    const vfs_path_t *from, *to;
+    uint32_t flags;
+    obj_t *source, *target;
+    int source_kept, target_kept, target_last, tree;
+} rename_t;
+
+static int is_dir(cache_t *c, obj_t *o)
+{
+    if (!o) return 0;
+    cachefs__obj_lock(c, o);
+    int yes = o->attr.type == VFS_TYPE_DIR;
+    cachefs__obj_unlock(c, o);
+    return yes;
+}
+
+static void renamed(cache_t *c, rename_t *r, const cachefs__mut_t *m)
+{
+    int swap = (r->flags & VFS_RENAME_EXCHANGE) != 0;
+    if (r->source && r->source == r->target) { /* two names of one file: nothing happened */
+        drop_name(c, r->from);
+        drop_name(c, r->to);
+        return;
+    }
+    drop_name(c, r->from);
+    drop_name(c, r->to);
+    if (r->tree) {
+        drop_tree(c, r->from);
+        drop_tree(c, r->to);
+        move_names(c, r->from, r->to, swap);
+    } else {
+        if (r->target && !swap) name_gone(c, r->target, r->to, r->target_last);
+        if (r->source) cachefs__obj_set_name(c, r->source, r->to);
+        if (r->target && swap) cachefs__obj_set_name(c, r->target, r->from);
+    }
+    if (r->tree && r->target && !swap) name_gone(c, r->target, r->to, r->target_last);
+    if (r->source && !swap && !r->tree && (c->lower->caps.bits & VFS_CAP_STABLE_ID)) {
+        /* keep the object, and with it the bytes: the next look-up finds it by its identity */
+        cachefs__node_put(c, r->to, 0, r->source, 0, m->asked);
+        cachefs__node_expire_name(c, r->to);
+    }
+}
+
+static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
+{
+    apr_status_t st = APR_SUCCESS;
+    r->source = named_obj(c, ctx, r->from, 1);
+    r->target = named_obj(c, ctx, r->to, 0);
+    r->tree = is_dir(c, r->source) || is_dir(c, r->target);
+    if (c->mode == CACHEFS_BACK) {
+        if (r->source && !is_dir(c, r->source)) st = cachefs__flush_obj(c, r->source, ctx);
+        if (!st && r->tree) st = cachefs__flush_tree(c, ctx, r->from);
+        if (!st && (r->flags & VFS_RENAME_EXCHANGE)) st = cachefs__flush_tree(c, ctx, r->to);
+    }
+    if (!st && r->target && r->target != r->source) {
+        r->target_kept = cachefs__keep_open(c, r->target, ctx);
+        r->target_last = is_last_name(c, r->target);
+    }
+    return st;
+}
+
+apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                               const vfs_path_t *to, uint32_t flags)
+{
+    cache_t *c = cachefs__of(fs);
+    cachefs__mut_t m;
+    rename_t r = {.from = from, .to = to, .flags = flags};
+    obj_t *pa = NULL, *pb = NULL;
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__mut_begin(c, ctx, from, to, &m);
+    if (st) return st;
+    st = cachefs__parent_begin(c, ctx, from, &pa);
+    if (!st) st = cachefs__parent_begin(c, ctx, to, &pb);
+    if (!st) st = rename_ready(c, ctx, &r);
+    if (!st) {
+        if (r.tree) {
+            cachefs__lock(&c->mut_lock);
+            c->tree_ops++;
+            cachefs__unlock(&c->mut_lock);
+        }
+        if (r.source) cachefs__obj_change_begin(c, r.source);
+        st = vfs_call_rename(c->lower, ctx, from, to, flags);
+        observe(c, start);
+        if (!st) renamed(c, &r, &m);
+        if (r.source) cachefs__obj_change_end(c, r.source, !st);
+        if (r.tree) {
+            cachefs__lock(&c->mut_lock);
+            c->tree_ops--;
+            cachefs__unlock(&c->mut_lock);
+        }
+    }
+    if (r.target_kept) cachefs__lower_done(c, r.target);
+    cachefs__mut_end(c, &m, r.tree && !st);
+    cachefs__parent_end(c, pa, !st);
+    cachefs__parent_end(c, pb, !st);
+    if (r.source) cachefs__obj_put(c, r.source);
+    if (r.target) cachefs__obj_put(c, r.target);
+    return st;
+}

@@ -1,0 +1,422 @@
+/*
+ * node.c - names: what a path leads to, or that it leads nowhere.
+ * Floor 2, private to cachefs/. Knows paths and objects; does not ask the lower layer.
+ *
+ * A name answers for `attr_ttl` (or its rule's TTL) since it was asked, an absent one for
+ * `negative_ttl`. Names on whose way a symbolic link lies can change when any name does, so they
+ * answer only until the next change of ours.
+ */
+#include "cachefs/engine.h"
+
+static const char *node_path(cache_t *c, const node_t *n)
+{
+    return cachefs__chunk_ptr(&c->arena, n->path);
+}
+
+static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
+{
+    uint32_t i = s->node_heads[path->hash & s->node_mask];
+    for (; i != NONE; i = c->nodes[i].next) {
+        node_t *n = &c->nodes[i];
+        if (n->hash == path->hash && n->path_len == path->len &&
+            !(n->flags & NODE_FOLLOW) == !follow &&
+            memcmp(node_path(c, n), path->str, path->len) == 0)
+            return i;
+    }
+    return NONE;
+}
+
+/* ---- recency
+ * ---------------------------------------------------------------------------------------- */
+
+static void lru_remove(cache_t *c, shard_t *s, uint32_t i)
+{
+    node_t *n = &c->nodes[i];
+    if (n->lru_prev)
+        c->nodes[n->lru_prev].lru_next = n->lru_next;
+    else
+        s->lru_first = n->lru_next;
+    if (n->lru_next)
+        c->nodes[n->lru_next].lru_prev = n->lru_prev;
+    else
+        s->lru_last = n->lru_prev;
+}
+
+static void lru_first(cache_t *c, shard_t *s, uint32_t i)
+{
+    node_t *n = &c->nodes[i];
+    n->lru_prev = NONE;
+    n->lru_next = s->lru_first;
+    if (s->lru_first) c->nodes[s->lru_first].lru_prev = i;
+    s->lru_first = i;
+    if (!s->lru_last) s->lru_last = i;
+}
+
+/* Take a node out of everything; its reference to an object passes to the caller. Shard locked. */
+void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
+{
+    node_t *n = &c->nodes[i];
+    uint32_t *at = &s->node_heads[n->hash & s->node_mask];
+    while (*at != i) {
+        VFS_ASSERT(*at != NONE);
+        at = &c->nodes[*at].next;
+    }
+    *at = n->next;
+    lru_remove(c, s, i);
+    cachefs__chunk_put(c, n->path);
+    n->flags = 0;
+    n->path = 0;
+    n->object = NONE;
+    s->names--;
+    atomic_fetch_sub_explicit(&c->name_count, 1, memory_order_relaxed);
+    cachefs__pool_put(c, &c->node_pool, i);
+}
+
+#define EVICT_LOOK 8 /* names at the cold end that are looked at for one without bytes */
+
+int cachefs__node_evict(cache_t *c, shard_t *s)
+{
+    obj_t *o = NULL;
+    cachefs__lock(&s->lock);
+    uint32_t i = s->lru_last, victim = i;
+    for (int k = 0; i != NONE && k < EVICT_LOOK; k++, i = c->nodes[i].lru_prev) {
+        uint32_t obj = c->nodes[i].object;
+        if (obj && atomic_load_explicit(&c->objs[obj].resident, memory_order_relaxed)) continue;
+        victim = i;
+        break;
+    }
+    if (victim) {
+        if (c->nodes[victim].object) o = &c->objs[c->nodes[victim].object];
+        cachefs__node_free(c, s, victim);
+        cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
+    }
+    cachefs__unlock(&s->lock);
+    if (o) cachefs__obj_put(c, o);
+    return victim != NONE;
+}
+
+/* ---- finding
+ * ------------------------------------------------------------------------------------------- */
+
+static uint64_t node_ttl(cache_t *c, const node_t *n)
+{
+    uint64_t ttl = atomic_load_explicit(
+        n->flags & NODE_NEGATIVE ? &c->t.negative_ttl_us : &c->t.attr_ttl_us, memory_order_relaxed);
+    return c->rules ? (uint64_t)cachefs__ttl_lookup(c->rules, node_path(c, n), (int64_t)ttl) : ttl;
+}
+
+static uint32_t current_epoch(cache_t *c, unsigned direct)
+{
+    return atomic_load_explicit(direct ? &c->meta_epoch : &c->ns_epoch, memory_order_acquire);
+}
+
+static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl)
+{
+    if (n->epoch != current_epoch(c, n->flags & NODE_DIRECT)) return 0;
+    return ttl && cachefs__now_us() - n->checked_us < (int64_t)ttl;
+}
+
+/* Shard locked; the object comes referenced. */
+static cachefs__known_e find_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int follow,
+                                    obj_t **obj, int *negative, uint64_t *ttl, uint32_t *at)
+{
+    *obj = NULL;
+    *negative = 0;
+    *at = find(c, s, path, follow);
+    if (!*at) return KNOWN_NOTHING;
+    node_t *n = &c->nodes[*at];
+    *ttl = node_ttl(c, n);
+    int fresh = node_fresh(c, n, *ttl);
+    if (s->lru_first != *at) {
+        lru_remove(c, s, *at);
+        lru_first(c, s, *at);
+    }
+    if (n->flags & NODE_NEGATIVE) {
+        *negative = 1;
+        return fresh ? KNOWN_ABSENT : KNOWN_STALE;
+    }
+    *obj = &c->objs[n->object];
+    cachefs__obj_ref(*obj);
+    return fresh ? KNOWN_FRESH : KNOWN_STALE;
+}
+
+cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
+                                    int *negative)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    uint64_t ttl = 0;
+    uint32_t at;
+    cachefs__lock(&s->lock);
+    cachefs__known_e known = find_locked(c, s, path, follow, obj, negative, &ttl, &at);
+    cachefs__unlock(&s->lock);
+    if (known == KNOWN_FRESH) {
+        cachefs__obj_lock(c, *obj);
+        if (!cachefs__obj_fresh(c, *obj, ttl)) known = KNOWN_STALE;
+        cachefs__obj_unlock(c, *obj);
+    }
+    return known;
+}
+
+void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
+                           cachefs__names_t *out)
+{
+    for (int k = 0; k < 2; k++) {
+        uint32_t at;
+        out->known[k] =
+            find_locked(c, s, path, k, &out->obj[k], &out->negative[k], &out->ttl_us[k], &at);
+        if (at && expire) c->nodes[at].checked_us = INT64_MIN / 2;
+    }
+}
+
+/* ---- changing
+ * -------------------------------------------------------------------------------------------- */
+
+static uint32_t node_new(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t *chunk)
+{
+    if (atomic_load_explicit(&c->name_count, memory_order_relaxed) >= c->metadata_max)
+        for (uint32_t k = 0; k < c->shard_count; k++) {
+            uint32_t at = ((uint32_t)(s - c->shards) + k) & (c->shard_count - 1);
+            if (cachefs__node_evict(c, &c->shards[at])) break;
+        }
+    uint32_t i = cachefs__pool_get(c, &c->node_pool);
+    for (uint32_t k = 0; !i && k < c->shard_count; k++)
+        if (cachefs__node_evict(c, &c->shards[k])) i = cachefs__pool_get(c, &c->node_pool);
+    if (!i) return NONE;
+    *chunk = cachefs__chunk_get(c, path->len + 1u, OWNER_NODE | i, (uint32_t)(s - c->shards), 0);
+    if (*chunk) return i;
+    cachefs__pool_put(c, &c->node_pool, i);
+    return NONE;
+}
+
+/* Nothing of ours happened to this name since `asked`. Shard locked. */
+static int believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine)
+{
+    uint64_t changed =
+        atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_acquire);
+    return (mine || changed <= asked) &&
+           atomic_load_explicit(&c->tree_mut, memory_order_acquire) <= asked;
+}
+
+static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
+                       uint32_t attr_flags, uint64_t asked, int mine)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t chunk = 0, spare = NONE, i;
+    obj_t *old = NULL;
+    for (;;) {
+        cachefs__lock(&s->lock);
+        i = find(c, s, path, follow);
+        if (i || spare || !believed(c, path, asked, mine)) break;
+        cachefs__unlock(&s->lock);
+        spare = node_new(c, s, path, &chunk);
+        if (!spare) return; /* no room: the answer is simply not kept */
+    }
+    if (believed(c, path, asked, mine)) {
+        if (!i) {
+            i = spare;
+            spare = NONE;
+            node_t *n = &c->nodes[i];
+            memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
+            n->path = chunk;
+            n->path_len = (uint16_t)path->len;
+            __atomic_store_n(&n->hash, path->hash, __ATOMIC_RELAXED); /* an evictor may peek */
+            n->object = NONE;
+            n->next = s->node_heads[path->hash & s->node_mask];
+            s->node_heads[path->hash & s->node_mask] = i;
+            s->names++;
+            atomic_fetch_add_explicit(&c->name_count, 1, memory_order_relaxed);
+            lru_first(c, s, i);
+        }
+        node_t *n = &c->nodes[i];
+        if (n->object) old = &c->objs[n->object];
+        n->object = obj ? cachefs__obj_index(c, obj) : NONE;
+        if (obj) cachefs__obj_ref(obj);
+        n->flags = (uint16_t)(NODE_USED | (obj ? 0 : NODE_NEGATIVE) | (follow ? NODE_FOLLOW : 0) |
+                              (attr_flags & VFS_ATTR_DIRECT ? NODE_DIRECT : 0));
+        n->epoch = current_epoch(c, n->flags & NODE_DIRECT);
+        n->checked_us = cachefs__now_us();
+    }
+    cachefs__unlock(&s->lock);
+    if (old) cachefs__obj_put(c, old);
+    if (spare) {
+        cachefs__chunk_put(c, chunk);
+        cachefs__pool_put(c, &c->node_pool, spare);
+    }
+}
+
+void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
+                       uint32_t attr_flags, uint64_t asked)
+{
+    node_store(c, path, follow, obj, attr_flags, asked, 0);
+}
+
+void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
+                       uint32_t attr_flags, uint64_t asked)
+{
+    node_store(c, path, follow, obj, attr_flags, asked, 1);
+}
+
+obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    obj_t *o = NULL, *followed = NULL;
+    cachefs__lock(&s->lock);
+    uint32_t i = find(c, s, path, 0);
+    if (i) {
+        if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
+        cachefs__node_free(c, s, i);
+    }
+    i = find(c, s, path, 1);
+    if (i) {
+        if (c->nodes[i].object) followed = &c->objs[c->nodes[i].object];
+        cachefs__node_free(c, s, i);
+    }
+    cachefs__unlock(&s->lock);
+    if (followed) cachefs__obj_put(c, followed);
+    return o;
+}
+
+int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    obj_t *objs[2] = {NULL, NULL};
+    int found = 0;
+    cachefs__lock(&s->lock);
+    for (int follow = 0; follow < 2; follow++) {
+        uint32_t i = find(c, s, path, follow);
+        if (!i) continue;
+        found = 1;
+        c->nodes[i].checked_us = INT64_MIN / 2;
+        if (c->nodes[i].object) cachefs__obj_ref(objs[follow] = &c->objs[c->nodes[i].object]);
+    }
+    cachefs__unlock(&s->lock);
+    for (int follow = 0; follow < 2; follow++) {
+        if (!objs[follow]) continue;
+        cachefs__obj_drop_clean(c, objs[follow], dirty);
+        cachefs__obj_put(c, objs[follow]);
+    }
+    return found;
+}
+
+void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    cachefs__lock(&s->lock);
+    for (int follow = 0; follow < 2; follow++) {
+        uint32_t i = find(c, s, path, follow);
+        if (i) c->nodes[i].checked_us = INT64_MIN / 2;
+    }
+    cachefs__unlock(&s->lock);
+}
+
+#define SWEEP_BATCH 64 /* matches after which the shard is unlocked for a while */
+
+typedef struct sweep_t {
+    cachefs__match_fn match;
+    void *baton;
+    int drop;
+    obj_t **objs;
+    size_t count, room;
+} sweep_t;
+
+static int sweep_keep(sweep_t *w, obj_t *o)
+{
+    if (w->count == w->room) {
+        size_t room = w->room ? w->room * 2 : 2 * SWEEP_BATCH;
+        obj_t **more = realloc(w->objs, room * sizeof(*more));
+        if (!more) return 0;
+        w->objs = more;
+        w->room = room;
+    }
+    w->objs[w->count++] = o;
+    return 1;
+}
+
+/* One pass over a shard, whole buckets from *at on, until there are enough matches. Returns how
+ * many. */
+static uint64_t sweep_some(cache_t *c, shard_t *s, uint32_t *at, sweep_t *w)
+{
+    uint64_t n = 0;
+    w->count = 0;
+    cachefs__lock(&s->lock);
+    for (; *at <= s->node_mask && n < SWEEP_BATCH; (*at)++) {
+        uint32_t next;
+        for (uint32_t i = s->node_heads[*at]; i != NONE; i = next) {
+            node_t *nd = &c->nodes[i];
+            obj_t *o = nd->object ? &c->objs[nd->object] : NULL;
+            vfs_path_t path = {node_path(c, nd), nd->path_len, nd->hash, 0};
+            next = nd->next;
+            if (!w->match(w->baton, &path)) continue;
+            nd->checked_us = INT64_MIN / 2;
+            if (o && !sweep_keep(w, o))
+                continue; /* no memory: its name asks again, its bytes stay */
+            n++;
+            if (w->drop)
+                cachefs__node_free(c, s, i);
+            else if (o)
+                cachefs__obj_ref(o);
+        }
+    }
+    cachefs__unlock(&s->lock);
+    return n;
+}
+
+uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, int drop,
+                             uint64_t *dirty)
+{
+    sweep_t w = {.match = match, .baton = baton, .drop = drop};
+    uint64_t count = 0;
+    for (uint32_t k = 0; k < c->shard_count; k++) {
+        shard_t *s = &c->shards[k];
+        for (uint32_t at = 0; at <= s->node_mask;) {
+            count += sweep_some(c, s, &at, &w);
+            for (size_t i = 0; i < w.count; i++) {
+                if (!drop) cachefs__obj_drop_clean(c, w.objs[i], dirty);
+                cachefs__obj_put(c, w.objs[i]);
+            }
+        }
+    }
+    free(w.objs);
+    return count;
+}
+
+/* ---- our own changes
+ * ------------------------------------------------------------------------------------------ */
+
+apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
+                                const vfs_path_t *b, cachefs__mut_t *m)
+{
+    apr_status_t st = APR_SUCCESS;
+    m->slot[0] = a->hash % NAME_SLOTS;
+    m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
+    m->count = m->slot[1] == m->slot[0] ? 1 : 2;
+    cachefs__lock(&c->mut_lock);
+    while (!st && (atomic_load(&c->name_mut[m->slot[0]]) == UINT64_MAX ||
+                   atomic_load(&c->name_mut[m->slot[1]]) == UINT64_MAX))
+        st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
+    for (int i = 0; !st && i < m->count; i++)
+        atomic_store_explicit(&c->name_mut[m->slot[i]], UINT64_MAX, memory_order_release);
+    cachefs__unlock(&c->mut_lock);
+    m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    return st;
+}
+
+void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
+{
+    cachefs__lock(&c->mut_lock);
+    uint64_t now = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
+    for (int i = 0; i < m->count; i++)
+        atomic_store_explicit(&c->name_mut[m->slot[i]], now, memory_order_release);
+    if (tree) atomic_store_explicit(&c->tree_mut, now, memory_order_release);
+    atomic_fetch_add_explicit(&c->ns_epoch, 1, memory_order_acq_rel);
+    pthread_cond_broadcast(&c->mut_cond);
+    cachefs__unlock(&c->mut_lock);
+}
+
+void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
+{
+    cachefs__lock(&c->mut_lock);
+    while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == UINT64_MAX)
+        pthread_cond_wait(&c->mut_cond, &c->mut_lock);
+    cachefs__unlock(&c->mut_lock);
+}

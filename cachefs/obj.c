@@ -1,0 +1,289 @@
+/*
+ * obj.c - objects: identity, attributes and versions.
+ * Floor 2, private to cachefs/. Knows what the lower layer answered; does not ask it.
+ *
+ * An answer of the lower layer is believed only if no change of ours overlapped the question:
+ * `asked` is the instance's count of changes when the question was put, and each change stamps its
+ * object when it ends. A validator that differs makes a new version, whose number no block has; one
+ * that was younger than the backend's clock step when the bytes were read is not trusted the next
+ * time, equal or not (as git does with its index).
+ */
+#include "cachefs/engine.h"
+
+/* ---- identity -----------------------------------------------------------------------------------
+ */
+
+static uint32_t *id_head(cache_t *c, uint64_t dev, uint64_t ino)
+{
+    return &c->ids.heads[cachefs__mix(ino ^ dev << 48, (uint32_t)dev) & c->ids.mask];
+}
+
+static void obj_reset(obj_t *o)
+{
+    uint32_t gen = o->gen;
+    uint64_t resident = atomic_load_explicit(&o->resident, memory_order_relaxed);
+    uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
+    VFS_ASSERT(!o->handles && !o->dirty_bytes && !o->gates && !o->lower_file);
+    atomic_store_explicit(&o->ver, 0, memory_order_relaxed);
+    atomic_store_explicit(&o->size, 0, memory_order_relaxed);
+    atomic_store_explicit(&o->shift, 0, memory_order_relaxed);
+    memset(&o->attr, 0, sizeof(*o) - offsetof(obj_t, attr));
+    o->flags = 0;
+    o->gen = gen;
+    atomic_store_explicit(&o->resident, resident, memory_order_relaxed);
+    atomic_store_explicit(&o->seq, seq, memory_order_relaxed);
+}
+
+obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
+{
+    obj_t *o = NULL;
+    int stable = (attr->flags & VFS_ATTR_STABLE_ID) != 0;
+    uint32_t *head = id_head(c, attr->dev, attr->ino);
+    *made = 0;
+    uint32_t spare = NONE;
+    for (;;) {
+        cachefs__lock(&c->ids.lock);
+        for (uint32_t i = stable ? *head : NONE; i != NONE && !o; i = c->objs[i].id_next)
+            if (c->objs[i].ino == attr->ino && c->objs[i].dev == attr->dev) o = &c->objs[i];
+        if (!o && spare) {
+            o = &c->objs[spare];
+            spare = NONE;
+            obj_reset(o);
+            o->dev = attr->dev;
+            o->ino = attr->ino;
+            o->attr.type = attr->type;
+            o->flags = OBJ_USED | (stable ? OBJ_HASHED : 0);
+            atomic_store_explicit(&o->refs, 0, memory_order_relaxed);
+            if (stable) {
+                o->id_next = *head;
+                *head = cachefs__obj_index(c, o);
+            }
+            *made = 1;
+            atomic_fetch_add_explicit(&c->obj_count, 1, memory_order_relaxed);
+        }
+        if (o) atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+        cachefs__unlock(&c->ids.lock);
+        if (o) break;
+        spare = cachefs__pool_get(c, &c->obj_pool);
+        for (uint32_t k = 0; !spare && k < c->shard_count; k++)
+            if (cachefs__node_evict(c, &c->shards[k])) spare = cachefs__pool_get(c, &c->obj_pool);
+        if (!spare) return NULL;
+    }
+    if (spare) cachefs__pool_put(c, &c->obj_pool, spare);
+    return o;
+}
+
+void cachefs__obj_ref(obj_t *o)
+{
+    uint32_t before = atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+    VFS_ASSERT(before > 0);
+}
+
+static void id_remove(cache_t *c, obj_t *o)
+{
+    uint32_t i = cachefs__obj_index(c, o), *at = id_head(c, o->dev, o->ino);
+    if (!(o->flags & OBJ_HASHED)) return;
+    while (*at != i) {
+        VFS_ASSERT(*at != NONE);
+        at = &c->objs[*at].id_next;
+    }
+    *at = o->id_next;
+    o->flags &= ~OBJ_HASHED;
+}
+
+void cachefs__obj_put(cache_t *c, obj_t *o)
+{
+    uint32_t before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
+    VFS_ASSERT(before > 0);
+    if (before != 1) return;
+    int gone = 0;
+    cachefs__lock(&c->ids.lock);
+    if (atomic_load_explicit(&o->refs, memory_order_acquire) == 0 && (o->flags & OBJ_USED)) {
+        id_remove(c, o);
+        o->flags &= ~OBJ_USED;
+        gone = 1;
+    }
+    cachefs__unlock(&c->ids.lock);
+    if (!gone) return;
+    cachefs__version_drop(c, o, atomic_load(&o->ver),
+                          (o->flags & OBJ_LISTED) ? o->list_bytes : atomic_load(&o->size),
+                          atomic_load(&o->shift));
+    if (o->name) cachefs__chunk_put(c, o->name);
+    o->name = NONE;
+    VFS_ASSERT(!o->dirty_bytes && !o->handles);
+    atomic_fetch_sub_explicit(&c->obj_count, 1, memory_order_relaxed);
+    cachefs__pool_put(c, &c->obj_pool, cachefs__obj_index(c, o));
+}
+
+/* Another file has this identity now, or the last name is gone: whoever still holds the object
+ * keeps it, nobody finds it by its identity. */
+void cachefs__obj_unhash(cache_t *c, obj_t *o)
+{
+    cachefs__lock(&c->ids.lock);
+    id_remove(c, o);
+    cachefs__unlock(&c->ids.lock);
+}
+
+/* ---- names of an object
+ * ----------------------------------------------------------------------------- */
+
+void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
+{
+    cachefs__obj_lock(c, o);
+    int same = o->name && o->name_len == path->len &&
+               memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0;
+    cachefs__obj_unlock(c, o);
+    if (same) return;
+    uint32_t chunk = cachefs__chunk_get(c, path->len + 1, OWNER_PRIVATE | 2, 0, 0);
+    if (!chunk) return; /* without a name the lower handle must be there already: see lower_use */
+    memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
+    cachefs__obj_lock(c, o);
+    uint32_t old = o->name;
+    o->name = chunk;
+    o->name_len = path->len;
+    cachefs__obj_unlock(c, o);
+    if (old) cachefs__chunk_put(c, old);
+}
+
+apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf)
+{
+    if (!o->name || (o->flags & OBJ_UNLINKED)) return APR_NOTFOUND;
+    memcpy(buf, cachefs__chunk_ptr(&c->arena, o->name), o->name_len + 1);
+    out->str = buf;
+    out->len = o->name_len;
+    out->hash = vfs_path_hash(buf, o->name_len);
+    out->flags = 0;
+    return APR_SUCCESS;
+}
+
+/* ---- versions
+ * ------------------------------------------------------------------------------------------ */
+
+void cachefs__obj_new_version(cache_t *c, obj_t *o)
+{
+    VFS_ASSERT(!o->dirty_bytes); /* invariant 4: dirty blocks belong to the current version */
+    atomic_fetch_add_explicit(&o->seq, 1, memory_order_acq_rel);
+    if (++o->gen == 0) o->gen = 1;
+    atomic_store_explicit(&o->ver, (uint64_t)o->gen << 32 | cachefs__obj_index(c, o),
+                          memory_order_relaxed);
+    atomic_store_explicit(&o->shift, 0, memory_order_relaxed);
+    o->flags &= ~(OBJ_LISTED | OBJ_YOUNG);
+    atomic_fetch_add_explicit(&o->seq, 1, memory_order_release);
+    cachefs__count(&c->counters, CNT_VERSIONS, 1);
+}
+
+static int changed_below(const obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val)
+{
+    if (attr->type != o->attr.type) return 1;
+    if (o->flags & OBJ_OWN_CHANGE) return 0;
+    if (o->validator.kind == VFS_VALIDATOR_NONE || val->kind == VFS_VALIDATOR_NONE)
+        return attr->type == VFS_TYPE_FILE &&
+               (attr->size != atomic_load_explicit(&o->size, memory_order_relaxed) ||
+                attr->mtime_ns != o->attr.mtime_ns);
+    if (!vfs_validator_equal(&o->validator, val)) return 1;
+    return (o->flags & OBJ_YOUNG) && atomic_load_explicit(&o->resident, memory_order_relaxed) != 0;
+}
+
+/* Take the answer in; object locked. */
+static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val)
+{
+    int had = (o->flags & OBJ_ATTR) != 0, changed = had && changed_below(o, attr, val);
+    if (o->dirty_bytes || o->flushing) {
+        /* ours is on top of another base now: the flusher settles it (contract, conflict) */
+        if (changed) o->flags |= OBJ_CONFLICT;
+        o->checked_us = cachefs__now_us();
+        return 0;
+    }
+    o->attr = *attr;
+    if (!had || changed || !atomic_load_explicit(&o->ver, memory_order_relaxed))
+        cachefs__obj_new_version(c, o);
+    if (changed || !had || (o->flags & OBJ_OWN_CHANGE) || val->kind != VFS_VALIDATOR_NONE) {
+        o->validator = *val;
+        if (!had || changed || (o->flags & OBJ_OWN_CHANGE))
+            o->flags =
+                (val->flags & VFS_VALIDATOR_YOUNG) ? o->flags | OBJ_YOUNG : o->flags & ~OBJ_YOUNG;
+    }
+    if (changed) o->changes++;
+    if (attr->type == VFS_TYPE_FILE) {
+        uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
+        if (size != attr->size && had && !changed) {
+            cachefs__obj_new_version(c,
+                                     o); /* not the size that our own change left: not ours alone */
+            o->changes++;
+            changed = 1;
+        }
+        atomic_store_explicit(&o->size, attr->size, memory_order_release);
+    }
+    o->checked_us = cachefs__now_us();
+    o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+    return changed;
+}
+
+int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                       uint64_t asked)
+{
+    int changed = 0;
+    cachefs__obj_lock(c, o);
+    uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
+    uint32_t shift = atomic_load(&o->shift);
+    if (o->flags & OBJ_LISTED) size = o->list_bytes;
+    if ((!o->changing && o->changed_seq <= asked) || !(o->flags & OBJ_ATTR)) {
+        changed = learn_locked(c, o, attr, val);
+        if (o->changing || o->changed_seq > asked) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    }
+    cachefs__obj_unlock(c, o);
+    if (changed && old) cachefs__version_drop(c, o, old, size, shift);
+    return changed;
+}
+
+void cachefs__obj_change_begin(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    o->changing++;
+    cachefs__obj_unlock(c, o);
+}
+
+void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
+{
+    cachefs__obj_lock(c, o);
+    VFS_ASSERT(o->changing > 0);
+    o->changing--;
+    o->changed_seq = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
+    if (changed) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    cachefs__obj_unlock(c, o);
+}
+
+void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
+{
+    *out = o->attr;
+    if (o->attr.type == VFS_TYPE_FILE) {
+        out->size = atomic_load_explicit(&o->size, memory_order_relaxed);
+        if (o->dirty_bytes && out->allocated < o->dirty_bytes) out->allocated = o->dirty_bytes;
+    }
+    if (o->local_mtime_ns) out->mtime_ns = out->ctime_ns = o->local_mtime_ns;
+}
+
+int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us)
+{
+    (void)c;
+    if (!(o->flags & OBJ_ATTR)) return 0;
+    if (o->flags & OBJ_ATTR_OLD) return 0;
+    return cachefs__now_us() - o->checked_us < (int64_t)ttl_us;
+}
+
+void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty)
+{
+    cachefs__obj_lock(c, o);
+    uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
+    uint32_t shift = atomic_load(&o->shift);
+    if (o->flags & OBJ_LISTED) size = o->list_bytes;
+    o->checked_us = INT64_MIN / 2;
+    o->list_checked_us = INT64_MIN / 2;
+    int is_dirty = o->dirty_bytes || o->flushing;
+    if (dirty) *dirty += o->dirty_bytes;
+    if (!is_dirty && old) cachefs__obj_new_version(c, o);
+    cachefs__obj_unlock(c, o);
+    if (old)
+        cachefs__version_drop(c, o, old, size, shift); /* of a dirty version the clean blocks */
+    cachefs__count(&c->counters, CNT_INVALIDATIONS, 1);
+}

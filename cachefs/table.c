@@ -1,0 +1,370 @@
+/*
+ * table.c - the tables of an instance and the room in them: pools of entries, chunks, and eviction
+ * when there is none. Floor 2, private to cachefs/. Knows blocks and nodes as owners of memory, not
+ * what they mean.
+ *
+ * Room for a chunk is made in this order: a free chunk of the class; a free slab; a victim of the
+ * policy of the shard that asks, then of the others. If the victim's chunk is of another class, all
+ * of its slab is asked to leave, so that no class can hold memory that the others starve for.
+ */
+#include "cachefs/engine.h"
+
+#include <sys/mman.h>
+
+static void *map_table(size_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static size_t blocks_bytes(const cache_t *c)
+{
+    return (size_t)c->block_pool.limit * sizeof(block_t);
+}
+
+static void pool_init(cachefs__pool_t *p, uint64_t limit, size_t entry, size_t slab)
+{
+    p->limit = limit > OWNER_INDEX(~0u) ? OWNER_INDEX(~0u) : (uint32_t)limit;
+    p->high = 1; /* entry 0 is NONE */
+    p->free = NONE;
+    p->used = 0;
+    p->step = (uint32_t)(slab / entry);
+}
+
+static uint32_t pow2_at_least(uint64_t n)
+{
+    uint32_t p = 1;
+    while (p < n && p < (1u << 30))
+        p <<= 1;
+    return p;
+}
+
+static apr_status_t shards_create(cache_t *c)
+{
+    uint32_t buckets = pow2_at_least(c->arena.bytes / GRANULE_MIN / c->shard_count);
+    uint32_t node_buckets = pow2_at_least(c->metadata_max / c->shard_count);
+    size_t each = (size_t)(buckets + node_buckets) * sizeof(uint32_t);
+    size_t all = each * c->shard_count;
+    uint32_t credits = (uint32_t)((all + c->arena.slab_bytes - 1) >> c->arena.slab_shift);
+    c->shards = aligned_alloc(64, c->shard_count * sizeof(shard_t));
+    uint8_t *table = map_table(all);
+    if (!c->shards || !table || !cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
+    memset(c->shards, 0, c->shard_count * sizeof(shard_t));
+    for (uint32_t i = 0; i < c->shard_count; i++) {
+        shard_t *s = &c->shards[i];
+        pthread_mutex_init(&s->lock, NULL);
+        s->heads = (_Atomic uint32_t *)(void *)(table + i * each);
+        s->node_heads = (uint32_t *)(void *)(table + i * each + buckets * sizeof(uint32_t));
+        s->mask = buckets - 1;
+        s->node_mask = node_buckets - 1;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t policies_create(cache_t *c)
+{
+    for (uint32_t i = 0; i < c->shard_count; i++) {
+        cachefs_policy_config_t pc = {.size = sizeof(pc),
+                                      .entries_max = c->block_pool.limit,
+                                      .capacity_bytes = c->arena.bytes / c->shard_count,
+                                      .ttl_us = c->config.data_ttl_us,
+                                      .now = cachefs__now_us,
+                                      .nodes = c->links};
+        apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
+        if (st) return st;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs__tables_create(cache_t *c)
+{
+    size_t slab = c->arena.slab_bytes;
+    pool_init(&c->block_pool, c->arena.bytes / 1024 + 64, sizeof(block_t) + sizeof(*c->links),
+              slab);
+    pool_init(&c->node_pool, c->metadata_max + 1, sizeof(node_t), slab);
+    pool_init(&c->obj_pool, c->metadata_max + c->config.handles_max + 64, sizeof(obj_t), slab);
+    c->blocks = map_table(blocks_bytes(c));
+    c->links = map_table((size_t)c->block_pool.limit * sizeof(*c->links));
+    c->nodes = map_table((size_t)c->node_pool.limit * sizeof(node_t));
+    c->objs = map_table((size_t)c->obj_pool.limit * sizeof(obj_t));
+    c->ids.mask = pow2_at_least(c->metadata_max) - 1;
+    c->ids.heads = map_table(((size_t)c->ids.mask + 1) * sizeof(uint32_t));
+    pthread_mutex_init(&c->ids.lock, NULL);
+    uint32_t credits = (uint32_t)((((uint64_t)c->ids.mask + 1) * 4 + slab - 1) / slab);
+    if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->ids.heads) return APR_ENOMEM;
+    if (!cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
+    apr_status_t st = shards_create(c);
+    return st ? st : policies_create(c);
+}
+
+void cachefs__tables_destroy(cache_t *c)
+{
+    if (c->blocks) munmap(c->blocks, blocks_bytes(c));
+    if (c->links) munmap(c->links, (size_t)c->block_pool.limit * sizeof(*c->links));
+    if (c->nodes) munmap(c->nodes, (size_t)c->node_pool.limit * sizeof(node_t));
+    if (c->objs) munmap(c->objs, (size_t)c->obj_pool.limit * sizeof(obj_t));
+    if (c->ids.heads) munmap(c->ids.heads, ((size_t)c->ids.mask + 1) * sizeof(uint32_t));
+    if (c->shards) {
+        shard_t *s = &c->shards[0];
+        size_t each = ((size_t)s->mask + 1 + s->node_mask + 1) * sizeof(uint32_t);
+        if (s->heads) munmap((void *)s->heads, each * c->shard_count);
+        for (uint32_t i = 0; i < c->shard_count; i++)
+            pthread_mutex_destroy(&c->shards[i].lock);
+        free(c->shards);
+    }
+    pthread_mutex_destroy(&c->ids.lock);
+}
+
+/* ---- pools
+ * ------------------------------------------------------------------------------------------ */
+
+static uint32_t *pool_link(cache_t *c, cachefs__pool_t *p, uint32_t i)
+{
+    if (p == &c->block_pool) return &c->links[i].next;
+    if (p == &c->node_pool) return &c->nodes[i].next;
+    return &c->objs[i].id_next;
+}
+
+static uint32_t pool_try(cache_t *c, cachefs__pool_t *p)
+{
+    uint32_t i = NONE;
+    pthread_mutex_lock(&c->arena.lock);
+    if (p->free) {
+        i = p->free;
+        p->free = *pool_link(c, p, i);
+    } else if (p->high < p->limit && p->high % p->step != 0) {
+        i = p->high++; /* within the credit that is paid */
+    }
+    if (i) p->used++;
+    pthread_mutex_unlock(&c->arena.lock);
+    return i;
+}
+
+static int reclaim_slab(cache_t *c, uint32_t hint);
+
+uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
+{
+    for (int tries = 0; tries < 16; tries++) {
+        uint32_t i = pool_try(c, p);
+        if (i) return i;
+        if (p->high >= p->limit) return NONE;
+        if (cachefs__arena_lend(&c->arena, 1)) {
+            pthread_mutex_lock(&c->arena.lock);
+            if (p->high % p->step == 0 && p->high < p->limit) {
+                i = p->high++;
+                p->used++;
+            }
+            pthread_mutex_unlock(&c->arena.lock);
+            if (i) return i;
+            continue; /* another thread paid too: the credit is lent for nothing, which costs a
+                         slab, once */
+        }
+        if (p == &c->block_pool && p->high > 1) return NONE; /* its caller evicts a block */
+        if (!reclaim_slab(c, 0)) return NONE;
+    }
+    return NONE;
+}
+
+void cachefs__pool_put(cache_t *c, cachefs__pool_t *p, uint32_t i)
+{
+    VFS_ASSERT(i != NONE);
+    pthread_mutex_lock(&c->arena.lock);
+    *pool_link(c, p, i) = p->free;
+    p->free = i;
+    VFS_ASSERT(p->used > 0);
+    p->used--;
+    pthread_mutex_unlock(&c->arena.lock);
+}
+
+/* ---- eviction
+ * ----------------------------------------------------------------------------------------- */
+
+static void count_eviction(cache_t *c, uint32_t bytes)
+{
+    cachefs__count(&c->counters, CNT_EVICTIONS, 1);
+    cachefs__count(&c->counters, CNT_EVICTED_BYTES, bytes);
+}
+
+/* Take a victim of one shard, which is locked; its chunk is told before it is freed, so that its
+ * slab can be drained. Returns the block, forgotten by the policy but still in place, or NONE. */
+static uint32_t choose_victim(cache_t *c, shard_t *s)
+{
+    for (int tries = 0; tries < 8; tries++) {
+        uint32_t i = c->policy->victim(s->policy);
+        if (i == CACHEFS_POLICY_NONE) return NONE;
+        block_t *b = &c->blocks[i];
+        uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
+        VFS_ASSERT(bits & BLOCK_LISTED);
+        VFS_ASSERT(
+            !(bits & BLOCK_DIRTY)); /* invariant 3: dirty is a state the evictor cannot see */
+        uint32_t mark = atomic_load_explicit(&b->mark, memory_order_relaxed);
+        if (mark < MARK_BORROW && !(mark & MARK_TOUCHED)) {
+            atomic_store_explicit(&b->bits, bits & ~BLOCK_LISTED, memory_order_relaxed);
+            return i;
+        }
+        /* borrowed, or hit since the policy last heard of it */
+        unsigned cls = bits >> BLOCK_CLASS_SHIFT & 15;
+        uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
+        uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
+        c->policy->insert(s->policy, i, ver * 31 + no, cachefs__class_bytes(cls));
+        if (mark & MARK_TOUCHED) {
+            atomic_fetch_and_explicit(&b->mark, ~MARK_TOUCHED, memory_order_relaxed);
+            c->policy->touch(s->policy, i, 1);
+        }
+    }
+    return NONE;
+}
+
+static shard_t *shard_at(cache_t *c, uint32_t hint, uint32_t i)
+{
+    return &c->shards[(hint + i) & (c->shard_count - 1)];
+}
+
+/* Evict one block. *chunk receives the name that its memory had, *cls its class. */
+static int evict_block(cache_t *c, uint32_t hint, unsigned *cls)
+{
+    for (uint32_t k = 0; k < c->shard_count; k++) {
+        shard_t *s = shard_at(c, hint, k);
+        cachefs__lock(&s->lock);
+        uint32_t i = choose_victim(c, s);
+        if (i) {
+            *cls = atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed) >>
+                       BLOCK_CLASS_SHIFT &
+                   15;
+            if (atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed) & BLOCK_AHEAD)
+                cachefs__count(&c->counters, CNT_READAHEAD_WASTED, cachefs__class_bytes(*cls));
+            cachefs__block_free(c, s, i);
+            count_eviction(c, cachefs__class_bytes(*cls));
+        }
+        cachefs__unlock(&s->lock);
+        if (i) return 1;
+    }
+    return 0;
+}
+
+int cachefs__evict_one(cache_t *c, uint32_t hint)
+{
+    unsigned cls;
+    return evict_block(c, hint, &cls);
+}
+
+/* Ask the owner of a chunk to leave. 1: it did. */
+static int ask_block(cache_t *c, uint32_t i, uint32_t chunk)
+{
+    block_t *b = &c->blocks[i];
+    int done = 0;
+    uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
+    uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
+    shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
+    cachefs__lock(&s->lock);
+    uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
+    if (ver && atomic_load_explicit(&b->ver, memory_order_relaxed) == ver &&
+        atomic_load_explicit(&b->no, memory_order_relaxed) == no &&
+        atomic_load_explicit(&b->data, memory_order_relaxed) == chunk && (bits & BLOCK_LISTED) &&
+        atomic_load_explicit(&b->mark, memory_order_relaxed) < MARK_BORROW) {
+        cachefs__block_free(c, s, i);
+        count_eviction(c, cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
+        done = 1;
+    }
+    cachefs__unlock(&s->lock);
+    return done;
+}
+
+static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
+{
+    node_t *n = &c->nodes[i];
+    int done = 0;
+    uint32_t hash = __atomic_load_n(&n->hash, __ATOMIC_RELAXED);
+    shard_t *s = cachefs__node_shard(c, hash);
+    obj_t *o = NULL;
+    cachefs__lock(&s->lock);
+    if ((n->flags & NODE_USED) && n->hash == hash && n->path == chunk) {
+        o = n->object ? &c->objs[n->object] : NULL;
+        cachefs__node_free(c, s, i);
+        cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
+        done = 1;
+    }
+    cachefs__unlock(&s->lock);
+    if (o) cachefs__obj_put(c, o);
+    return done;
+}
+
+#define SLAB_CHUNKS 4096u
+
+static int ask_slab(cache_t *c, uint32_t chunk)
+{
+    uint32_t *owners = malloc(2 * SLAB_CHUNKS * sizeof(uint32_t));
+    if (!owners) return 0;
+    uint32_t *chunks = owners + SLAB_CHUNKS;
+    size_t n = cachefs__arena_drain(&c->arena, chunk, owners, chunks, SLAB_CHUNKS);
+    size_t gone = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t kind = OWNER_KIND(owners[i]), at = OWNER_INDEX(owners[i]);
+        if (kind == OWNER_BLOCK) gone += (size_t)ask_block(c, at, chunks[i]);
+        if (kind == OWNER_NODE) gone += (size_t)ask_node(c, at, chunks[i]);
+    }
+    if (n) cachefs__arena_undrain(&c->arena, chunk);
+    free(owners);
+    return n && gone == n;
+}
+
+/* Empty a whole slab: that of a victim. The policy's choice is only looked at: the slab's blocks
+ * leave by themselves. */
+static int reclaim_slab(cache_t *c, uint32_t hint)
+{
+    for (uint32_t tries = 0; tries < 2 * c->shard_count; tries++) {
+        shard_t *s = shard_at(c, hint, tries);
+        cachefs__lock(&s->lock);
+        uint32_t i = choose_victim(c, s), chunk = 0;
+        if (i) {
+            block_t *b = &c->blocks[i];
+            uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
+            chunk = atomic_load_explicit(&b->data, memory_order_relaxed);
+            uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
+            c->policy->insert(s->policy, i,
+                              ver * 31 + atomic_load_explicit(&b->no, memory_order_relaxed),
+                              cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
+            atomic_store_explicit(&b->bits, bits | BLOCK_LISTED, memory_order_relaxed);
+        }
+        cachefs__unlock(&s->lock);
+        if (chunk && ask_slab(c, chunk)) return 1;
+        if (cachefs__arena_has_slab(&c->arena)) return 1;
+    }
+    return 0;
+}
+
+uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t hint, int low)
+{
+    unsigned cls = cachefs__class_of(&c->arena, bytes);
+    if (cls == ARENA_CLASSES) return 0;
+    for (int tries = 0; tries < 64; tries++) {
+        uint32_t chunk = cachefs__arena_alloc(&c->arena, cls, owner);
+        if (chunk || low) return chunk;
+        unsigned freed = ARENA_CLASSES;
+        if (!evict_block(c, hint, &freed)) {
+            /* nothing is with the policies: names alone may hold slabs */
+            for (uint32_t k = 0; k < c->shard_count; k++)
+                if (cachefs__node_evict(c, shard_at(c, hint, k))) break;
+        } else if (freed != cls && !cachefs__arena_has_slab(&c->arena)) {
+            chunk = cachefs__arena_alloc(&c->arena, cls, owner);
+            if (chunk) return chunk;
+            (void)reclaim_slab(c, hint); /* if not, the next victim may help */
+        }
+    }
+    return 0;
+}
+
+void cachefs__chunk_put(cache_t *c, uint32_t chunk)
+{
+    cachefs__arena_free(&c->arena, chunk);
+}
+
+uint64_t cachefs__shrink(cache_t *c, uint64_t target)
+{
+    uint32_t hint = 0;
+    while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target)
+        if (!reclaim_slab(c, hint++)) break;
+    cachefs__arena_trim(&c->arena);
+    return atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed);
+}

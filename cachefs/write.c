@@ -1,0 +1,368 @@
+/*
+ * write.c - writes and truncation, in the three modes.
+ * Floor 2, private to cachefs/. docs/architecture.md has the data path.
+ *
+ * A write holds the gate of its range from the first byte to the last, so it meets no fill and no
+ * other write of the same bytes. A granule of a block is valid only when all of it is known: a
+ * write that covers a part of one makes it valid if the rest was valid already, lies behind the end
+ * of the file, or was read from below before.
+ */
+#include "cachefs/engine.h"
+
+static uint64_t min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+static uint64_t max64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Granules of block `no` that are wholly known once [from, to) of the block is written, where `old`
+ * bytes of the file existed before and `had` granules were valid. */
+static uint32_t known_after(uint32_t shift, uint64_t base, uint32_t from, uint32_t to, uint64_t old,
+                            uint32_t had)
+{
+    uint32_t g = cachefs__granule(shift), valid = 0;
+    for (uint32_t lo = from / g * g; lo < to; lo += g) {
+        uint32_t bit = 1u << (lo / g);
+        uint64_t existed = old > base + lo ? min64(old - base - lo, g) : 0;
+        int covered = from <= lo && (uint64_t)to >= lo + existed;
+        if ((had & bit) || !existed || covered) valid |= bit;
+    }
+    return valid;
+}
+
+/* Put what was written into the blocks of [off, off + len). Object locked where `dirty`. */
+static apr_status_t put_range(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t len, uint64_t off,
+                              uint64_t old, uint64_t size, int is_dirty, uint64_t *done)
+{
+    uint64_t ver = atomic_load(&o->ver);
+    uint32_t shift = atomic_load(&o->shift);
+    for (*done = 0; *done < len;) {
+        uint64_t at = off + *done, no = at >> shift, base = no << shift;
+        uint64_t n = min64((1ull << shift) - (at - base), len - *done);
+        cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .dirty = is_dirty};
+        p.from = (uint32_t)(at - base);
+        p.to = (uint32_t)(at - base + n);
+        p.bytes = buf + *done;
+        p.end = (uint32_t)min64(1ull << shift, size - base);
+        uint32_t had = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
+        p.valid = known_after(shift, base, p.from, p.to, old, had);
+        if (is_dirty && p.valid != cachefs__granules(shift, p.from, p.to)) return FILL_AGAIN;
+        if (!is_dirty) p.existing = p.valid == 0;
+        apr_status_t st = cachefs__block_put(c, o, &p);
+        if (st && is_dirty) return st;
+        *done += n;
+    }
+    return APR_SUCCESS;
+}
+
+static void grow(cache_t *c, obj_t *o, uint64_t end)
+{
+    cachefs__obj_lock(c, o);
+    if (atomic_load(&o->size) < end) atomic_store_explicit(&o->size, end, memory_order_release);
+    cachefs__obj_unlock(c, o);
+}
+
+void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
+{
+    uint64_t ver = atomic_load(&o->ver);
+    uint32_t shift = atomic_load(&o->shift);
+    if (!shift || !ver) return;
+    for (uint64_t at = off; at < end && atomic_load(&o->resident);) {
+        uint64_t no = at >> shift, base = no << shift, stop = min64(base + (1ull << shift), end);
+        int is_dirty = 0;
+        (void)cachefs__valid_mask(c, ver, (uint32_t)no, &is_dirty);
+        if (!is_dirty)
+            cachefs__block_cut(c, ver, (uint32_t)no, shift, (uint32_t)(at - base),
+                               (uint32_t)(stop - base), 0);
+        at = stop;
+    }
+}
+
+/* ---- through and around
+ * ---------------------------------------------------------------------------------- */
+
+static void note_validator(cache_t *c, obj_t *o, const vfs_validator_t *val)
+{
+    cachefs__obj_change_end(c, o, 1);
+    if (val->kind == VFS_VALIDATOR_NONE) return;
+    cachefs__obj_lock(c, o);
+    if (!o->changing) { /* no other write of ours is under way that could have made a later one */
+        o->validator = *val;
+        o->flags &= ~OBJ_OWN_CHANGE;
+        if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
+    }
+    cachefs__obj_unlock(c, o);
+}
+
+/* Write below, and say how much was accepted. Gate held, change begun. */
+static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                                size_t len, uint64_t off, size_t *written, vfs_validator_t *val)
+{
+    vfs_file_t *file;
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
+    *written = 0;
+    memset(val, 0, sizeof(*val));
+    if (st) return st;
+    st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
+    cachefs__lower_done(c, o);
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
+    cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, *written);
+    if (c->lat[LAT_BACKEND_WRITE])
+        metrics_record(c->lat[LAT_BACKEND_WRITE], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    return st;
+}
+
+static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                                  size_t len, uint64_t off, int keep, size_t *written,
+                                  vfs_validator_t *validator)
+{
+    vfs_validator_t val;
+    cachefs__obj_change_begin(c, o);
+    apr_status_t st = write_below(c, o, ctx, buf, len, off, written, &val);
+    uint64_t old = atomic_load(&o->size), end = off + *written;
+    if (*written && keep && !st) {
+        uint64_t done;
+        cachefs__obj_lock(c, o);
+        cachefs__choose_shift(c, o, len);
+        cachefs__obj_unlock(c, o);
+        (void)put_range(c, o, buf, *written, off, old, max64(old, end), 0, &done);
+    } else {
+        /* what is below is not known for sure: all that was asked for is dropped */
+        cachefs__forget(c, o, off, st ? off + len : end);
+    }
+    if (*written) grow(c, o, end);
+    note_validator(c, o, &val);
+    *validator = val;
+    return st;
+}
+
+/* ---- back
+ * ---------------------------------------------------------------------------------------------------
+ */
+
+#define BACK_STEP (1u << 20) /* bytes between two looks at the dirty limit */
+#define BACK_TRIES 8
+
+/* Read the granules that the write covers in part, from below. No gate held. */
+static apr_status_t read_edges(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
+                               uint64_t len)
+{
+    uint64_t fetched = 0, size = atomic_load(&o->size), edges[2] = {off, off + len};
+    cachefs__obj_lock(c, o);
+    cachefs__choose_shift(c, o, len);
+    uint32_t g = cachefs__granule(atomic_load(&o->shift));
+    cachefs__obj_unlock(c, o);
+    for (int i = 0; i < 2; i++) {
+        uint64_t lo = edges[i] / g * g;
+        if (lo == edges[i] || lo >= size) continue;
+        if (i == 1 && edges[1] >= size && lo >= off) continue; /* covered up to the end of file */
+        apr_status_t st = cachefs__prefetch(c, o, ctx, lo, min64(lo + g, size), 0, &fetched);
+        if (st && st != VFS_ELIMIT) return st;
+    }
+    return APR_SUCCESS;
+}
+
+/* Gate held. FILL_AGAIN: an edge is not known. */
+static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                              uint64_t len, uint64_t off, uint64_t *done)
+{
+    uint64_t g = cachefs__granule(atomic_load(&o->shift)), room = (len / g + 2) * g;
+    apr_status_t st = cachefs__dirty_reserve(c, ctx, room);
+    *done = 0;
+    if (st) return st;
+    for (int tries = 0; tries < BACK_TRIES; tries++) {
+        uint64_t n = 0;
+        cachefs__obj_lock(c, o);
+        uint64_t old = atomic_load(&o->size), end = off + len;
+        st = put_range(c, o, buf + *done, len - *done, off + *done, old, max64(old, end), 1, &n);
+        *done += n;
+        if (*done && old < off + *done)
+            atomic_store_explicit(&o->size, off + *done, memory_order_release);
+        if (*done) {
+            o->local_mtime_ns = vfs_now_ns();
+            o->changed_seq = atomic_fetch_add(&c->mut_seq, 1) + 1;
+        }
+        cachefs__obj_unlock(c, o);
+        if (st != VFS_ELIMIT) break;
+        if (cachefs__flush_some(c, ctx)) break; /* no room, and none to be made */
+    }
+    cachefs__dirty_unreserve(c, room);
+    return st;
+}
+
+/* The cache cannot take it: all that is dirty of this file goes first, then this. Gate held. */
+static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                                uint64_t len, uint64_t off, uint64_t *done)
+{
+    size_t n = 0;
+    vfs_validator_t val;
+    apr_status_t st = cachefs__flush_obj(c, o, ctx);
+    *done = 0;
+    if (st) return st;
+    st = cachefs__flush_begin(c, o, ctx); /* nothing older may land after it */
+    if (st) return st;
+    st = write_through(c, o, ctx, buf, len, off, 0, &n, &val);
+    cachefs__flush_end(c, o);
+    cachefs__count(&c->counters, CNT_BYPASS, 1);
+    *done = n;
+    return st;
+}
+
+/* One pass with the gate held, from *pos on. FILL_AGAIN: an edge must be read first. */
+static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                              uint64_t len, uint64_t off, uint64_t *pos, int last)
+{
+    apr_status_t st = APR_SUCCESS;
+    uint64_t step = min64(BACK_STEP, atomic_load(&c->t.dirty_bytes_max) / 4 / 4096 * 4096);
+    if (step < 4096) step = 4096;
+    while (*pos < len && !st) {
+        uint64_t n = 0, m = min64(step - (off + *pos) % step, len - *pos);
+        st = back_step(c, o, ctx, buf + *pos, m, off + *pos, &n);
+        *pos += n;
+        if ((st == VFS_ELIMIT && n < m && !vfs_ctx_check(ctx)) || (st == FILL_AGAIN && last)) {
+            st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);
+            *pos += n;
+        }
+    }
+    return st;
+}
+
+static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                               size_t len, apr_off_t off, size_t *written)
+{
+    apr_status_t st = APR_SUCCESS;
+    uint64_t pos = 0, at = (uint64_t)off;
+    int append = off == VFS_OFFSET_END;
+    for (int tries = 0; tries <= BACK_TRIES; tries++) {
+        if (append) at = atomic_load(&o->size);
+        st = read_edges(c, o, ctx, at + pos, len - pos);
+        if (st) break;
+        gate_t gate = {
+            .start = at + pos, .end = append ? UINT64_MAX : at + len, .kind = GATE_WRITE};
+        st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
+        if (st) break;
+        if (append && atomic_load(&o->size) != at) { /* another appender was first */
+            cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+            tries -= tries > 0;
+            continue;
+        }
+        st = back_pass(c, o, ctx, buf, len, at, &pos, tries == BACK_TRIES);
+        cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+        if (st != FILL_AGAIN) break;
+        if (pos) append = 0; /* the place is ours: it began there */
+    }
+    *written = (size_t)pos;
+    return st;
+}
+
+/* ---- all modes
+ * --------------------------------------------------------------------------------------------------
+ */
+
+apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
+                            size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator)
+{
+    obj_t *o = h->obj;
+    int direct = (h->base.flags & VFS_O_DIRECT) != 0;
+    apr_status_t st;
+    memset(validator, 0, sizeof(*validator));
+    *written = 0;
+    if (c->mode == CACHEFS_BACK && !direct) {
+        st = write_back(c, o, ctx, buf, len, off, written);
+        return st == FILL_AGAIN || st == FILL_RESTART ? VFS_ESTALE : st;
+    }
+    if (c->mode == CACHEFS_BACK && (st = cachefs__flush_obj(c, o, ctx)) != APR_SUCCESS) return st;
+    for (;;) {
+        uint64_t at = off == VFS_OFFSET_END ? atomic_load(&o->size) : (uint64_t)off;
+        gate_t gate = {.start = at, .end = at + len, .kind = GATE_WRITE};
+        if (off == VFS_OFFSET_END) gate.end = UINT64_MAX;
+        st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
+        if (st) return st;
+        int again = off == VFS_OFFSET_END && atomic_load(&o->size) != at;
+        if (!again)
+            st = write_through(c, o, ctx, buf, len, at, c->mode == CACHEFS_THROUGH && !direct,
+                               written, validator);
+        cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+        if (!again) return st;
+    }
+}
+
+/* ---- size
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* Drop the blocks of a version from number `first` on: by number where they are few, else by a look
+ * at all blocks. */
+static void drop_from(cache_t *c, obj_t *o, uint64_t ver, uint64_t first, uint64_t last)
+{
+    if (last - first <= 4096) {
+        for (uint64_t no = first; no < last && atomic_load(&o->resident); no++)
+            (void)cachefs__block_drop(c, ver, (uint32_t)no);
+        return;
+    }
+    pthread_mutex_lock(&c->arena.lock);
+    uint32_t high = c->block_pool.high;
+    pthread_mutex_unlock(&c->arena.lock);
+    for (uint32_t i = 1; i < high; i++) {
+        block_t *b = &c->blocks[i];
+        uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
+        if (atomic_load_explicit(&b->ver, memory_order_relaxed) == ver && no >= first)
+            (void)cachefs__block_drop(c, ver, no);
+    }
+}
+
+void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
+{
+    uint64_t ver, old;
+    uint32_t shift;
+    (void)cachefs__dirty_discard(c, o, size);
+    cachefs__obj_lock(c, o);
+    ver = atomic_load(&o->ver);
+    shift = atomic_load(&o->shift);
+    old = atomic_load(&o->size);
+    if (size < old) {
+        atomic_fetch_add_explicit(&o->seq, 1,
+                                  memory_order_acq_rel); /* readers without a lock start again */
+        atomic_store_explicit(&o->size, size, memory_order_release);
+        if (shift && ver) {
+            uint64_t no = size >> shift, base = no << shift;
+            if (size > base)
+                cachefs__block_cut(c, ver, (uint32_t)no, shift, (uint32_t)(size - base),
+                                   1u << shift, 1);
+            drop_from(c, o, ver, size > base ? no + 1 : no, ((old - 1) >> shift) + 1);
+        }
+        atomic_fetch_add_explicit(&o->seq, 1, memory_order_release);
+    } else {
+        atomic_store_explicit(&o->size, size, memory_order_release);
+    }
+    cachefs__obj_unlock(c, o);
+}
+
+apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
+{
+    uint64_t old = atomic_load(&o->size), low = min64(old, size);
+    gate_t gate = {.start = low, .end = UINT64_MAX, .kind = GATE_WRITE};
+    vfs_file_t *file;
+    apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
+    if (st) return st;
+    st = cachefs__flush_begin(c, o, ctx); /* no flush may write behind the new end */
+    if (!st) {
+        cachefs__obj_change_begin(c, o);
+        st = cachefs__lower_use(c, o, ctx, 1, &file);
+        if (!st) {
+            cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+            st = vfs_call_ftruncate(file, ctx, (apr_off_t)size);
+            cachefs__lower_done(c, o);
+        }
+        if (!st) cachefs__cut(c, o, size);
+        cachefs__obj_change_end(c, o, 1); /* where it failed, nobody knows how far it went */
+        cachefs__flush_end(c, o);
+    }
+    cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+    return st;
+}
