@@ -63,11 +63,12 @@ apr_status_t local__lstat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pat
 apr_status_t local__fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
                           vfs_validator_t *validator)
 {
-    const local_file_t *own = local__file(file);
+    local_file_t *own = local__file(file);
     (void)ctx; /* an open file may be asked by its holder */
     apr_status_t status = port__stat(own->fd, attr);
     if (status != APR_SUCCESS) return status;
     attr->flags |= own->direct;
+    atomic_store_explicit(&own->seen, local__print(attr), memory_order_release);
     local__validate(attr, validator);
     return APR_SUCCESS;
 }

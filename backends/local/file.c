@@ -14,6 +14,14 @@ void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator)
     vfs_validator_from_attr(validator, attr, vfs_now_ns(), LOCAL_GRANULARITY_NS);
 }
 
+uint64_t local__print(const vfs_attr_t *attr)
+{
+    uint64_t print = (uint64_t)attr->ctime_ns * 0x9e3779b97f4a7c15u;
+    print = (print ^ (print >> 29) ^ (uint64_t)attr->mtime_ns) * 0xbf58476d1ce4e5b9u;
+    print = (print ^ (print >> 32) ^ attr->size) * 0x94d049bb133111ebu;
+    return print | 1;
+}
+
 static apr_status_t open_fd(local_t *self, const vfs_ctx_t *ctx, const vfs_path_t *path,
                             uint32_t flags, uint32_t mode, int *fd, int *direct, vfs_attr_t *attr)
 {
@@ -49,6 +57,7 @@ apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, con
     }
     own->direct = direct ? VFS_ATTR_DIRECT : 0;
     own->uses = NULL;
+    atomic_init(&own->seen, local__print(attr));
     vfs_file_init(&own->base, fs, flags, NULL);
     local__validate(attr, validator);
     *file = &own->base;
@@ -122,24 +131,34 @@ apr_status_t local__readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_i
     return port__readv(local__file(file)->fd, iov, count, off, got);
 }
 
-/* The bytes belong to a version that was there before and after the read. One that changes faster
- * than it can be read has none that could be told. */
+/* The bytes belong to a version if it was there before the read and still is after it. What was
+ * there before is known from the last look at the file, so that this is one call more than a read,
+ * not two. If it has changed since, the bytes are read again; a file that changes faster than it
+ * can be read has no version that could be told. */
 apr_status_t local__fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
                           size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
 {
+    local_file_t *own = local__file(file);
     vfs_attr_t attr;
-    vfs_validator_t before, after;
-    apr_status_t status = local__fstat(file, ctx, &attr, &before);
-    for (int turn = 0; turn < FETCH_TURNS && status == APR_SUCCESS; turn++) {
-        status = port__readv(local__file(file)->fd, iov, count, off, got);
-        if (status == APR_SUCCESS) status = local__fstat(file, ctx, &attr, &after);
-        if (status == APR_SUCCESS && vfs_validator_equal(&before, &after)) {
-            *validator = after;
+    vfs_validator_t now;
+    uint64_t before = atomic_load_explicit(&own->seen, memory_order_acquire);
+    if (before == 0) {
+        apr_status_t status = local__fstat(file, ctx, &attr, &now);
+        if (status != APR_SUCCESS) return status;
+        before = local__print(&attr);
+    }
+    for (int turn = 0; turn < FETCH_TURNS; turn++) {
+        apr_status_t status = port__readv(own->fd, iov, count, off, got);
+        if (status == APR_SUCCESS) status = local__fstat(file, ctx, &attr, &now);
+        if (status != APR_SUCCESS) return status;
+        uint64_t after = local__print(&attr);
+        if (after == before) {
+            *validator = now;
             return APR_SUCCESS;
         }
         before = after;
     }
-    return status;
+    return APR_SUCCESS;
 }
 
 static int has_creds(const vfs_ctx_t *ctx)
@@ -147,12 +166,20 @@ static int has_creds(const vfs_ctx_t *ctx)
     return ctx != NULL && (ctx->flags & VFS_CTX_CREDS) != 0;
 }
 
+/* What was known of the file is so no more: a fetch that trusted it would read twice. */
+static int about_to_write(vfs_file_t *file)
+{
+    local_file_t *own = local__file(file);
+    atomic_store_explicit(&own->seen, 0, memory_order_relaxed);
+    return own->fd;
+}
+
 /* The new version is not asked for: that would be a second system call. Whose write it is counts
  * for the set-id bits, which a write of an ordinary user clears, and for quotas. */
 apr_status_t local__write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf, size_t len,
                              apr_off_t off, size_t *written, vfs_validator_t *validator)
 {
-    int fd = local__file(file)->fd;
+    int fd = about_to_write(file);
     (void)validator; /* stays VFS_VALIDATOR_NONE */
     if (!has_creds(ctx)) return port__write(fd, buf, len, off, written);
     port_creds_t creds;
@@ -167,7 +194,7 @@ apr_status_t local__writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
                               size_t count, apr_off_t off, size_t *written,
                               vfs_validator_t *validator)
 {
-    int fd = local__file(file)->fd;
+    int fd = about_to_write(file);
     (void)validator; /* as above */
     if (!has_creds(ctx)) return port__writev(fd, iov, count, off, written);
     port_creds_t creds;

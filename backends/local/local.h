@@ -6,6 +6,7 @@
 #define BACKENDS_LOCAL_LOCAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "backends/local/port.h"
 #include "vfs/vfs_ops.h"
@@ -24,11 +25,12 @@ typedef struct local_t {
     local_watcher_t *watcher; /**< NULL until the first watch: watch.c */
 } local_t;
 
-/** An open file. fd and direct never change; owners is guarded by the instance's mutex. */
+/** An open file. fd and direct never change; uses is guarded by the instance's mutex. */
 typedef struct local_file_t {
     vfs_file_t base;
     int fd;
     uint32_t direct;          /**< VFS_ATTR_DIRECT or 0 */
+    _Atomic uint64_t seen;    /**< a print of times and size when last looked at; 0: not known */
     struct local_use_t *uses; /**< lock owners that came through this handle */
 } local_file_t;
 
@@ -53,6 +55,8 @@ apr_status_t local__copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t 
                                vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
 /** The validator of attributes that were read just now. */
 void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
+/** What the validator of an open file depends on, in 64 bits; never 0. */
+uint64_t local__print(const vfs_attr_t *attr);
 
 /* ---- create.c: making files with exactly the mode that was asked for ----------------------------
  */

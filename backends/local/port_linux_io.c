@@ -10,6 +10,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/syscall.h>
@@ -154,13 +156,62 @@ apr_status_t port__sync(int fd, uint32_t flags)
     return got == 0 ? APR_SUCCESS : port__status(errno);
 }
 
+static apr_status_t sync_below(const port_root_t *root, const char *path)
+{
+    int fd;
+    int direct;
+    apr_status_t status = port__open(root, path, VFS_O_DIRECTORY, &fd, &direct);
+    if (status == APR_SUCCESS) {
+        status = syncfs(fd) == 0 ? APR_SUCCESS : port__status(errno);
+        port__close(fd);
+    }
+    return status;
+}
+
+/* Undo the "\\040" of /proc/self/mountinfo, in place. */
+static void unescape(char *text)
+{
+    char *out = text;
+    for (; *text != '\0'; text++) {
+        if (text[0] == '\\' && text[1] != '\0' && text[2] != '\0' && text[3] != '\0') {
+            *out++ = (char)((text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0'));
+            text += 3;
+        } else {
+            *out++ = *text;
+        }
+    }
+    *out = '\0';
+}
+
+/* Other file systems may be mounted below the root. One that cannot be named is left to sync(2),
+ * which does them all, but tells no error. */
+static void sync_mounts(const port_root_t *root)
+{
+    char *line = NULL;
+    size_t size = 0;
+    size_t len = strlen(root->names[1]);
+    int all = 0;
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    while (mounts != NULL && getline(&line, &size, mounts) > 0) {
+        char *rest = line;
+        char *name = NULL;
+        for (int field = 0; field < 5; field++)
+            name = strsep(&rest, " ");
+        if (name == NULL) continue;
+        unescape(name);
+        if (strncmp(name, root->names[1], len) != 0) continue;
+        if (len > 1 && name[len] != '/') continue; /* the root itself, or another name */
+        if (sync_below(root, name + (len > 1 ? len : 0)) != APR_SUCCESS) all = 1;
+    }
+    free(line);
+    if (mounts == NULL || all) sync();
+    if (mounts != NULL) (void)fclose(mounts); /* it was only read */
+}
+
 apr_status_t port__sync_fs(const port_root_t *root)
 {
-    int fd = openat(root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return port__status(errno);
-    apr_status_t status = syncfs(fd) == 0 ? APR_SUCCESS : port__status(errno);
-    port__close(fd);
-    return status;
+    sync_mounts(root);
+    return sync_below(root, "/");
 }
 
 apr_status_t port__allocate(int fd, uint32_t flags, apr_off_t off, apr_off_t len)

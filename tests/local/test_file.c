@@ -3,10 +3,13 @@
  * offsets and at the end, holes, extents, copies, sync.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <signal.h>
@@ -161,6 +164,68 @@ Test(local_file, writes_go_to_offsets_and_to_the_end)
     cr_expect_eq(vfs_sync_dir(box.fs, NULL, "/"), APR_SUCCESS);
     cr_expect_eq(vfs_sync_dir(box.fs, NULL, "/f"), APR_ENOTDIR);
     cr_expect_eq(vfs_sync_fs(box.fs, NULL), APR_SUCCESS);
+}
+
+Test(local_file, fetch_tells_the_version_that_the_bytes_belong_to)
+{
+    char buf[16];
+    size_t n;
+    vfs_iovec_t iov = {buf, sizeof(buf)};
+    vfs_validator_t version, now;
+    vfs_file_t *other = open_ok("/f", RW | VFS_O_CREATE);
+    vfs_file_t *file = open_ok("/f", RW);
+    for (int i = 0; i < 3; i++) {
+        usleep(20000);
+        write_ok(i == 1 ? file : other, "x", VFS_OFFSET_END); /* by this handle, or by another */
+        cr_assert_eq(vfs_call_fetch(file, NULL, &iov, 1, 0, &n, &version), APR_SUCCESS);
+        cr_expect_eq(n, i + 1);
+        cr_assert_eq(vfs_validator(box.fs, NULL, "/f", &now), APR_SUCCESS);
+        cr_expect(vfs_validator_equal(&version, &now), "turn %d", i);
+    }
+    cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
+    cr_assert_eq(vfs_close(other, NULL), APR_SUCCESS);
+}
+
+static int leased = -1;
+
+static void give_up(int number)
+{
+    (void)number;
+    (void)fcntl(leased, F_SETLEASE, F_UNLCK);
+}
+
+/* A file server's lease: the open waits until it is given up, though it never waits for a fifo. */
+Test(local_file, an_open_waits_for_a_lease_to_be_broken)
+{
+    put("/f", "leased");
+    leased = open(os("/f"), O_RDONLY);
+    cr_assert_geq(leased, 0);
+    cr_assert_neq(signal(SIGIO, give_up), SIG_ERR);
+    if (fcntl(leased, F_SETLEASE, F_RDLCK) != 0) cr_skip_test("no leases on this file system");
+    vfs_file_t *file = open_ok("/f", VFS_O_WRITE | VFS_O_TRUNC);
+    cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
+    cr_expect_eq(fcntl(leased, F_GETLEASE), F_UNLCK);
+    cr_expect(holds("/f", ""));
+    close(leased);
+}
+
+/* Needs mounts of its own, so root. */
+Test(local_file, sync_fs_reaches_what_is_mounted_below)
+{
+    vfs_t *fs;
+    vfs_attr_t attr;
+    cr_assert_eq(mkdir(os("/a b"), 0755), 0);
+    int mounted = unshare(CLONE_NEWNS) == 0 &&
+                  mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+                  mount("none", os("/a b"), "tmpfs", 0, "size=1m") == 0;
+    cr_assert_eq(vfs_local_create(&fs, box.root, box.pool), APR_SUCCESS);
+    cr_expect_eq(vfs_sync_fs(fs, NULL), APR_SUCCESS);
+    cr_assert_eq(vfs_stat(fs, NULL, "/a b", &attr), APR_SUCCESS);
+    uint64_t dev = attr.dev;
+    cr_assert_eq(vfs_stat(fs, NULL, "/", &attr), APR_SUCCESS);
+    cr_expect_eq(dev != attr.dev, mounted);
+    cr_assert_eq(vfs_destroy(fs), APR_SUCCESS);
+    if (mounted) cr_assert_eq(umount(os("/a b")), 0);
 }
 
 #define RECORDS 500
