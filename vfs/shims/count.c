@@ -51,6 +51,7 @@ static void count_bytes(count_t *count, const shim_call_t *call, apr_status_t st
     case VFS_OPID_get:
     case VFS_OPID_read_at:
     case VFS_OPID_readv_at:
+    case VFS_OPID_fetch:
         add(&count->bytes_read, bytes);
         break;
     default:

@@ -339,8 +339,10 @@ static apr_status_t xattr_begin(attrs_t *a, const vfs_ctx_t *ctx, const char *na
     crash_change_t *change = a->change;
     if (strlen(name) < sizeof(change->name)) strcpy(change->name, name);
     status = xattr_get(a, name, change->bytes, VALUE_MAX, &old_len);
-    if (status == APR_SUCCESS) change->old_len = (int64_t)old_len;
-    if (change->old_len < 0) old_len = 0;
+    int absent = status == VFS_ENODATA;
+    if (status != APR_SUCCESS && !absent) return attrs_end(a, status, 0);
+    if (absent) old_len = 0;
+    if (!absent) change->old_len = (int64_t)old_len;
     change->len = len;
     change->gone = value == NULL;
     if (len > 0) memcpy(change->bytes + old_len, value, len);

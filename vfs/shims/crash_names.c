@@ -110,31 +110,39 @@ static apr_status_t make_prepare(make_t *make, crash_t *crash, const vfs_path_t 
     return status;
 }
 
-/* Log the name if the lower made it. If it cannot be logged, everything is durable from now on: a
- * disk may write back whenever it likes. */
-static void make_log(make_t *make, apr_status_t status)
+/* Log a name that the lower made; the file has these attributes. */
+static apr_status_t make_note(make_t *make, const vfs_attr_t *attr)
+{
+    crash_node_t *node = vfs__crash_node(make->crash, attr);
+    if (node == NULL) return APR_ENOMEM;
+    make->op->edits[0].after = node;
+    make->op->made = make->own ? node : NULL;
+    vfs__crash_note_attrs(node, attr);
+    vfs__crash_log_op(make->crash, make->op);
+    make->op = NULL;
+    if (!make->own || node->type != VFS_TYPE_FILE) return APR_SUCCESS;
+    node->bytes_noted = 1; /* durable it is empty */
+    node->base_size = 0;
+    return APR_SUCCESS;
+}
+
+/* The lower has answered; `attr` is what it says of the file, or NULL: then we ask. If a name
+ * cannot be logged, everything is durable from now on: a disk may write back whenever it likes. */
+static void make_done(make_t *make, apr_status_t status, const vfs_attr_t *attr)
 {
     crash_t *crash = make->crash;
-    vfs_attr_t attr;
-    if (status == APR_SUCCESS && make->place.node == NULL) {
-        status = vfs_call_lstat(crash->lower, NULL, make->place.path, &attr, NULL);
-        crash_node_t *node = status == APR_SUCCESS ? vfs__crash_node(crash, &attr) : NULL;
-        if (node != NULL) {
-            make->op->edits[0].after = node;
-            make->op->made = make->own ? node : NULL;
-            vfs__crash_note_attrs(node, &attr);
-            vfs__crash_log_op(crash, make->op);
-            make->op = NULL;
-            if (make->own && node->type == VFS_TYPE_FILE) {
-                node->bytes_noted = 1; /* empty, whatever is written before the turn comes back */
-                node->base_size = 0;
-            }
-        } else {
-            vfs__crash_all_durable(crash);
-            make->place.dir = NULL;
-        }
+    vfs_attr_t asked;
+    int made = status == APR_SUCCESS && make->place.node == NULL;
+    if (made && attr == NULL) {
+        status = vfs_call_lstat(crash->lower, NULL, make->place.path, &asked, NULL);
+        attr = &asked;
     }
-    if (make->place.dir != NULL) place_done(&make->place, crash);
+    if (made && status == APR_SUCCESS) status = make_note(make, attr);
+    if (made && status != APR_SUCCESS) {
+        vfs__crash_all_durable(crash);
+        make->place.dir = NULL; /* it went with the log */
+    }
+    place_done(&make->place, crash);
     vfs__crash_op_free(make->op);
     vfs__crash_limit(crash);
 }
@@ -151,7 +159,7 @@ static apr_status_t make_begin(make_t *make, vfs_t *fs, const vfs_ctx_t *ctx,
 
 static apr_status_t make_end(make_t *make, vfs_t *fs, apr_status_t status)
 {
-    make_log(make, status);
+    make_done(make, status, NULL);
     return vfs__crash_leave(fs, status);
 }
 
@@ -256,7 +264,7 @@ static apr_status_t open_making(vfs_file_t **lower, vfs_t *fs, const vfs_ctx_t *
     if (status == APR_SUCCESS) status = make_prepare(&make, fs->state, &end, 1);
     if (status != APR_SUCCESS) return status;
     status = vfs_call_open(lower, fs->lower, ctx, path, flags, mode, attr, validator);
-    make_log(&make, status);
+    make_done(&make, status, attr);
     return status;
 }
 

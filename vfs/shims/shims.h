@@ -70,7 +70,7 @@ VFS_API apr_status_t vfs_trace_create(vfs_t **out, vfs_t *lower, vfs_trace_fn fn
 typedef struct vfs_counts_t {
     uint64_t calls[VFS_OPID_COUNT];  /**< calls, by op */
     uint64_t errors[VFS_OPID_COUNT]; /**< that did not succeed; APR_EOF of readdir does not count */
-    uint64_t bytes_read;             /**< by get, read_at, readv_at */
+    uint64_t bytes_read;             /**< by get, read_at, readv_at, fetch */
     uint64_t bytes_written;          /**< by write_at, writev_at, commit */
     uint64_t open_files;             /**< now */
     uint64_t open_dirs;              /**< now */
