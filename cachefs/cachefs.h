@@ -456,12 +456,11 @@ VFS_API apr_status_t cachefs_stats_reset(vfs_t *fs);
  *  @param hit  it was in memory */
 typedef void (*cachefs_heat_fn)(void *baton, const char *path, apr_off_t off, size_t len, int hit);
 /** Hear of each block that is read, for recorders. There is one listener: a further call replaces
- * it.
+ * it. A read that is under way may still call the earlier one after that, with its baton.
  *  @param fs  the cache
  *  @param fn  hears of each block; NULL: nobody does
- *  @param baton  handed to `fn`; must live until another call has returned
- *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any but that of `fn`. Blocks: until the
- * earlier `fn` runs no more. Owns: nothing. */
+ *  @param baton  handed to `fn`; must live as long as the cache
+ *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton);
 
 #ifdef __cplusplus
