@@ -32,6 +32,7 @@ if [ ${#presets[@]} = 0 ]; then
 fi
 
 groups=(build test)
+if [ $short = 0 ]; then groups+=(docs); fi
 for preset in "${presets[@]}"; do
     case "$preset" in
     dev | release | asan | tsan) ;;

@@ -185,18 +185,22 @@ static void take_row(parent_t *parent, const row_t *row)
     if (!parent->cli->opt.json) report_row(row);
 }
 
-/* Take rows until the child is done. A signal to us is one to it; a second one kills it. */
+/* Take rows until the child is done. A signal to us is one to it; a second one, or ten seconds
+ * more, kill it. */
 static void take_rows(parent_t *parent, pid_t pid, int fd)
 {
     struct pollfd wait = {fd, POLLIN, 0};
     row_t row;
     size_t len = 0;
     int told = 0;
+    uint64_t told_ns = 0;
     for (;;) {
         int count = cli_signalled(NULL);
+        if (told > 0 && cli_now_ns() - told_ns > 10000000000u) count = told + 1;
         if (count > told) {
             (void)kill(pid, count > 1 ? SIGKILL : SIGTERM);
             told = count;
+            told_ns = cli_now_ns();
         }
         /* a signal may come between the look and the wait */
         if (poll(&wait, 1, 100) <= 0) continue;

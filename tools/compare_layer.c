@@ -176,45 +176,25 @@ static int run_phase(child_t *child, compare_phase_e phase, reading_t *out)
 /* ---- measuring them
  * ------------------------------------------------------------------------------------------ */
 
-typedef struct mark_t {
-    vfs_counts_t counts;
-    cachefs_stats_t stats;
-} mark_t;
-
-static void mark(child_t *child, mark_t *out)
+/* Bytes served from the cache over bytes read, the same for every layer: what the origin had to
+ * send during the phase was not served from a cache, also where it came with the open of a file and
+ * was in memory when it was read. */
+static double hit_ratio(const row_t *row)
 {
-    memset(out, 0, sizeof(*out));
-    vfs_count_get(child->stack.counter, &out->counts);
-    out->stats.size = sizeof(out->stats);
-    /* without a cache there are no figures of one */
-    if (child->stack.cache != NULL && cachefs_stats(child->stack.cache, &out->stats) != APR_SUCCESS)
-        memset(&out->stats, 0, sizeof(out->stats));
-}
-
-/* Bytes served from the cache over bytes read. The cache says what it had when it was asked; for a
- * layer that does not count, it is what did not come from the origin. */
-static double hit_ratio(const child_t *child, const row_t *row, const mark_t *from,
-                        const mark_t *to)
-{
-    uint64_t hit = to->stats.hit_bytes - from->stats.hit_bytes;
-    uint64_t miss = to->stats.miss_bytes - from->stats.miss_bytes;
-    if (row->phase == PHASE_WARM || row->bytes == 0) return 0.0;
-    if (child->layer == LAYER_CACHEFS)
-        return hit + miss > 0 ? (double)hit / (double)(hit + miss) : 0.0;
-    if (child->layer == LAYER_DIRECT || row->backend_bytes >= row->bytes) return 0.0;
+    if (row->phase == PHASE_WARM || row->backend_bytes >= row->bytes) return 0.0;
     return 1.0 - (double)row->backend_bytes / (double)row->bytes;
 }
 
 static int measure(child_t *child, compare_phase_e phase)
 {
-    mark_t from, to;
+    vfs_counts_t from, to;
     reading_t reading;
     row_t row = {.layer = child->layer, .phase = phase};
     int code = prepare(child, phase);
     if (code != CLI_DONE || cli_stopped(child->cli)) return code;
-    mark(child, &from);
+    vfs_count_get(child->stack.counter, &from);
     code = run_phase(child, phase, &reading);
-    mark(child, &to);
+    vfs_count_get(child->stack.counter, &to);
     /* a phase that was cut off says nothing */
     if (code != CLI_DONE || cli_stopped(child->cli)) return code;
     row.files = reading.files;
@@ -222,8 +202,8 @@ static int measure(child_t *child, compare_phase_e phase)
     row.seconds = reading.seconds;
     row.p50_us = reading.p50_us;
     row.p99_us = reading.p99_us;
-    row.backend_bytes = to.counts.bytes_read - from.counts.bytes_read;
-    row.hit_ratio = hit_ratio(child, &row, &from, &to);
+    row.backend_bytes = to.bytes_read - from.bytes_read;
+    row.hit_ratio = hit_ratio(&row);
     row.rss_bytes = peak_rss();
     /* shorter than PIPE_BUF: it goes in one piece, or the parent is gone */
     return write(COMPARE_REPORT_FD, &row, sizeof(row)) == (ssize_t)sizeof(row) ? CLI_DONE

@@ -105,12 +105,12 @@ static void show_stats(const cli_t *cli, cli_stack_t *stack)
                   (unsigned long long)vfs_counts_requests(&counts), stack->uri, below);
         return;
     }
-    double all = (double)(stats.hit_bytes + stats.miss_bytes);
+    double all = (double)(stats.hit_bytes + stats.miss_bytes), sent = (double)counts.bytes_read;
     cli_show_bytes(read, sizeof(read), all);
     cli_error(cli,
               "%llu requests to %s, %s read from it; %s read through the cache, hit ratio %.3f",
               (unsigned long long)vfs_counts_requests(&counts), stack->uri, below, read,
-              all > 0 ? (double)stats.hit_bytes / all : 0.0);
+              all > sent ? 1.0 - sent / all : 0.0);
 }
 
 int cli_stack_close(cli_t *cli, cli_stack_t *stack)
