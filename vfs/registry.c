@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include <apr_allocator.h>
 #include <apr_dso.h>
 #include <apr_general.h>
 
@@ -31,6 +32,7 @@ static int apr_is_ours;
 /* What plug-ins live in; never freed, so no code that we may call is ever unloaded. */
 typedef struct loaded_t {
     struct loaded_t *next;
+    apr_allocator_t *allocator;
     apr_pool_t *pool;
 } loaded_t;
 static loaded_t *loaded; /* guarded by mutex */
@@ -172,25 +174,39 @@ apr_status_t vfs_open_uri(vfs_t **out, const char *uri, char *err, size_t errlen
 /* ---- plug-ins
  * -------------------------------------------------------------------------------------- */
 
-/* A pool that ends with the process only: it stands under no other, and APR is kept alive for it.
- */
-static apr_status_t lasting_pool(apr_pool_t **out)
+/* Keep APR alive: apr_initialize counts, and we never take ours back. */
+static apr_status_t hold_apr(void)
 {
     apr_status_t status = APR_SUCCESS;
     pthread_mutex_lock(&mutex);
     if (!apr_is_ours) {
-        status = apr_initialize(); /* counts; never taken back */
+        status = apr_initialize();
         apr_is_ours = status == APR_SUCCESS;
     }
     pthread_mutex_unlock(&mutex);
-    if (status != APR_SUCCESS) return status;
-    return apr_pool_create_unmanaged_ex(out, NULL, NULL);
+    return status;
 }
 
-static void keep(apr_pool_t *pool)
+/* Memory that stands under no pool of the program, so that it may stay until the process ends. */
+static apr_status_t loaded_create(loaded_t **out)
 {
-    loaded_t *entry = apr_palloc(pool, sizeof(*entry));
-    entry->pool = pool;
+    loaded_t *entry = calloc(1, sizeof(*entry));
+    if (entry == NULL) return APR_ENOMEM;
+    apr_status_t status = apr_allocator_create(&entry->allocator);
+    if (status == APR_SUCCESS)
+        status = apr_pool_create_unmanaged_ex(&entry->pool, NULL, entry->allocator);
+    if (status != APR_SUCCESS) {
+        if (entry->allocator != NULL) apr_allocator_destroy(entry->allocator);
+        free(entry);
+        return status;
+    }
+    apr_allocator_owner_set(entry->allocator, entry->pool);
+    *out = entry;
+    return APR_SUCCESS;
+}
+
+static void keep(loaded_t *entry)
+{
     pthread_mutex_lock(&mutex);
     entry->next = loaded;
     loaded = entry;
@@ -222,20 +238,22 @@ apr_status_t vfs_load_plugin(const char *file, char *err, size_t errlen)
 {
     char unread[ERR_MAX];
     vfs_plugin_init_fn init = NULL;
-    apr_pool_t *pool;
+    loaded_t *entry;
     if (err == NULL || errlen == 0) err = unread, errlen = sizeof(unread);
     err[0] = '\0';
     VFS_CHECK_ARG(file != NULL && file[0] != '\0');
-    apr_status_t status = lasting_pool(&pool);
+    apr_status_t status = hold_apr();
+    if (status == APR_SUCCESS) status = loaded_create(&entry);
     if (status != APR_SUCCESS) return status;
-    status = load(file, &init, err, errlen, pool);
+    status = load(file, &init, err, errlen, entry->pool);
     if (status != APR_SUCCESS) {
-        apr_pool_destroy(pool); /* unloads what was loaded */
+        apr_pool_destroy(entry->pool); /* unloads what was loaded */
+        free(entry);
         return status;
     }
     /* From here on it stays loaded, also if it fails: it may have registered something already. */
-    keep(pool);
-    status = init(VFS_ABI, pool);
+    keep(entry);
+    status = init(VFS_ABI, entry->pool);
     if (status == APR_SUCCESS) return APR_SUCCESS;
     char why[ERR_MAX / 2];
     (void)snprintf(err, errlen, "the plug-in \"%.200s\" refused to start: %s", file,
