@@ -1,0 +1,362 @@
+/*
+ * track.c - one call each, and what it leaves possible. Floor 4.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/fault/sweep.h"
+
+void sweep_wrong(sweep_t *s, const char *format, ...)
+{
+    va_list args;
+    printf("FAIL [%s] %s: ", s->sut.spec, s->fault);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    printf("\n");
+    s->wrong++;
+}
+
+int sweep_said(sweep_t *s, const char *what, const char *path, apr_status_t status)
+{
+    vfs_attr_t attr;
+    if (status == APR_SUCCESS) return 1;
+    s->failed++;
+    /* "It could not be asked" is no "it is not there". */
+    if (APR_STATUS_IS_ENOENT(status) && path[0] != '\0' &&
+        vfs_lstat(s->sut.bottom, NULL, path, &attr) == APR_SUCCESS)
+        sweep_wrong(s, "%s of %s says that it does not exist, and it does", what, path);
+    return 0;
+}
+
+static void fill(unsigned char *data, size_t len, uint64_t seed)
+{
+    for (size_t i = 0; i < len; i++)
+        data[i] =
+            (unsigned char)((seed * 131 + i * 7 + i / 251) | 1); /* never the zero of a hole */
+}
+
+static int same(const content_t *a, const unsigned char *data, size_t len)
+{
+    return a->len == len && memcmp(a->data, data, len) == 0;
+}
+
+static int is_possible(const track_t *t, const unsigned char *data, size_t len)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (same(&t->can[i], data, len)) return 1;
+    }
+    return 0;
+}
+
+/* Another content that may be there. */
+static void add(sweep_t *s, track_t *t, const content_t *content)
+{
+    if (is_possible(t, content->data, content->len)) return;
+    if (t->count == TRACK_CANDIDATES) {
+        sweep_wrong(s, "more contents of %s are possible than the scenario keeps", t->path);
+        return;
+    }
+    t->can[t->count++] = *content;
+}
+
+static void settle(track_t *t, const unsigned char *data, size_t len)
+{
+    memset(t->can[0].data, 0, TRACK_BYTES);
+    if (len > 0) memcpy(t->can[0].data, data, len);
+    t->can[0].len = len;
+    t->count = 1;
+}
+
+static int is_back(const sweep_t *s)
+{
+    return (s->sut.traits & SUT_BACK) != 0;
+}
+
+/* What the backend holds at `path`. @return 0: nothing. */
+static int bottom_read(sweep_t *s, const char *path, unsigned char **data, size_t *len)
+{
+    char *text = NULL;
+    if (path[0] == '\0' ||
+        vfs_read_file(&text, len, s->sut.bottom, NULL, path, TRACK_BYTES, s->pool) != APR_SUCCESS)
+        return 0;
+    *data = (unsigned char *)text;
+    return 1;
+}
+
+void track_check_bottom(sweep_t *s, track_t *t, const char *when)
+{
+    unsigned char *data;
+    size_t len;
+    if (t->path[0] == '\0') return;
+    if (!bottom_read(s, t->path, &data, &len)) {
+        sweep_wrong(s, "%s is not below %s", t->path, when);
+        return;
+    }
+    if (!is_possible(t, data, len)) {
+        size_t at = 0;
+        while (at < len && at < t->can[0].len && data[at] == t->can[0].data[at])
+            at++;
+        sweep_wrong(s, "%s is wrong below %s: %zu bytes, not %zu; the first wrong one is %zu",
+                    t->path, when, len, t->can[0].len, at);
+        return;
+    }
+    settle(t, data, len);
+}
+
+/* After a call that failed, where calls go below at once: what happened is what is below. */
+static void look_below(sweep_t *s, track_t *t, const char *what)
+{
+    if (!is_back(s)) track_check_bottom(s, t, what);
+}
+
+void track_create(sweep_t *s, track_t *t, const char *path)
+{
+    vfs_attr_t attr;
+    apr_status_t rv =
+        vfs_open(&t->file, s->fs, NULL, path, VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_TRUNC,
+                 0644, NULL, NULL);
+    t->path[0] = '\0';
+    t->count = 0;
+    if (sweep_said(s, "create", path, rv) ||
+        vfs_lstat(s->sut.bottom, NULL, path, &attr) == APR_SUCCESS) {
+        strcpy(t->path, path);
+        settle(t, NULL, 0);
+    }
+}
+
+void track_open(sweep_t *s, track_t *t)
+{
+    vfs_attr_t attr;
+    if (t->path[0] == '\0') return;
+    apr_status_t rv =
+        vfs_open(&t->file, s->fs, NULL, t->path, VFS_O_READ | VFS_O_WRITE, 0, &attr, NULL);
+    if (!sweep_said(s, "open", t->path, rv)) return;
+    for (size_t i = 0; i < t->count; i++) {
+        if (t->can[i].len == attr.size) return;
+    }
+    sweep_wrong(s, "open of %s says %lu bytes", t->path, (unsigned long)attr.size);
+}
+
+static void overlay(content_t *c, size_t off, const unsigned char *bytes, size_t len)
+{
+    memcpy(c->data + off, bytes, len);
+    if (len > 0 && off + len > c->len) c->len = off + len;
+}
+
+/* A write of `len` bytes failed after `written`: those are in, of the others any may be. */
+static void write_failed(sweep_t *s, track_t *t, apr_off_t off, const unsigned char *bytes,
+                         size_t len, size_t written)
+{
+    unsigned char *data;
+    size_t below;
+    content_t *old = malloc(sizeof *old), *c = malloc(sizeof *c);
+    if (is_back(s)) {
+        size_t count = t->count;
+        for (size_t i = 0; i < count; i++) {
+            size_t at = off == VFS_OFFSET_END ? t->can[i].len : (size_t)off;
+            overlay(&t->can[i], at, bytes, written);
+            *c = t->can[i];
+            overlay(c, at, bytes, len);
+            if (written > 0) continue; /* what was not accepted is not there */
+            add(s, t, c);
+        }
+    } else if (bottom_read(s, t->path, &data, &below)) {
+        *old = t->can[0];
+        size_t at = off == VFS_OFFSET_END ? old->len : (size_t)off;
+        int fits = below >= old->len;
+        for (size_t i = 0; i < below && fits; i++) {
+            int is_new = i >= at && i < at + len && data[i] == bytes[i - at];
+            fits = is_new || (data[i] == old->data[i] && !(i >= at && i < at + written));
+        }
+        if (!fits)
+            sweep_wrong(
+                s, "a write to %s that failed after %zu of %zu bytes left something else below",
+                t->path, written, len);
+        settle(t, data, below);
+    }
+    free(old);
+    free(c);
+}
+
+void track_write(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed)
+{
+    unsigned char *bytes;
+    size_t written = 0;
+    if (t->file == NULL) return;
+    bytes = malloc(len);
+    fill(bytes, len, seed);
+    apr_status_t rv = vfs_write_at(t->file, NULL, bytes, len, off, &written, NULL);
+    if (sweep_said(s, "write", "", rv)) {
+        for (size_t i = 0; i < t->count; i++)
+            overlay(&t->can[i], off == VFS_OFFSET_END ? t->can[i].len : (size_t)off, bytes, len);
+        look_below(s, t, "after a write");
+    } else {
+        write_failed(s, t, off, bytes, len, written);
+    }
+    free(bytes);
+}
+
+static void cut(content_t *c, size_t size)
+{
+    if (size < c->len) memset(c->data + size, 0, c->len - size);
+    c->len = size;
+}
+
+/* A change that `rv` says was made, or may have been: `made` is what each content would be. */
+static void changed(sweep_t *s, track_t *t, const content_t *made, size_t count, apr_status_t rv,
+                    const char *what)
+{
+    if (sweep_said(s, what, "", rv)) {
+        t->count = 0;
+        for (size_t i = 0; i < count; i++)
+            add(s, t, &made[i]);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            add(s, t, &made[i]);
+    }
+    look_below(s, t, what);
+}
+
+void track_truncate(sweep_t *s, track_t *t, size_t size, int by_path)
+{
+    if (by_path ? t->path[0] == '\0' : t->file == NULL) return;
+    content_t *made = malloc(TRACK_CANDIDATES * sizeof *made);
+    memcpy(made, t->can, t->count * sizeof *made);
+    for (size_t i = 0; i < t->count; i++)
+        cut(&made[i], size);
+    apr_status_t rv = by_path ? vfs_truncate(s->fs, NULL, t->path, (apr_off_t)size)
+                              : vfs_ftruncate(t->file, NULL, (apr_off_t)size);
+    changed(s, t, made, t->count, rv, "after a truncate");
+    free(made);
+}
+
+void track_punch(sweep_t *s, track_t *t, size_t off, size_t len)
+{
+    if (t->file == NULL) return;
+    content_t *made = malloc(TRACK_CANDIDATES * sizeof *made);
+    memcpy(made, t->can, t->count * sizeof *made);
+    for (size_t i = 0; i < t->count; i++) {
+        if (off < made[i].len)
+            memset(made[i].data + off, 0, off + len < made[i].len ? len : made[i].len - off);
+    }
+    apr_status_t rv = vfs_allocate(t->file, NULL, VFS_ALLOC_PUNCH_HOLE | VFS_ALLOC_KEEP_SIZE,
+                                   (apr_off_t)off, (apr_off_t)len);
+    changed(s, t, made, t->count, rv, "after punching");
+    free(made);
+}
+
+void track_copy(sweep_t *s, track_t *from, track_t *to, size_t off, size_t len)
+{
+    size_t copied = 0;
+    if (from->file == NULL || to->file == NULL || from->count != 1 || to->count != 1)
+        return; /* with more than one of each there is too much that may be */
+    if (from->can[0].len < len) return;
+    content_t *made = malloc(sizeof *made);
+    *made = to->can[0];
+    overlay(made, off, from->can[0].data, len);
+    apr_status_t rv = vfs_copy_range(from->file, NULL, 0, to->file, (apr_off_t)off, len, &copied);
+    if (rv == APR_SUCCESS && copied != len)
+        sweep_wrong(s, "copy_range copied %zu of %zu bytes", copied, len);
+    changed(s, to, made, 1, rv, "after copy_range");
+    free(made);
+}
+
+/* Bytes that were read are one of the contents; from now on it is that one. */
+static void check_read(sweep_t *s, track_t *t, const unsigned char *data, size_t len,
+                       const char *how)
+{
+    if (is_possible(t, data, len)) {
+        settle(t, data, len);
+        return;
+    }
+    size_t at = 0;
+    while (at < len && at < t->can[0].len && data[at] == t->can[0].data[at])
+        at++;
+    sweep_wrong(s, "%s of %s: %zu bytes, not %zu; the first wrong one is %zu", how, t->path, len,
+                t->can[0].len, at);
+}
+
+void track_read(sweep_t *s, track_t *t)
+{
+    static unsigned char buf[TRACK_BYTES];
+    size_t got = 0;
+    if (t->file == NULL) return;
+    apr_status_t rv = vfs_read_at(t->file, NULL, buf, sizeof buf, 0, &got);
+    if (sweep_said(s, "read", "", rv))
+        check_read(s, t, buf, got, "a read");
+    else if (got != 0)
+        sweep_wrong(s, "a read that failed says %zu bytes", got);
+}
+
+void track_get(sweep_t *s, track_t *t)
+{
+    static unsigned char buf[TRACK_BYTES];
+    size_t got = 0;
+    vfs_attr_t attr;
+    if (t->path[0] == '\0') return;
+    apr_status_t rv = vfs_get(s->fs, NULL, t->path, buf, sizeof buf, &got, &attr, NULL);
+    if (!sweep_said(s, "get", t->path, rv)) return;
+    check_read(s, t, buf, got, "get");
+    if (attr.size != got)
+        sweep_wrong(s, "get of %s says %lu bytes and gives %zu", t->path, (unsigned long)attr.size,
+                    got);
+}
+
+void track_sync(sweep_t *s, track_t *t, int flush_only)
+{
+    if (t->file == NULL) return;
+    apr_status_t rv = flush_only ? vfs_flush(t->file, NULL) : vfs_sync(t->file, NULL, VFS_SYNC_ALL);
+    if (sweep_said(s, flush_only ? "flush" : "sync", "", rv))
+        track_check_bottom(s, t, flush_only ? "after flush said so" : "after sync said so");
+}
+
+void track_rename(sweep_t *s, track_t *t, const char *to)
+{
+    vfs_attr_t attr;
+    if (t->path[0] == '\0') return;
+    if (!sweep_said(s, "rename", t->path, vfs_rename(s->fs, NULL, t->path, to, 0)) &&
+        vfs_lstat(s->sut.bottom, NULL, t->path, &attr) == APR_SUCCESS)
+        return; /* it was not done */
+    strcpy(t->path, to);
+}
+
+void track_unlink(sweep_t *s, track_t *t)
+{
+    vfs_attr_t attr;
+    if (t->path[0] == '\0') return;
+    if (!sweep_said(s, "unlink", t->path, vfs_unlink(s->fs, NULL, t->path)) &&
+        vfs_lstat(s->sut.bottom, NULL, t->path, &attr) == APR_SUCCESS)
+        return; /* it was not done */
+    t->path[0] = '\0';
+}
+
+void track_close(sweep_t *s, track_t *t)
+{
+    if (t->file == NULL) return;
+    apr_status_t rv = vfs_close(t->file, NULL);
+    t->file = NULL;
+    if (sweep_said(s, "close", "", rv)) track_check_bottom(s, t, "after close said so");
+}
+
+void track_check_end(sweep_t *s, track_t *t)
+{
+    char *data = NULL, text[100];
+    size_t len = 0;
+    vfs_attr_t attr;
+    if (t->path[0] == '\0') return;
+    apr_status_t rv = vfs_read_file(&data, &len, s->fs, NULL, t->path, TRACK_BYTES, s->pool);
+    if (rv != APR_SUCCESS) {
+        sweep_wrong(s, "%s cannot be read when the faults are gone: %s", t->path,
+                    vfs_strerror(rv, text, sizeof text));
+        return;
+    }
+    check_read(s, t, (unsigned char *)data, len, "reading again");
+    rv = vfs_stat(s->fs, NULL, t->path, &attr);
+    if (rv != APR_SUCCESS || attr.size != len)
+        sweep_wrong(s, "stat of %s says %lu bytes, and %zu were read", t->path,
+                    (unsigned long)attr.size, len);
+}
