@@ -174,13 +174,13 @@ Test(local_file, fetch_tells_the_version_that_the_bytes_belong_to)
     vfs_validator_t version, now;
     vfs_file_t *other = open_ok("/f", RW | VFS_O_CREATE);
     vfs_file_t *file = open_ok("/f", RW);
-    for (int i = 0; i < 3; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         usleep(20000);
         write_ok(i == 1 ? file : other, "x", VFS_OFFSET_END); /* by this handle, or by another */
         cr_assert_eq(vfs_call_fetch(file, NULL, &iov, 1, 0, &n, &version), APR_SUCCESS);
         cr_expect_eq(n, i + 1);
         cr_assert_eq(vfs_validator(box.fs, NULL, "/f", &now), APR_SUCCESS);
-        cr_expect(vfs_validator_equal(&version, &now), "turn %d", i);
+        cr_expect(vfs_validator_equal(&version, &now), "turn %u", i);
     }
     cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
     cr_assert_eq(vfs_close(other, NULL), APR_SUCCESS);
