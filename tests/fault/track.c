@@ -317,8 +317,12 @@ void track_sync(sweep_t *s, track_t *t, int flush_only)
 void track_rename(sweep_t *s, track_t *t, const char *to)
 {
     vfs_attr_t attr;
+    char dir[32];
     if (t->path[0] == '\0') return;
-    if (!sweep_said(s, "rename", t->path, vfs_rename(s->fs, NULL, t->path, to, 0)) &&
+    snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(to, '/') - to), to);
+    int has_dir = dir[0] == '\0' || vfs_lstat(s->sut.bottom, NULL, dir, &attr) == APR_SUCCESS;
+    apr_status_t rv = vfs_rename(s->fs, NULL, t->path, to, 0);
+    if (!sweep_said(s, "rename", has_dir ? t->path : "", rv) &&
         vfs_lstat(s->sut.bottom, NULL, t->path, &attr) == APR_SUCCESS)
         return; /* it was not done */
     strcpy(t->path, to);
