@@ -238,7 +238,7 @@ apr_status_t vfs_load_plugin(const char *file, char *err, size_t errlen)
 {
     char unread[ERR_MAX];
     vfs_plugin_init_fn init = NULL;
-    loaded_t *entry;
+    loaded_t *entry = NULL;
     if (err == NULL || errlen == 0) err = unread, errlen = sizeof(unread);
     err[0] = '\0';
     VFS_CHECK_ARG(file != NULL && file[0] != '\0');
