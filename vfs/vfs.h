@@ -999,8 +999,8 @@ VFS_API apr_status_t vfs_unwatch(vfs_t *fs, uint64_t watch);
 VFS_API apr_status_t vfs_read_file(char **data, size_t *len, vfs_t *fs, const vfs_ctx_t *ctx,
                                    const char *path, uint64_t max, apr_pool_t *pool);
 /** Replace a file atomically: through commit where the backend has it, else through a temporary
- * file beside it, a sync and a rename. An existing file keeps its mode; without a commit, a symbolic
- * link at `path` is replaced, not followed.
+ * file beside it, a sync and a rename. An existing file keeps its mode; without a commit, a
+ * symbolic link at `path` is replaced, not followed.
  *  @param fs,ctx,path  as everywhere
  *  @param data  the bytes
  *  @param len  how many
@@ -1059,9 +1059,9 @@ typedef apr_status_t (*vfs_walk_fn)(void *baton, const char *path, const vfs_att
 VFS_API apr_status_t vfs_walk(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, vfs_walk_fn fn,
                               void *baton);
 /** Visit the names that match a pattern, in the order of vfs_walk: '*' and '?' within a component,
- * '[a-z]' and '[!a-z]', '\\' before a literal, "**" as a component for any number of components, none
- * included. So what has "**" behind "/a/" matches "/a" and all below it. A dot in front is nothing
- * special. A link among the components before the first such place is followed.
+ * '[a-z]' and '[!a-z]', '\\' before a literal, "**" as a component for any number of components,
+ * none included. So what has "**" behind "/a/" matches "/a" and all below it. A dot in front is
+ * nothing special. A link among the components before the first such place is followed.
  *  @param fs,ctx  as everywhere
  *  @param pattern  an absolute path with such places
  *  @param fn  hears of each name that matches
