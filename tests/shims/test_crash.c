@@ -266,6 +266,48 @@ Test(shims_crash, a_move_into_a_new_directory_makes_that_durable_too)
     tear_down(&s);
 }
 
+Test(shims_crash, syncing_a_directory_covers_its_own_names_only)
+{
+    stand_t s = stand_up();
+    cr_assert_eq(vfs_mkdir(s.fs, NULL, "/a", 0755), APR_SUCCESS);
+    cr_assert_eq(vfs_mkdir(s.fs, NULL, "/b", 0755), APR_SUCCESS);
+    cr_assert_eq(vfs_sync_fs(s.fs, NULL), APR_SUCCESS);
+    test_put(s.fs, "/a/f", "x");
+    test_put(s.fs, "/b/f", "x");
+    cr_assert_eq(vfs_sync_dir(s.fs, NULL, "/a"), APR_SUCCESS);
+    vfs_file_t *dir = test_open(s.fs, "/", VFS_O_READ | VFS_O_DIRECTORY);
+    test_put(s.fs, "/f", "x");
+    cr_assert_eq(vfs_sync(dir, NULL, VFS_SYNC_ALL), APR_SUCCESS);
+    cr_assert_eq(vfs_close(dir, NULL), APR_SUCCESS);
+    lose(&s, VFS_CRASH_DROP_UNSYNCED);
+    cr_assert(exists(s.fs, "/a/f") && exists(s.fs, "/f"));
+    cr_assert(!exists(s.fs, "/b/f"));
+    tear_down(&s);
+}
+
+Test(shims_crash, an_exchange_with_a_new_directory_needs_it)
+{
+    /* The durable file is in a directory that is durable only with the exchange that brought it
+     * there. */
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        stand_t s = stand_up();
+        test_put(s.fs, "/f", "x");
+        cr_assert_eq(vfs_sync_fs(s.fs, NULL), APR_SUCCESS);
+        cr_assert_eq(vfs_mkdir(s.fs, NULL, "/d", 0755), APR_SUCCESS);
+        test_put(s.fs, "/d/new", "y");
+        apr_status_t status = seed % 2 == 0
+                                  ? vfs_rename(s.fs, NULL, "/f", "/d/new", VFS_RENAME_EXCHANGE)
+                                  : vfs_rename(s.fs, NULL, "/d/new", "/f", VFS_RENAME_EXCHANGE);
+        cr_assert_eq(status, APR_SUCCESS);
+        cr_assert_eq(vfs_crash_now(s.fs, VFS_CRASH_RANDOM, seed, 0), APR_SUCCESS);
+        vfs_crash_restart(s.fs);
+        int moved = exists(s.fs, "/d/new") && strcmp(test_text(s.fs, "/d/new", s.pool), "x") == 0;
+        int stayed = exists(s.fs, "/f") && strcmp(test_text(s.fs, "/f", s.pool), "x") == 0;
+        cr_assert_eq(moved + stayed, 1, "seed %d", (int)seed);
+        tear_down(&s);
+    }
+}
+
 Test(shims_crash, truncation_exchange_links_and_attributes_go_back)
 {
     char value[8] = "";
@@ -298,6 +340,50 @@ Test(shims_crash, truncation_exchange_links_and_attributes_go_back)
     cr_assert_eq(vfs_getxattr(s.fs, NULL, "/a", "user.n", value, sizeof(value), &len, 0),
                  VFS_ENODATA);
     tear_down(&s);
+}
+
+/* What a file looks like after a power loss, as one number; -1 where it is none of what it may be.
+ */
+static int attrs_seen(vfs_t *fs)
+{
+    char value[4] = "";
+    size_t len = 0;
+    vfs_attr_t attr;
+    cr_assert_eq(vfs_stat(fs, NULL, "/a", &attr), APR_SUCCESS);
+    apr_status_t status = vfs_getxattr(fs, NULL, "/a", "user.k", value, sizeof(value), &len, 0);
+    int written = attr.mtime_ns != 2000;
+    if (attr.size != (written ? 8u : 3u)) return -1;
+    if (status == VFS_ENODATA) value[0] = '2';
+    if (strchr("012", value[0]) == NULL || value[0] == '\0') return -1;
+    return written + 2 * (attr.uid == 7) + 4 * (attr.mode == 0600) + 8 * (value[0] - '0');
+}
+
+Test(shims_crash, chance_takes_each_change_of_a_file_for_itself)
+{
+    enum { SEEN = 24 };
+    int seen[SEEN] = {0}, kinds = 0;
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        size_t n;
+        stand_t s = stand_up();
+        test_put(s.fs, "/a", "old");
+        cr_assert_eq(vfs_setxattr(s.fs, NULL, "/a", "user.k", "0", 1, 0, 0), APR_SUCCESS);
+        cr_assert_eq(vfs_utimens(s.fs, NULL, "/a", 1000, 2000, 0), APR_SUCCESS);
+        cr_assert_eq(vfs_sync_fs(s.fs, NULL), APR_SUCCESS);
+        vfs_file_t *file = test_open(s.fs, "/a", VFS_O_WRITE);
+        cr_assert_eq(vfs_write_at(file, NULL, "write", 5, 3, &n, NULL), APR_SUCCESS);
+        cr_assert_eq(vfs_fsetxattr(file, NULL, "user.k", "1", 1, 0), APR_SUCCESS);
+        cr_assert_eq(vfs_fchmod(file, NULL, 0600), APR_SUCCESS);
+        cr_assert_eq(vfs_fchown(file, NULL, 7, 0), APR_SUCCESS);
+        cr_assert_eq(vfs_fremovexattr(file, NULL, "user.k"), APR_SUCCESS);
+        cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
+        cr_assert_eq(vfs_crash_now(s.fs, VFS_CRASH_RANDOM, seed, 0), APR_SUCCESS);
+        vfs_crash_restart(s.fs);
+        int now = attrs_seen(s.fs);
+        cr_assert(now >= 0 && now < SEEN, "seed %d: %d", (int)seed, now);
+        kinds += seen[now]++ == 0;
+        tear_down(&s);
+    }
+    cr_assert_eq(kinds, SEEN, "%d of %d survivors came", kinds, SEEN);
 }
 
 Test(shims_crash, a_data_sync_keeps_bytes_and_not_modes)
@@ -498,6 +584,9 @@ Test(shims_crash, failing_changes_leave_nothing_behind)
     cr_assert_neq(vfs_truncate(s.fs, NULL, "/none", 1), APR_SUCCESS);
     cr_assert_neq(vfs_chmod(s.fs, NULL, "/none", 0600, 0), APR_SUCCESS);
     cr_assert_eq(vfs_rename(s.fs, NULL, "/a", "/a", 0), APR_SUCCESS);
+    vfs_attr_t attr;
+    cr_assert_eq(vfs_stat(s.lower, NULL, "/d/f", &attr), APR_SUCCESS);
+    cr_assert_eq(attr.nlink, 1, "no link is left in limbo");
     lose(&s, VFS_CRASH_DROP_UNSYNCED);
     cr_text(s.fs, "/a", "x");
     cr_text(s.fs, "/d/f", "y");

@@ -18,10 +18,10 @@
  * their directory or age, as long as the tree stays a tree that could have been:
  *   - an operation needs the earlier ones on the same name of the same directory;
  *   - removing a directory needs all earlier operations within it, so that it is empty;
- *   - moving something into a directory needs what made or moved that directory and those above it,
- * so that a rename never loses what was durable under its old name;
- *   - moves of directories between directories need the earlier ones, so that there are no loops.
- * Names belong to directories, not to paths: a directory that is renamed takes what is in it along,
+ *   - moving something into a directory needs what made or moved that directory and those above it.
+ * So a rename never loses what was durable under its old name, and there are no loops: a directory
+ * that once was below another came out of there, or the other could not have moved into it. Names
+ * belong to directories, not to paths: a directory that is renamed takes what is in it along,
  * durable or not. What lies in a directory whose own name does not survive is lost with it, synced
  * or not.
  *

@@ -99,7 +99,6 @@ struct crash_op_t {
     uint64_t seq;
     crash_edit_t edits[2];
     unsigned nedits;
-    int moves_dir;        /**< a directory went from one directory to another */
     int durable;          /**< about to leave the log */
     int keep;             /**< replay: it survives */
     crash_node_t *made;   /**< the file whose own name this is */

@@ -274,6 +274,8 @@ static apr_status_t attrs_end(attrs_t *a, apr_status_t status, uint32_t mask)
     a->change->mask = mask;
     int changed = status == APR_SUCCESS && a->node != NULL;
     if (changed && a->change->kind == CRASH_SET_ATTRS) status = attrs_get(a, &a->change->attr);
+    int same_mode = a->change->attr.mode == a->attr.mode; /* a chown may take bits away */
+    if ((mask & CRASH_OWNER) && same_mode) a->change->mask &= ~CRASH_MODE;
     if (changed)
         vfs__crash_log(a->crash, a->node, a->change);
     else

@@ -352,7 +352,6 @@ static int same_name(const crash_edit_t *a, const crash_edit_t *b)
 
 int vfs__crash_depends(const crash_op_t *later, const crash_op_t *earlier)
 {
-    if (later->moves_dir && earlier->moves_dir) return 1;
     for (unsigned e = 0; e < earlier->nedits; e++) {
         const crash_edit_t *edit = &earlier->edits[e];
         if (later->gone != NULL && edit->dir == later->gone) return 1;

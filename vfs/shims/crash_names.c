@@ -462,9 +462,6 @@ static apr_status_t rename_prepare(crash_t *crash, crash_op_t *op, place_t *from
     if (status == APR_SUCCESS) status = note_above(crash, op, to->path);
     if (status == APR_SUCCESS && swaps) status = note_above(crash, op, from->path);
     if (status == APR_SUCCESS && !swaps) status = place_keep(to, crash);
-    int dirs = (from->node != NULL && from->node->type == VFS_TYPE_DIR) ||
-               (swaps && to->node != NULL && to->node->type == VFS_TYPE_DIR);
-    op->moves_dir = dirs && from->dir != to->dir;
     return status;
 }
 

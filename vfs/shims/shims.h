@@ -47,8 +47,9 @@ VFS_API apr_status_t vfs_null_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool
 
 /* ---- trace: one line for each op ------------------------------------------------------------ */
 
-/** Hears of an op when it has ended: "op path-or-handle args -> status, bytes, microseconds".
- * Called on the thread of the call, by several at once; `line` lives as long as the call of it.
+/** Hears of an op when it has ended: "op path-or-handle args -> status, bytes, microseconds", such
+ * as `read_at "/a"#7 len=4096 off=0 -> ok, 512, 12`. trace.c has the whole form. Called on the
+ * thread of the call, by several at once; `line` lives as long as the call of it.
  *  @param baton  as given to vfs_trace_create
  *  @param line  without a line end */
 typedef void (*vfs_trace_fn)(void *baton, const char *line);
@@ -71,7 +72,7 @@ typedef struct vfs_counts_t {
     uint64_t calls[VFS_OPID_COUNT];  /**< calls, by op */
     uint64_t errors[VFS_OPID_COUNT]; /**< that did not succeed; APR_EOF of readdir does not count */
     uint64_t bytes_read;             /**< by get, read_at, readv_at, fetch */
-    uint64_t bytes_written;          /**< by write_at, writev_at, commit */
+    uint64_t bytes_written;          /**< by write_at, writev_at, copy_range, commit */
     uint64_t open_files;             /**< now */
     uint64_t open_dirs;              /**< now */
     uint64_t in_flight_max;          /**< most calls that were under way at once */
@@ -133,13 +134,14 @@ VFS_API apr_status_t vfs_delay_set(vfs_t *shim, const vfs_delay_t *how);
 /** What happens to a call that a rule chose. */
 typedef enum vfs_fault_e {
     VFS_FAULT_ERROR = 0,  /**< answer `status`; the lower is not called */
-    VFS_FAULT_SHORT_READ, /**< read_at, readv_at, get: an error after some bytes were put into the
-                             buffer */
-    VFS_FAULT_TORN_WRITE, /**< the lower gets the first `bytes` bytes, the caller an error that says
-                             so */
+    VFS_FAULT_SHORT_READ, /**< read_at, readv_at, fetch, get: an error after `bytes` bytes were put
+                             into the buffer */
+    VFS_FAULT_TORN_WRITE, /**< write_at, writev_at: the lower gets the first `bytes` bytes, the
+                             caller an error that says so */
     VFS_FAULT_LOST_REPLY, /**< the lower does it all, the caller gets `status` */
-    VFS_FAULT_BLOCK, /**< the call waits until vfs_fault_release, its deadline or cancellation */
-    VFS_FAULT_FLIP   /**< read_at, readv_at, get: one bit of the answer is wrong */
+    VFS_FAULT_BLOCK, /**< the call waits until vfs_fault_release, its deadline or cancellation; it
+                        counts as injected, whatever comes of it */
+    VFS_FAULT_FLIP   /**< read_at, readv_at, fetch, get: one bit of the answer is wrong */
 } vfs_fault_e;
 /** A rule: which calls, and what happens to them. Rules are tried in order; the first that applies
  * acts. */
@@ -147,11 +149,14 @@ typedef struct vfs_fault_t {
     vfs_fault_e what;    /**< what happens */
     apr_status_t status; /**< 0: EIO */
     uint64_t ops[2];     /**< bit (1 << op % 64) of word op / 64; all zero: every op but close,
-                            closedir, unwatch */
+                            closedir, unwatch that `what` can act on. A close that fails has closed
+                            all the same */
     const char *glob;    /**< only paths that match (a handle has the path it was opened by); NULL:
-                            all; copied */
-    uint64_t nth;        /**< only the nth matching call, from 1; 0: each */
-    uint64_t times;      /**< how many calls in a row from then on; 0: for ever */
+                            all; copied. Of two paths either may match */
+    uint64_t nth;        /**< begins with the nth matching call that no rule before took, from 1;
+                            0: with the first */
+    uint64_t times;      /**< how many matching calls in a row from then on; 0: for ever. "Only the
+                            nth" is nth = n, times = 1 */
     double probability;  /**< of each matching call; 0 counts as 1 */
     size_t bytes;        /**< for SHORT_READ and TORN_WRITE */
 } vfs_fault_t;
@@ -168,8 +173,9 @@ VFS_API apr_status_t vfs_fault_create(vfs_t **out, vfs_t *lower, uint64_t seed, 
 /** Add a rule behind those that there are.
  *  @param shim  made by vfs_fault_create
  *  @param fault  the rule; copied
- *  @return APR_SUCCESS; APR_EINVAL (a NULL, an unknown kind, a probability outside 0 to 1);
- * APR_ENOMEM. Threads: any. Blocks: no. Owns: copies the rule. */
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, an unknown kind, an op that it cannot act on, an
+ * empty glob, a probability outside 0 to 1); APR_ENOMEM. Threads: any. Blocks: no. Owns: copies the
+ * rule. */
 VFS_API apr_status_t vfs_fault_add(vfs_t *shim, const vfs_fault_t *fault);
 /** Take all rules away. Blocked calls go on. Counters go back to 0.
  *  @param shim  made by vfs_fault_create
@@ -192,10 +198,11 @@ VFS_API uint64_t vfs_fault_blocked(vfs_t *shim);
 
 /* ---- crash: keeps what was not synced aside, so that a power loss can be played ------------- */
 /* Writes, truncates and namespace changes reach the lower at once (readers see them), and are noted
- * with what they replaced. vfs_sync of a file makes its bytes and size durable, and its own name if
- * it is new; vfs_sync_dir the names in a directory; vfs_sync_fs everything. vfs_crash_now takes the
- * lower to a state that a power loss could leave, and from then on every call answers VFS_EOFFLINE
- * until vfs_crash_restart. */
+ * with what they replaced. vfs_sync of a file makes its bytes and size durable, and the name that
+ * it was created under if that is new; vfs_sync_dir the names in a directory; vfs_sync_fs
+ * everything. vfs_crash_now takes the lower to a state that a power loss could leave, and from then
+ * on every call answers VFS_EOFFLINE until vfs_crash_restart. crash.c has the whole model. The
+ * lower gets a hidden directory "/.vfs-crash"; whole-object commits are not offered. */
 
 /** Which state a power loss leaves. */
 typedef enum vfs_crash_e {
@@ -209,19 +216,22 @@ typedef enum vfs_crash_e {
  *  @param out  the shim
  *  @param lower  what it stands on; nobody else may write to it
  *  @param pool  parent of the shim's pool
- *  @return APR_SUCCESS; APR_EINVAL (a NULL); APR_ENOMEM.
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL; a lower without VFS_CAP_STABLE_ID or VFS_CAP_HARDLINK);
+ *  APR_ENOMEM.
  *  Threads: any. Blocks: no. Owns: end it with vfs_destroy; `lower` stays the caller's. */
 VFS_API apr_status_t vfs_crash_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
-/** Lose power at the n-th changing or syncing call from now; it is not carried out.
+/** Lose power at the n-th changing or syncing call from now; it is not carried out. The lower stays
+ * as it is then: vfs_crash_now chooses what of it survives; vfs_crash_restart without that keeps
+ * all. An open counts if it has VFS_O_CREATE or VFS_O_TRUNC.
  *  @param shim  made by vfs_crash_create
  *  @param n  from 1; 0: never
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API void vfs_crash_at(vfs_t *shim, uint64_t n);
-/** How many changing and syncing calls there were so far.
+/** How many changing and syncing calls came while power was on, the one included at which it went.
  *  @param shim  made by vfs_crash_create
  *  @return their number. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API uint64_t vfs_crash_ops(vfs_t *shim);
-/** Lose power now.
+/** Lose power now; if it went already and nothing was chosen since, only choose.
  *  @param shim  made by vfs_crash_create
  *  @param how  which state it leaves
  *  @param seed  for VFS_CRASH_RANDOM: the same seed and calls, the same state
