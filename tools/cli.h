@@ -145,11 +145,9 @@ const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t 
 
 typedef struct cli_stack_t {
     const char *uri;
-    vfs_t *layers[5]; /* from below */
-    int count;
     vfs_t *counter; /* the count shim */
     vfs_t *cache;   /* or NULL */
-    vfs_t *top;
+    vfs_t *top;     /* NULL where nothing is open */
 } cli_stack_t;
 /* Build it as the options say. CLI_DONE, or an exit code after a message; then nothing is open. */
 int cli_stack_open(cli_t *cli, cli_stack_t *stack, const char *uri, int with_cache);

@@ -14,14 +14,12 @@ static void trace_line(void *baton, const char *line)
     (void)fprintf(stderr, "%s\n", line);
 }
 
-static void end_from(cli_stack_t *stack)
+/* What an origin stands on is its own: a plug-in may bring a whole stack. Nothing here holds
+ * anything back. */
+static void end_all(cli_stack_t *stack)
 {
-    while (stack->count > 0) {
-        vfs_t *fs = stack->layers[--stack->count];
-        /* only a layer that nothing was written through is ended here: there is nothing to report
-         */
-        (void)vfs_destroy(fs);
-    }
+    if (stack->top != NULL) (void)vfs_destroy_stack(stack->top);
+    stack->top = NULL;
 }
 
 int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t status,
@@ -30,10 +28,9 @@ int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t st
     char why[256];
     if (status != APR_SUCCESS) {
         cli_error(cli, "%s: %s", what, vfs_strerror(status, why, sizeof(why)));
-        end_from(stack);
+        end_all(stack);
         return CLI_INTERNAL;
     }
-    stack->layers[stack->count++] = layer;
     stack->top = layer;
     return CLI_DONE;
 }
@@ -62,7 +59,7 @@ static int add_cache(cli_t *cli, cli_stack_t *stack)
         cachefs_create(&fs, stack->top, &cli->opt.config, err, sizeof(err), cli->pool);
     if (APR_STATUS_IS_EINVAL(status)) {
         cli_error(cli, "%s", err);
-        end_from(stack);
+        end_all(stack);
         return CLI_USAGE;
     }
     stack->cache = fs;
@@ -118,7 +115,7 @@ int cli_stack_close(cli_t *cli, cli_stack_t *stack)
     char why[256];
     uint64_t dirty = 0;
     int code = CLI_DONE;
-    if (cli->opt.stats && stack->count > 0) show_stats(cli, stack);
+    if (cli->opt.stats && stack->top != NULL) show_stats(cli, stack);
     if (stack->cache != NULL) {
         apr_status_t status =
             cachefs_destroy(stack->cache, CACHEFS_END_WAIT, FLUSH_TIMEOUT_US, &dirty);
@@ -133,8 +130,8 @@ int cli_stack_close(cli_t *cli, cli_stack_t *stack)
             code = CLI_SOME_FAILED;
         }
         stack->cache = NULL;
-        stack->count--;
+        stack->top = stack->counter;
     }
-    end_from(stack);
+    end_all(stack);
     return code;
 }

@@ -73,6 +73,7 @@ set(here "${SOURCE}/tests/abi")
 if(CASE STREQUAL pkgconfig)
   pkg_config(flags --cflags --libs)
   pkg_config(static --cflags --libs --static)
+  list(REMOVE_ITEM static -lcachefs) # the linker would take the shared one
   pkg_config(version --modversion)
   if(NOT version STREQUAL VERSION)
     message(FATAL_ERROR "cachefs.pc says ${version}, and the project ${VERSION}")

@@ -34,8 +34,12 @@ static apr_status_t sick_open(vfs_t **out, const char *uri, char *err, size_t er
         size_t len = strlen(hows[i].name);
         if (strncmp(rest, hows[i].name, len) != 0) continue;
         vfs_fault_t fault = hows[i].fault;
-        if (fault.what == VFS_FAULT_BLOCK) VFS_FAULT_OP(fault, VFS_OPID_read_at);
-        if (fault.what == VFS_FAULT_BLOCK) VFS_FAULT_OP(fault, VFS_OPID_get);
+        if (fault.what == VFS_FAULT_BLOCK) {
+            VFS_FAULT_OP(fault, VFS_OPID_get);
+            VFS_FAULT_OP(fault, VFS_OPID_read_at);
+            VFS_FAULT_OP(fault, VFS_OPID_readv_at);
+            VFS_FAULT_OP(fault, VFS_OPID_fetch);
+        }
         apr_status_t status = vfs_local_create(&local, rest + len, pool);
         if (status != APR_SUCCESS) return status;
         status = vfs_fault_create(out, local, 1, pool);
