@@ -17,7 +17,7 @@
 #include "tests/conformance/conf.h"
 #include "tests/conformance/probe.h"
 
-#define HANG_SECONDS 120
+#define HANG_SECONDS 60
 
 static const conf_table_t *const tables[] = {
     &conf_table_paths,  &conf_table_open,   &conf_table_io,    &conf_table_size,
@@ -111,7 +111,7 @@ static void run_from(size_t first, const char *spec, const char *only, progress_
 }
 
 /* Wait for the child; kill it where one behaviour takes too long. */
-static int watch(pid_t child, const progress_t *progress)
+static int watch(pid_t child, const progress_t *progress, int *hung)
 {
     size_t last = progress->index;
     int status = 0, ticks = 0;
@@ -119,7 +119,10 @@ static int watch(pid_t child, const progress_t *progress)
         (void)usleep(10000); /* being woken early does no harm */
         ticks = progress->index == last ? ticks + 1 : 0;
         last = progress->index;
-        if (ticks > HANG_SECONDS * 100) (void)kill(child, SIGABRT); /* it is ours, and hangs */
+        if (ticks > HANG_SECONDS * 100) {
+            *hung = 1;
+            (void)kill(child, SIGKILL); /* it is ours, and hangs */
+        }
     }
     return status;
 }
@@ -147,12 +150,13 @@ static int run_all(const char *spec, const char *only)
             run_from(first, spec, only, progress);
             exit(0); /* through the leak check of a sanitizer */
         }
-        int status = watch(child, progress);
+        int hung = 0;
+        int status = watch(child, progress, &hung);
         first = progress->index;
         if (status != 0 && first != SIZE_MAX) {
             progress->failed++;
-            printf("FAIL %s [%s] crashed or hung: %s %d\n", behaviour_at(first)->name, spec,
-                   WIFSIGNALED(status) ? "signal" : "exit",
+            printf("FAIL %s [%s] %s: %s %d\n", behaviour_at(first)->name, spec,
+                   hung ? "hung" : "crashed", WIFSIGNALED(status) ? "signal" : "exit",
                    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
             first++;
         } else if (status != 0) {
