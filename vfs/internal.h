@@ -1,6 +1,6 @@
 /*
- * internal.h - what the files of vfs/ share: magic numbers, checks in line, and the one order of checks.
- * Floor 1, private to vfs/.
+ * internal.h - what the files of vfs/ share: magic numbers, checks in line, and the one order of
+ * checks. Floor 1, private to vfs/.
  */
 #ifndef VFS_INTERNAL_H
 #define VFS_INTERNAL_H
@@ -59,11 +59,13 @@ uint32_t vfs__hash_more(uint32_t hash, const char *str, size_t len);
 /** A child of `parent` with an allocator of its own, so that two owners never share one. */
 apr_status_t vfs__pool_create(apr_pool_t **out, apr_pool_t *parent);
 
-/* Trailing slashes (slash.c): what a path that ended in '/' means to an operation, as Linux answers it. */
+/* Trailing slashes (slash.c): what a path that ended in '/' means to an operation, as Linux answers
+ * it. */
 
 /** `path` must name a directory, links followed: APR_SUCCESS, APR_ENOTDIR or what stat says. */
 apr_status_t vfs__slash_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);
-/** The name of something that is made and is no directory: APR_EEXIST or APR_ENOENT, never success. */
+/** The name of something that is made and is no directory: APR_EEXIST or APR_ENOENT, never success.
+ */
 apr_status_t vfs__slash_make(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);
 /** The name of something that is unlinked: EISDIR, APR_ENOTDIR or what lstat says. */
 apr_status_t vfs__slash_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);

@@ -15,8 +15,8 @@
  *  Threads: any. Blocks: yes. Owns: nothing. */
 apr_status_t vfs__cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex, const vfs_ctx_t *ctx);
 
-/** How often a wait looks at the cancel flag: raising it may happen in a signal handler, which cannot
- *  signal a condition. */
+/** How often a wait looks at the cancel flag: raising it may happen in a signal handler, which
+ * cannot signal a condition. */
 #define VFS__CANCEL_POLL_US 10000
 
 #endif

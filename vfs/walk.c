@@ -93,8 +93,10 @@ static apr_status_t read_names(walk_t *walk, const vfs_path_t *path, frame_t *fr
         if (status != APR_SUCCESS) break;
     }
     apr_status_t closed = vfs_closedir(dir);
-    if (frame->count > 1)
+    if (frame->count > 1) {
+        VFS_ASSERT(frame->names != NULL);
         qsort_r(frame->names, frame->count, sizeof(name_t), by_bytes, frame->bytes);
+    }
     return status == APR_EOF ? closed : status;
 }
 
