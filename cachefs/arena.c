@@ -100,6 +100,7 @@ static void slab_open(arena_t *a, uint32_t s, unsigned cls)
     slab_t *slab = &a->slabs[s];
     size_t head = head_bytes(a, cls);
     size_t n = (a->slab_bytes - head) / cachefs__class_bytes(cls);
+    if (head && n > head / sizeof(uint32_t)) n = head / sizeof(uint32_t);
     slab->cls = (uint8_t)cls;
     slab->used = 0;
     slab->capacity = (uint16_t)n;

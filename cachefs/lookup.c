@@ -283,8 +283,9 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
         cachefs__known_e known = find_name(c, path, want, &stale, &negative);
         if (known == KNOWN_FRESH && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
-            *obj = stale;
-            return from_cache(c, ctx, path, stale, attr, validator);
+            apr_status_t st = from_cache(c, ctx, path, stale, attr, validator);
+            if (!st) *obj = stale;
+            return st;
         }
         if (known == KNOWN_ABSENT && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_NEGATIVE_HITS, 1);

@@ -190,7 +190,13 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
     int had = (o->flags & OBJ_ATTR) != 0, changed = had && changed_below(o, attr, val);
     if (o->dirty_bytes || o->flushing) {
         /* ours is on top of another base now: the flusher settles it (contract, conflict) */
-        if (changed) o->flags |= OBJ_CONFLICT;
+        if (changed) {
+            o->flags |= OBJ_CONFLICT;
+        } else if (!o->flushing) {
+            o->attr = *attr; /* size and times are ours, see obj_attr */
+            if (o->flags & OBJ_OWN_CHANGE) o->validator = *val;
+            o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+        }
         o->checked_us = cachefs__now_us();
         return 0;
     }

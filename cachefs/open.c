@@ -172,7 +172,8 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
             c->lat[cachefs__counter_here(&c->counters, CNT_ATTR_HITS) != before ? LAT_OPEN_HIT
                                                                                 : LAT_OPEN_MISS],
             (uint64_t)(cachefs__clock_us() - start) * 1000);
-    if (attr->type == VFS_TYPE_LINK) st = APR_FROM_OS_ERROR(ELOOP);
+    if (attr->type == VFS_TYPE_LINK)
+        st = flags & VFS_O_DIRECTORY ? APR_ENOTDIR : APR_FROM_OS_ERROR(ELOOP);
     if (!st && (flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) st = APR_ENOTDIR;
     if (!st &&
         !is_plain(attr->type)) { /* a fifo or device: its bytes are not the cache's business */
@@ -545,12 +546,14 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     cache_t *c = hd->cache;
     vfs_file_t *ls = NULL, *ld = NULL;
     gate_t gate = {.start = (uint64_t)dst_off, .end = (uint64_t)dst_off + len, .kind = GATE_WRITE};
-    if (hs->obj == hd->obj) return APR_ENOTIMPL; /* the caller copies through a buffer */
+    int same = hs->obj == hd->obj;
+    if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
+        return APR_EINVAL;
     apr_status_t st = cachefs__flush_obj(c, hs->obj, ctx);
     if (!st) st = range_begin(c, hd->obj, ctx, &gate);
     if (st) return st;
-    st = cachefs__lower_use(c, hs->obj, ctx, 0, &ls);
-    if (!st) st = cachefs__lower_use(c, hd->obj, ctx, 1, &ld);
+    st = cachefs__lower_use(c, hd->obj, ctx, 1, &ld);
+    if (!st) st = cachefs__lower_use(c, hs->obj, ctx, 0, &ls);
     if (!st) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         st = vfs_copy_range(ls, ctx, src_off, ld, dst_off, len, copied);

@@ -168,6 +168,10 @@ static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, voi
                               uint64_t off, size_t *got)
 {
     int64_t start = cachefs__clock_us();
+    cachefs__obj_lock(c, h->obj);
+    int is_dir = h->obj->attr.type == VFS_TYPE_DIR;
+    cachefs__obj_unlock(c, h->obj);
+    if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
     uint64_t window = ahead_window(c, h, off, len);
     int far = c->lower_is_far || c->lower->caps.round_trip_us;
     uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;
@@ -190,7 +194,7 @@ static int read_hit(cache_t *c, obj_t *o, uint8_t *buf, size_t len, uint64_t off
     uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
     uint32_t shift = atomic_load_explicit(&o->shift, memory_order_relaxed);
     uint64_t n = off >= size ? 0 : size - off < len ? size - off : len, pos = 0;
-    if ((seq & 1) || (n && !shift) || !ver) return 0;
+    if ((seq & 1) || !n || !shift || !ver) return 0; /* the end of file is not worth a fast path */
     while (pos < n) {
         uint64_t at = off + pos, no = at >> shift, boff = at & ((1ull << shift) - 1);
         uint64_t m = (1ull << shift) - boff < n - pos ? (1ull << shift) - boff : n - pos;

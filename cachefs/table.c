@@ -141,7 +141,7 @@ static uint32_t pool_try(cache_t *c, cachefs__pool_t *p)
     return i;
 }
 
-static int reclaim_slab(cache_t *c, uint32_t hint);
+static int reclaim_slab(cache_t *c, uint32_t hint, int any);
 
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
 {
@@ -161,7 +161,7 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
                          slab, once */
         }
         if (p == &c->block_pool && p->high > 1) return NONE; /* its caller evicts a block */
-        if (!reclaim_slab(c, 0)) return NONE;
+        if (!reclaim_slab(c, 0, 1)) return NONE;
     }
     return NONE;
 }
@@ -310,8 +310,9 @@ static int ask_slab(cache_t *c, uint32_t chunk)
 }
 
 /* Empty a whole slab: that of a victim. The policy's choice is only looked at: the slab's blocks
- * leave by themselves. */
-static int reclaim_slab(cache_t *c, uint32_t hint)
+ * leave by themselves. `any`: a slab that
+ * others freed meanwhile will do. */
+static int reclaim_slab(cache_t *c, uint32_t hint, int any)
 {
     for (uint32_t tries = 0; tries < 2 * c->shard_count; tries++) {
         shard_t *s = shard_at(c, hint, tries);
@@ -329,7 +330,7 @@ static int reclaim_slab(cache_t *c, uint32_t hint)
         }
         cachefs__unlock(&s->lock);
         if (chunk && ask_slab(c, chunk)) return 1;
-        if (cachefs__arena_has_slab(&c->arena)) return 1;
+        if (any && cachefs__arena_has_slab(&c->arena)) return 1;
     }
     return 0;
 }
@@ -349,7 +350,7 @@ uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t
         } else if (freed != cls && !cachefs__arena_has_slab(&c->arena)) {
             chunk = cachefs__arena_alloc(&c->arena, cls, owner);
             if (chunk) return chunk;
-            (void)reclaim_slab(c, hint); /* if not, the next victim may help */
+            (void)reclaim_slab(c, hint, 1); /* if not, the next victim may help */
         }
     }
     return 0;
@@ -364,7 +365,7 @@ uint64_t cachefs__shrink(cache_t *c, uint64_t target)
 {
     uint32_t hint = 0;
     while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target)
-        if (!reclaim_slab(c, hint++)) break;
+        if (!reclaim_slab(c, hint++, 0)) break;
     cachefs__arena_trim(&c->arena);
     return atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed);
 }

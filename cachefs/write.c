@@ -238,8 +238,17 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
     apr_status_t st = APR_SUCCESS;
     uint64_t pos = 0, at = (uint64_t)off;
     int append = off == VFS_OFFSET_END;
+    int cut = 0; /* behind the largest file */
+    uint64_t most = c->lower->caps.file_size_max ? c->lower->caps.file_size_max : INT64_MAX;
     for (int tries = 0; tries <= BACK_TRIES; tries++) {
         if (append) at = atomic_load(&o->size);
+        if (at >= most)
+            st = APR_FROM_OS_ERROR(EFBIG); /* what the lower layer would say at the flush */
+        if (st) break;
+        if (len > most - at) {
+            len = (size_t)(most - at);
+            cut = 1;
+        }
         st = read_edges(c, o, ctx, at + pos, len - pos);
         if (st) break;
         gate_t gate = {
@@ -257,7 +266,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
         if (pos) append = 0; /* the place is ours: it began there */
     }
     *written = (size_t)pos;
-    return st;
+    return !st && cut ? APR_FROM_OS_ERROR(EFBIG) : st;
 }
 
 /* ---- all modes
