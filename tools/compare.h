@@ -66,6 +66,8 @@ typedef struct reading_t {
     double seconds; /* between opens and closes, of the slowest thread */
     double p50_us, p99_us;
 } reading_t;
+/* p50_us and p99_us of such times, in ns, which are sorted. */
+void compare_quantiles(reading_t *out, uint64_t *times, size_t count);
 /* Each file once, whole, on so many threads. `what` is for the progress bar. */
 int compare_read_all(cli_t *cli, reading_t *out, vfs_t *fs, const reference_t *reference,
                      unsigned threads, const char *what);

@@ -3,7 +3,6 @@
  * Floor 4. A process of its own, so that its memory is that of this layer and no other.
  */
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -96,18 +95,37 @@ static int set_ttl(child_t *child, const char *value)
     return CLI_INTERNAL;
 }
 
+typedef struct warmed_t {
+    uint64_t *times;
+    size_t room;
+    atomic_size_t count;
+} warmed_t;
+
+static void on_thing(void *baton, const warm_thing_t *thing)
+{
+    warmed_t *warmed = baton;
+    if (thing->status != APR_SUCCESS || thing->skipped) return;
+    size_t i = atomic_fetch_add_explicit(&warmed->count, 1, memory_order_relaxed);
+    if (i < warmed->room) warmed->times[i] = thing->us * 1000;
+}
+
 static int warm(child_t *child, reading_t *out)
 {
     cli_t *cli = child->cli;
     warm_plan_t *plan = NULL;
     warm_options_t options = WARM_OPTIONS_INIT;
     warm_progress_t result = {0};
+    warmed_t warmed = {0};
     char err[1024] = "", why[256];
     const char **paths = apr_palloc(cli->pool, (child->reference.count + 1) * sizeof(*paths));
     for (size_t i = 0; i < child->reference.count; i++)
         paths[i] = child->reference.files[i].path;
+    warmed.room = child->reference.count;
+    warmed.times = apr_palloc(cli->pool, (warmed.room + 1) * sizeof(*warmed.times));
     options.workers = cli->opt.jobs > 0 ? cli->opt.jobs : WARM_DEFAULT;
     options.cancel = cli->cancel;
+    options.thing = on_thing;
+    options.thing_baton = &warmed;
     apr_status_t status = warm_plan_create(&plan, cli->pool);
     if (status == APR_SUCCESS)
         status = warm_plan_paths(plan, paths, child->reference.count, err, sizeof(err));
@@ -121,7 +139,7 @@ static int warm(child_t *child, reading_t *out)
     out->files = result.files_done - result.files_failed - result.files_skipped;
     out->bytes = result.bytes_done;
     out->seconds = result.seconds;
-    out->p50_us = out->p99_us = NAN; /* nobody opens a file: there is no such time */
+    compare_quantiles(out, warmed.times, atomic_load(&warmed.count));
     child->filled = 1;
     return CLI_DONE;
 }

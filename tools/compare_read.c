@@ -143,6 +143,13 @@ static double quantile_us(const uint64_t *sorted, size_t count, unsigned percent
     return (double)sorted[rank > 0 ? rank - 1 : 0] / 1e3;
 }
 
+void compare_quantiles(reading_t *out, uint64_t *times, size_t count)
+{
+    qsort(times, count, sizeof(*times), by_time);
+    out->p50_us = quantile_us(times, count, 50);
+    out->p99_us = quantile_us(times, count, 99);
+}
+
 static void end_readers(job_t *job, unsigned threads)
 {
     for (unsigned i = 0; job->readers != NULL && i < threads; i++) {
@@ -185,11 +192,8 @@ static int run(job_t *job, reading_t *out, unsigned threads, size_t count, cli_e
         out->bytes += job->readers[i].bytes;
         if (job->readers[i].ns > ns) ns = job->readers[i].ns;
     }
-    size_t done = atomic_load(&job->done);
-    qsort(job->times, done, sizeof(*job->times), by_time);
     out->seconds = (double)ns / 1e9;
-    out->p50_us = quantile_us(job->times, done, 50);
-    out->p99_us = quantile_us(job->times, done, 99);
+    compare_quantiles(out, job->times, atomic_load(&job->done));
     end_readers(job, threads);
     return CLI_DONE;
 }

@@ -3,7 +3,6 @@
  * Floor 4.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 #include "tools/compare.h"
@@ -19,11 +18,6 @@ void report_head(void)
     (void)fflush(stdout); /* whoever waits sees what is done; cli_finish reports a failure */
 }
 
-static const char *show_us(char *buf, size_t size, double us)
-{
-    return isfinite(us) ? cli_show_us(buf, size, us) : "-";
-}
-
 void report_row(const row_t *row)
 {
     char time[32], rate[40], p50[32], p99[32], below[32], memory[32];
@@ -31,9 +25,10 @@ void report_row(const row_t *row)
     (void)snprintf(rate, sizeof(rate), "%s/s", cli_show_bytes(below, sizeof(below), per_second));
     (void)printf("%-8s %-12s %8" PRIu64 " %11s %14s %11s %11s %10.3f %14s %10s\n",
                  compare_layers[row->layer], compare_phases[row->phase], row->files,
-                 show_us(time, sizeof(time), row->seconds * 1e6), rate,
-                 show_us(p50, sizeof(p50), row->p50_us), show_us(p99, sizeof(p99), row->p99_us),
-                 row->hit_ratio, cli_show_bytes(below, sizeof(below), (double)row->backend_bytes),
+                 cli_show_us(time, sizeof(time), row->seconds * 1e6), rate,
+                 cli_show_us(p50, sizeof(p50), row->p50_us),
+                 cli_show_us(p99, sizeof(p99), row->p99_us), row->hit_ratio,
+                 cli_show_bytes(below, sizeof(below), (double)row->backend_bytes),
                  cli_show_bytes(memory, sizeof(memory), (double)row->rss_bytes));
     (void)fflush(stdout); /* as above */
 }
@@ -48,9 +43,11 @@ static const row_t *find(const row_t *rows, size_t count, unsigned layer, unsign
 void report_tail(const row_t *rows, size_t count)
 {
     const row_t *cache = find(rows, count, LAYER_CACHEFS, PHASE_HOT);
-    (void)printf("\np50 and p99 are those of one file, from open to close; memory is the most that "
-                 "the layer's\n"
-                 "process had so far; hit ratio is bytes served from the cache over bytes read.\n");
+    (void)puts("\np50 and p99 are those of one file, from open to close, and in warm from its "
+               "start to its end;\n"
+               "memory is the most that the layer's process had so far; hit ratio is bytes served "
+               "from the cache\n"
+               "over bytes read.");
     for (unsigned layer = 0; cache != NULL && layer < LAYER_CACHEFS; layer++) {
         const row_t *other = find(rows, count, layer, PHASE_HOT);
         if (other != NULL && cache->seconds > 0 && other->seconds > 0)

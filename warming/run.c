@@ -233,19 +233,37 @@ static apr_status_t protect(warm_job_t *job, const char *path)
 
 /* ---- booking -------------------------------------------------------------------------------- */
 
+/* Tell who wants to hear of each thing; no lock. */
+static void tell(const warm_job_t *job, const warm__item_t *item, const outcome_t *out, int64_t us)
+{
+    const warm_thing_t thing = {.path = item->path,
+                                .status = out->status,
+                                .skipped = out->skipped,
+                                .bytes = out->bytes,
+                                .fetched = out->fetched,
+                                .us = (uint64_t)us};
+
+    if (job->options.thing != NULL) job->options.thing(job->options.thing_baton, &thing);
+}
+
 /* Enter what came of thing `i`. */
 static void book(warm__worker_t *worker, size_t i, const outcome_t *out)
 {
     warm_job_t *job = worker->job;
     const warm__item_t *item = &job->plan->items[i];
     uint64_t size = item->len != 0 ? item->len : item->size;
+    int64_t now = warm__now_us(), us;
+    int cancelled = 0;
 
     pthread_mutex_lock(&job->lock);
     worker->asking = NULL;
     worker->partial = 0;
     worker->unit++;
+    us = now - worker->since_us;
+    worker->since_us = now; /* of the next range behind the same open */
     job->bytes_fetched += out->fetched;
-    if (out->status == VFS_ECANCELED && job->stopping) goto done; /* not its fault */
+    cancelled = out->status == VFS_ECANCELED && job->stopping;
+    if (cancelled) goto done; /* not its fault */
     job->files_done++;
     if (job->sizes_known) {
         job->size_left -= size;
@@ -272,6 +290,7 @@ static void book(warm__worker_t *worker, size_t i, const outcome_t *out)
     }
 done:
     pthread_mutex_unlock(&job->lock);
+    if (!cancelled) tell(job, item, out, us);
 }
 
 /* Nothing more can become warm: all that nobody began with is skipped; locked. */

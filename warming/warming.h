@@ -117,6 +117,21 @@ typedef struct warm_progress_t {
  *  @return 0 to go on; anything else cancels the job. */
 typedef int (*warm_progress_fn)(void *baton, const warm_progress_t *progress);
 
+/** What came of one thing of a plan. */
+typedef struct warm_thing_t {
+    const char *path;    /**< of the stack */
+    apr_status_t status; /**< of warming it */
+    int skipped;         /**< it was over a limit, wholly or in part */
+    uint64_t bytes;      /**< of it that are warm now */
+    uint64_t fetched;    /**< read from below */
+    uint64_t us;         /**< how long it took, microseconds */
+} warm_thing_t;
+/** Hears of each thing when it is done; not of what an earlier run did, nor of what a cancelled job
+ * left. Called on the job's worker threads, several at once, without a lock.
+ *  @param baton  thing_baton of the options
+ *  @param thing  valid during the call */
+typedef void (*warm_thing_fn)(void *baton, const warm_thing_t *thing);
+
 /** How to warm: WARM_OPTIONS_INIT, then set. */
 typedef struct warm_options_t {
     size_t size;              /**< sizeof(warm_options_t) */
@@ -134,12 +149,14 @@ typedef struct warm_options_t {
     const char
         *resume_file; /**< an OS file that remembers what is done, so that a job that was
                          interrupted goes on there; removed when the job ends well; NULL: none */
+    warm_thing_fn thing; /**< or NULL */
+    void *thing_baton;   /**< handed to thing */
 } warm_options_t;
 /** 16 workers, normal priority, errors are skipped, no limits. */
 #define WARM_OPTIONS_INIT                                                                          \
     {                                                                                              \
         sizeof(warm_options_t), 16, VFS_PRIORITY_NORMAL, WARM_SKIP, 0, 0, 0, NULL, NULL, NULL,     \
-            NULL                                                                                   \
+            NULL, NULL, NULL                                                                       \
     }
 
 /** A job that warms a cache on threads of its own. */

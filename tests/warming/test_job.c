@@ -3,6 +3,7 @@
  */
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "tests/warming/support_stack.h"
@@ -46,6 +47,61 @@ Test(job, everything_in_the_plan_becomes_warm)
     cr_assert_gt(progress.bytes_per_second, 0);
     cr_assert(progress.finished);
     cr_assert(warm_test_same(stack.cache, "/b/c/f00007", 300000));
+    stack_close(&stack);
+}
+
+/* What was heard; the callback comes on several threads. */
+typedef struct told_t {
+    atomic_uint things, failed, skipped;
+    atomic_ullong bytes, fetched, us_min;
+} told_t;
+
+static void be_told(void *baton, const warm_thing_t *thing)
+{
+    told_t *heard = baton;
+    unsigned long long least = atomic_load(&heard->us_min);
+
+    atomic_fetch_add(&heard->things, 1);
+    if (thing->status != APR_SUCCESS) {
+        atomic_fetch_add(&heard->failed, 1);
+        cr_assert_str_eq(thing->path, "/nope");
+        return;
+    }
+    if (thing->skipped) atomic_fetch_add(&heard->skipped, 1);
+    atomic_fetch_add(&heard->bytes, thing->bytes);
+    atomic_fetch_add(&heard->fetched, thing->fetched);
+    while (!thing->skipped && thing->us < least)
+        if (atomic_compare_exchange_weak(&heard->us_min, &least, thing->us)) break;
+}
+
+Test(job, each_thing_is_told_when_it_is_done)
+{
+    static const char *const nope[] = {"/nope"};
+    warm_options_t options = WARM_OPTIONS_INIT;
+    warm_progress_t progress;
+    warm_stack_t stack;
+    warm_plan_t *plan = NULL;
+    told_t heard = {.us_min = UINT64_MAX};
+
+    stack_open(&stack, NULL);
+    stack_files(&stack, "a", 20, 3000);
+    warm_test_file(stack.mem, "/large", 100000);
+    stack_delay(&stack, 2000, 0);
+    cr_assert_eq(warm_plan_create(&plan, warm_pool), APR_SUCCESS);
+    cr_assert_eq(warm_plan_tree(plan, stack.cache, NULL, "/", NULL, 0), APR_SUCCESS);
+    cr_assert_eq(warm_plan_paths(plan, nope, 1, NULL, 0), APR_SUCCESS);
+    options.file_bytes_max = 50000;
+    options.thing = be_told;
+    options.thing_baton = &heard;
+    cr_assert(
+        APR_STATUS_IS_ENOENT(warm_run(stack.cache, plan, &options, &progress, NULL, 0, warm_pool)));
+    cr_assert_eq(heard.things, 22);
+    cr_assert_eq(heard.things, progress.files_done);
+    cr_assert_eq(heard.failed, 1);
+    cr_assert_eq(heard.skipped, 1);
+    cr_assert_eq(heard.bytes, progress.bytes_done);
+    cr_assert_eq(heard.fetched, progress.bytes_fetched);
+    cr_assert_geq(heard.us_min, 2000, "each takes a round trip");
     stack_close(&stack);
 }
 
