@@ -122,8 +122,7 @@ static void model_durable(model_t *m, int *durable)
     m->nchanges = kept;
 }
 
-/* ---- the steps, in the model and in the shim
- * ------------------------------------------------------ */
+/* ---- the steps, in the model and in the shim ------------------------------------------------ */
 
 typedef enum step_e {
     WRITE_A = 0,
@@ -295,8 +294,7 @@ static void shim_step(vfs_t *fs, step_e step, int i)
     }
 }
 
-/* ---- states
- * ------------------------------------------------------------------------------------------ */
+/* ---- states --------------------------------------------------------------------------------- */
 
 static void state_of(state_t *state, vfs_t *fs)
 {
@@ -447,78 +445,5 @@ Test(shims_crash_model, chance_finds_every_survivor_of_three_writes)
     }
     for (int i = 0; i < 8; i++)
         cr_assert(seen[i] > 0, "subset %d never survived", i);
-    apr_pool_destroy(pool);
-}
-
-/* ---- trees: nothing durable is ever lost by moving it
- * ------------------------------------------------ */
-
-typedef struct found_t {
-    int marked, names;
-} found_t;
-
-static apr_status_t find_marked(void *baton, const char *path, const vfs_attr_t *attr,
-                                apr_status_t status)
-{
-    found_t *found = baton;
-    cr_assert_eq(status, APR_SUCCESS, "%s", path);
-    cr_assert(strncmp(path, "/.vfs", 5) != 0);
-    found->names++;
-    found->marked += attr->type == VFS_TYPE_FILE && attr->size == 6;
-    return APR_SUCCESS;
-}
-
-static void random_move(vfs_t *fs, uint64_t *random)
-{
-    static const char *const dirs[] = {"/", "/p", "/q", "/p/q", "/q/p", "/r", "/p/r", "/q/p/r"};
-    static const char *const leaves[] = {"p", "q", "r", "f"};
-    char from[32], to[32];
-    uint64_t r = next_random(random);
-    snprintf(from, sizeof(from), "%s/%s", dirs[r % 8], leaves[r / 8 % 4]);
-    snprintf(to, sizeof(to), "%s/%s", dirs[r / 32 % 8], leaves[r / 256 % 4]);
-    switch (r / 1024 % 8) {
-    case 0:
-    case 1:
-        (void)vfs_mkdir(fs, NULL, to, 0755);
-        break;
-    case 2:
-        (void)vfs_rmdir(fs, NULL, from);
-        break;
-    case 3:
-        (void)vfs_sync_dir(fs, NULL, dirs[r / 8192 % 8]);
-        break;
-    case 4:
-        (void)vfs_rename(fs, NULL, from, to, VFS_RENAME_EXCHANGE);
-        break;
-    default:
-        (void)vfs_rename(fs, NULL, from, to, VFS_RENAME_NOREPLACE);
-        break;
-    }
-}
-
-Test(shims_crash_model, a_durable_file_survives_any_moves)
-{
-    apr_pool_t *pool = test_pool();
-    uint64_t random = 1234567;
-    for (int run = 0; run < 400; run++) {
-        vfs_t *lower = test_mem(pool), *fs;
-        cr_assert_eq(vfs_crash_create(&fs, lower, pool), APR_SUCCESS);
-        cr_assert_eq(vfs_mkdir(fs, NULL, "/p", 0755), APR_SUCCESS);
-        cr_assert_eq(vfs_mkdir(fs, NULL, "/q", 0755), APR_SUCCESS);
-        cr_assert_eq(vfs_mkdir(fs, NULL, "/q/p", 0755), APR_SUCCESS);
-        test_put(fs, "/p/f", "marked");
-        cr_assert_eq(vfs_sync_fs(fs, NULL), APR_SUCCESS);
-        for (int life = 0; life < 3; life++) {
-            for (int i = 0; i < 25; i++)
-                random_move(fs, &random);
-            vfs_crash_e how = life == 2 ? VFS_CRASH_DROP_UNSYNCED : VFS_CRASH_RANDOM;
-            cr_assert_eq(vfs_crash_now(fs, how, random, 0), APR_SUCCESS, "run %d", run);
-            vfs_crash_restart(fs);
-            found_t found = {0, 0};
-            cr_assert_eq(vfs_walk(lower, NULL, "/", find_marked, &found), APR_SUCCESS);
-            cr_assert_eq(found.marked, 1, "run %d life %d: %d", run, life, found.marked);
-        }
-        vfs_destroy_stack(fs);
-    }
     apr_pool_destroy(pool);
 }

@@ -1,7 +1,7 @@
 /*
  * crash.c - the shim that plays a disk whose power can fail: turns, handles, reads, and the
- * interface. Floor 1. crash_files.c and crash_names.c change things, crash_log.c remembers,
- * crash_replay.c loses power.
+ * interface. Floor 1. crash_open.c, crash_files.c and crash_names.c change things, crash_log.c
+ * remembers, crash_replay.c loses power.
  *
  * The model
  *
@@ -57,8 +57,7 @@
 #include "vfs/shims/shim.h"
 #include "vfs/wait.h"
 
-/* ---- turns
- * --------------------------------------------------------------------------------------- */
+/* ---- turns ---------------------------------------------------------------------------------- */
 
 static void power_fails(crash_t *crash)
 {
@@ -113,8 +112,7 @@ apr_status_t vfs__crash_leave(vfs_t *fs, apr_status_t status)
     return status;
 }
 
-/* ---- what is not seen
- * ------------------------------------------------------------------------------ */
+/* ---- what is not seen ----------------------------------------------------------------------- */
 
 void vfs__crash_show(crash_t *crash, vfs_attr_t *attr)
 {
@@ -134,8 +132,7 @@ apr_status_t vfs__crash_visible(const vfs_path_t *path, apr_status_t status)
     return vfs_path_within(path, &limbo) ? status : APR_SUCCESS;
 }
 
-/* ---- reads
- * ------------------------------------------------------------------------------------------- */
+/* ---- reads ---------------------------------------------------------------------------------- */
 
 static apr_status_t read_begin(const shim_call_t *call, const uint64_t *epoch)
 {
@@ -208,8 +205,7 @@ static apr_status_t crash_close(vfs_file_t *file, const vfs_ctx_t *ctx)
                                 : APR_SUCCESS; /* what is from before has nothing to report */
 }
 
-/* ---- directories
- * -------------------------------------------------------------------------------------- */
+/* ---- directories ---------------------------------------------------------------------------- */
 
 static apr_status_t crash_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                                   const vfs_path_t *path, uint32_t flags)
@@ -260,9 +256,7 @@ static apr_status_t crash_closedir(vfs_dir_t *dir)
     return APR_SUCCESS;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- life ----------------------------------------------------------------------------------- */
 
 static void crash_free(crash_t *crash)
 {
@@ -332,9 +326,7 @@ apr_status_t vfs_crash_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool)
     return status;
 }
 
-/* ---- power
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- power ---------------------------------------------------------------------------------- */
 
 void vfs_crash_at(vfs_t *shim, uint64_t n)
 {

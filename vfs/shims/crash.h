@@ -214,7 +214,13 @@ void vfs__crash_forget(crash_t *crash);
 apr_status_t vfs__crash_replay(crash_t *crash, vfs_crash_e how, uint64_t seed, uint64_t tear_bytes,
                                apr_pool_t *pool);
 
-/* crash_files.c and crash_names.c: the ops of the table that change something. */
+/* crash_names.c: open `path` below, and log the name if that makes one; it would be made at `end`.
+ */
+apr_status_t vfs__crash_make_open(vfs_file_t **lower, vfs_t *fs, const vfs_ctx_t *ctx,
+                                  const vfs_path_t *path, const vfs_path_t *end, uint32_t flags,
+                                  uint32_t mode, vfs_attr_t *attr, vfs_validator_t *validator);
+
+/* crash_open.c, crash_files.c and crash_names.c: the ops of the table that change something. */
 apr_status_t vfs__crash_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                              const vfs_path_t *path, uint32_t flags, uint32_t mode,
                              vfs_attr_t *attr, vfs_validator_t *validator);
