@@ -60,6 +60,15 @@ static int complain(worker_t *w, const char *what, unsigned file, unsigned recor
     return 0;
 }
 
+static int complain_status(worker_t *w, const char *what, unsigned file, unsigned record,
+                           apr_status_t status)
+{
+    char text[100];
+    snprintf(w->why, sizeof w->why, "thread %u, shared file %u, record %u: %s: \"%s\"", w->id, file,
+             record, what, vfs_strerror(status, text, sizeof text));
+    return 0;
+}
+
 static int record_check(worker_t *w, const unsigned char *buf, unsigned file, unsigned record,
                         uint64_t at_least)
 {
@@ -85,7 +94,7 @@ static int shared_write(worker_t *w, unsigned file)
     record_make(buf, file, record, ++w->next);
     apr_status_t rv =
         vfs_write_at(w->files[file], NULL, buf, RECORD, (apr_off_t)record * RECORD, &written, NULL);
-    if (rv != APR_SUCCESS) return complain(w, "the write failed", file, record, (uint64_t)rv, 0);
+    if (rv != APR_SUCCESS) return complain_status(w, "write", file, record, rv);
     atomic_store_explicit(&w->shared->published[file][record], w->next, memory_order_release);
     w->last[file][record] = w->next;
     return 1;
@@ -106,7 +115,8 @@ static int shared_read(worker_t *w, unsigned file)
     apr_status_t rv = vfs_read_at(w->files[file], NULL, buf, (size_t)count * RECORD,
                                   (apr_off_t)first * RECORD, &got);
     if (rv != APR_SUCCESS || got != (size_t)count * RECORD)
-        return complain(w, "the read failed", file, first, (uint64_t)rv, got);
+        return rv != APR_SUCCESS ? complain_status(w, "read", file, first, rv)
+                                 : complain(w, "a short read", file, first, got, count);
     for (unsigned i = 0; i < count && w->shared->check_torn; i++) {
         if (!record_check(w, buf + (size_t)i * RECORD, file, first + i, floor[i])) return 0;
     }
@@ -122,7 +132,7 @@ static int shared_reopen(worker_t *w, unsigned file)
     if (rv == APR_SUCCESS)
         rv = vfs_open(&w->files[file], w->shared->sut->fs, NULL, path, VFS_O_READ | VFS_O_WRITE, 0,
                       NULL, NULL);
-    return rv == APR_SUCCESS || complain(w, "the reopening failed", file, 0, (uint64_t)rv, 0);
+    return rv == APR_SUCCESS || complain_status(w, "reopening", file, 0, rv);
 }
 
 static int shared_step(worker_t *w)
@@ -132,6 +142,7 @@ static int shared_step(worker_t *w)
     char path[16];
     uint64_t bytes, fetched;
     apr_status_t rv = APR_SUCCESS;
+    const char *what = "flush";
     snprintf(path, sizeof path, "/shared%u", file);
     switch (model_random(&w->rng, 40)) {
     case 0:
@@ -140,20 +151,23 @@ static int shared_step(worker_t *w)
         rv = vfs_flush(w->files[file], NULL);
         break;
     case 2:
+        what = "invalidate";
         if (cache != NULL && cache == w->shared->sut->fs)
             rv = cachefs_invalidate(cache, path, NULL, NULL);
         break;
     case 3:
+        what = "clear";
         if (cache != NULL && cache == w->shared->sut->fs) rv = cachefs_clear(cache, NULL);
         break;
     case 4:
+        what = "prefetch";
         if (cache != NULL && cache == w->shared->sut->fs)
             rv = cachefs_prefetch_path(cache, NULL, path, &bytes, &fetched);
         break;
     default:
         return model_random(&w->rng, 3) == 0 ? shared_write(w, file) : shared_read(w, file);
     }
-    return rv == APR_SUCCESS || complain(w, "a step failed", file, 0, (uint64_t)rv, 0);
+    return rv == APR_SUCCESS || complain_status(w, what, file, 0, rv);
 }
 
 static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *baton)
@@ -180,8 +194,7 @@ static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *baton)
         snprintf(w->why, sizeof w->why, "thread %u: %.300s", w->id, w->run.why);
     for (unsigned i = 0; i < FILES; i++) {
         apr_status_t rv = w->files[i] != NULL ? vfs_close(w->files[i], NULL) : APR_SUCCESS;
-        if (rv != APR_SUCCESS && w->why[0] == '\0')
-            (void)complain(w, "the close failed", i, 0, (uint64_t)rv, 0);
+        if (rv != APR_SUCCESS && w->why[0] == '\0') (void)complain_status(w, "close", i, 0, rv);
     }
     if (w->why[0] != '\0') atomic_store(&w->shared->stop, 1);
     (void)thread;
@@ -212,7 +225,8 @@ static int check_shared(shared_t *shared, vfs_t *fs, worker_t *w, apr_pool_t *po
         snprintf(path, sizeof path, "/shared%u", file);
         apr_status_t rv = vfs_read_file(&data, &len, fs, NULL, path, 0, pool);
         if (rv != APR_SUCCESS || len != RECORDS * RECORD)
-            return complain(w, "cannot be read at the end", file, 0, (uint64_t)rv, len);
+            return rv != APR_SUCCESS ? complain_status(w, "reading at the end", file, 0, rv)
+                                     : complain(w, "its length", file, 0, len, RECORDS * RECORD);
         for (unsigned i = 0; i < RECORDS; i++) {
             uint64_t want = atomic_load(&shared->published[file][i]), head[3];
             memcpy(head, data + (size_t)i * RECORD, sizeof head);
