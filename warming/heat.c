@@ -360,7 +360,8 @@ apr_status_t warm_heat_start(warm_heat_t **out, vfs_t *fs, size_t entries_max, a
 void warm_heat_stop(warm_heat_t *heat)
 {
     if (heat == NULL) return;
-    (void)cachefs_on_heat(heat->fs, NULL, NULL); /* it was a cache when it started */
+    /* the baton stays: a reader that has our function already may take it only now */
+    (void)cachefs_on_heat(heat->fs, NULL, heat); /* it was a cache when it started */
     if (!heat->was_on) (void)cachefs_set(heat->fs, "heat", "off", NULL, 0);
     atomic_store_explicit(&heat->open, 0, memory_order_seq_cst);
     while (atomic_load_explicit(&heat->busy, memory_order_seq_cst) != 0)

@@ -106,9 +106,7 @@ static void look_at_calls(warm_job_t *job)
         path = warm__now_us() - worker->since_us >= PARTIAL_AFTER_US ? worker->asking : NULL;
         unit = worker->unit;
         pthread_mutex_unlock(&job->lock);
-        if (path == NULL || cachefs_entry(job->fs, path, &entry) != APR_SUCCESS ||
-            entry.status != APR_SUCCESS)
-            continue;
+        if (path == NULL || cachefs_entry(job->fs, path, &entry) != APR_SUCCESS) continue;
         if (entry.resident > entry.size) entry.resident = entry.size;
         pthread_mutex_lock(&job->lock);
         if (worker->unit == unit && worker->asking == path) worker->partial = entry.resident;

@@ -96,11 +96,8 @@ static uint64_t piece_bytes(const warm_job_t *job)
 /* What the cache holds of a file, as bytes of the file. */
 static void look(warm_job_t *job, const char *path, cachefs_entry_t *entry)
 {
-    apr_status_t status;
-
     memset(entry, 0, sizeof(*entry));
-    status = cachefs_entry(job->fs, path, entry);
-    if (status != APR_SUCCESS) entry->status = status;
+    entry->status = cachefs_entry(job->fs, path, entry);
     if (entry->status != APR_SUCCESS) entry->resident = 0;
     if (entry->resident > entry->size) entry->resident = entry->size;
 }

@@ -79,7 +79,7 @@ cachefs_entry_t stack_entry(warm_stack_t *stack, const char *path)
     cachefs_entry_t entry;
 
     memset(&entry, 0, sizeof(entry));
-    cr_assert_eq(cachefs_entry(stack->cache, path, &entry), APR_SUCCESS);
+    cr_assert_eq(cachefs_entry(stack->cache, path, &entry), entry.status);
     return entry;
 }
 
