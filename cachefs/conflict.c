@@ -168,6 +168,27 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     return APR_SUCCESS;
 }
 
+/* Ask the name for its version. A name that one of us is changing right now is not evidence of
+ * others. */
+static apr_status_t ask_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_path_t *path,
+                             char *buf, const vfs_validator_t *base, vfs_attr_t *attr,
+                             vfs_validator_t *val)
+{
+    for (;;) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        apr_status_t st = vfs_call_stat(c->lower, ctx, path, attr, val);
+        if ((st && !APR_STATUS_IS_ENOENT(st)) || (!st && vfs_validator_equal(base, val))) return st;
+        char was[VFS_PATH_MAX + 1];
+        memcpy(was, path->str, path->len + 1);
+        cachefs__mut_wait(c, path);
+        cachefs__obj_lock(c, o);
+        apr_status_t named = cachefs__obj_name(c, o, path, buf);
+        cachefs__obj_unlock(c, o);
+        if (named) return VFS_ESTALE;
+        if (strcmp(was, path->str) == 0) return st;
+    }
+}
+
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs)
 {
     char buf[VFS_PATH_MAX + 1];
@@ -182,8 +203,9 @@ apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *
     if (cachefs__obj_name(c, o, &path, buf)) known = 0;
     cachefs__obj_unlock(c, o);
     if (!known) return APR_SUCCESS;
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_call_stat(c->lower, ctx, &path, &attr, &val);
+    apr_status_t st = ask_name(c, o, ctx, &path, buf, &base, &attr, &val);
+    if (st == VFS_ESTALE)
+        return APR_SUCCESS; /* its name is gone by our own hand: the handle is left */
     if (st && !APR_STATUS_IS_ENOENT(st)) return st;
     if (!st && vfs_validator_equal(&base, &val)) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_CONFLICTS, 1);

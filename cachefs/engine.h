@@ -192,7 +192,8 @@ typedef struct shard_t {
 /* A table of equal entries whose memory keeps its type; grows by credits of the arena. Arena lock.
  */
 typedef struct cachefs__pool_t {
-    uint32_t limit, high, free, used, step;
+    uint32_t limit, high, free, used;
+    uint32_t step, paid; /* entries of one credit; entries that credits were lent for */
 } cachefs__pool_t;
 
 /* Lossy buffers of hits, for the policies. */
@@ -515,6 +516,8 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
 /* Make the name ask again, and drop its clean bytes. */
 int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
+/* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
+void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
 /* Make the name ask again; its bytes stay. */
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
 /* Every node for which `match` says so; returns how many. `drop`: forget, else expire with the
@@ -546,6 +549,7 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
 /* What `path` is, from the cache or below; referenced. `want` LOOKUP_* */
 #define LOOKUP_FOLLOW 0x1u
 #define LOOKUP_BYTES 0x2u /* the caller will read: bring the first bytes in the same trip */
+#define LOOKUP_PARENT 0x8u /* asked for because of a name in it */
 #define LOOKUP_FORCE 0x4u /* ask below whatever is cached */
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,

@@ -326,28 +326,26 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uin
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched)
 {
-    uint64_t at = off;
-    int stuck = 0;
+    uint64_t at = off, filled_ver = 0, filled_at = 0;
+    int lost = 0;
     for (;;) {
         uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
         uint64_t stop = end < size ? end : size;
         uint32_t shift = atomic_load(&o->shift);
-        uint64_t before = *fetched;
         if (at >= stop) return APR_SUCCESS;
         if (shift) { /* pass over what is there */
             uint64_t no = at >> shift, g = cachefs__granule(shift);
             uint32_t valid = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
             if (valid & 1u << ((at - (no << shift)) / g)) {
                 at = at / g * g + g;
-                stuck = 0;
                 continue;
             }
         }
+        /* bytes that came in and left at once, since the cache is full of what is kept: enough */
+        if (filled_ver == ver && filled_at == at && ++lost > 2) return VFS_ELIMIT;
         apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, NULL, fetched);
         if (st && st != FILL_AGAIN && st != FILL_RESTART) return st;
-        /* bytes that came in and left again at once, since the cache is full of what is kept:
-         * enough */
-        stuck = *fetched != before ? stuck + 1 : stuck;
-        if (stuck > 2) return VFS_ELIMIT;
+        filled_ver = st ? 0 : ver;
+        filled_at = at;
     }
 }

@@ -242,6 +242,28 @@ static apr_status_t stale_answer(cache_t *c, obj_t *stale, apr_status_t st, obj_
 
 static _Thread_local uint64_t fetched_here;
 
+/* May an absent name be kept? Only where its directory is known to be there: if that came to be
+ * something else than a directory the name would have to answer otherwise, and only names in
+ * directories that we know are dropped then. */
+static int parent_is_dir(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t dir;
+    obj_t *o = NULL;
+    int negative, yes = 0;
+    (void)vfs_path_parent(&dir, path, buf);
+    if (dir.len == path->len) return 0;
+    (void)cachefs__node_find(c, &dir, 0, &o, &negative);
+    if (!o && !(want & LOOKUP_PARENT)) /* ask once; its own parents are not asked for */
+        (void)cachefs__lookup(c, ctx, &dir, LOOKUP_PARENT, &o, NULL, NULL);
+    if (!o) return 0;
+    cachefs__obj_lock(c, o);
+    yes = o->attr.type == VFS_TYPE_DIR;
+    cachefs__obj_unlock(c, o);
+    cachefs__obj_put(c, o);
+    return yes;
+}
+
 static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                unsigned want, obj_t *stale, obj_t **obj, vfs_attr_t *attr,
                                vfs_validator_t *validator)
@@ -258,8 +280,12 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         if (!st) give(c, *obj, attr, validator);
     } else if (APR_STATUS_IS_ENOENT(st)) {
         int follow = (want & LOOKUP_FOLLOW) && !(a.attr.flags & VFS_ATTR_DIRECT);
-        cachefs__node_set(c, path, follow, NULL, a.attr.flags, a.asked);
+        if (parent_is_dir(c, ctx, path, want))
+            cachefs__node_set(c, path, follow, NULL, a.attr.flags, a.asked);
+        else
+            cachefs__node_forget(c, path, follow, a.asked);
     } else {
+        if (APR_STATUS_IS_ENOTDIR(st)) cachefs__node_forget(c, path, want & LOOKUP_FOLLOW, a.asked);
         st = stale_answer(c, stale, st, obj, attr, validator);
     }
     if (a.chunk) cachefs__chunk_put(c, a.chunk);

@@ -73,7 +73,8 @@ int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     vfs_file_t *file;
     cachefs__obj_lock(c, o);
-    int needed = o->attr.type == VFS_TYPE_FILE && (o->handles || o->dirty_bytes);
+    int plain = o->attr.type == VFS_TYPE_FILE || o->attr.type == VFS_TYPE_DIR;
+    int needed = plain && (o->handles || o->dirty_bytes);
     int write = o->writers || o->dirty_bytes;
     cachefs__obj_unlock(c, o);
     return needed && !cachefs__lower_use(c, o, ctx, write, &file);
@@ -145,7 +146,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
     if (!st) o = named_obj(c, ctx, path, 0);
-    if (!st && o && !dir) {
+    if (!st && o) {
         kept = cachefs__keep_open(c, o, ctx);
         st = cachefs__flush_begin(c, o, ctx); /* no flush while the name goes */
         flushing = !st;
@@ -319,7 +320,7 @@ typedef struct rename_t {
     const vfs_path_t *from, *to;
     uint32_t flags;
     obj_t *source, *target;
-    int source_kept, target_kept, target_last, tree;
+    int flushing, target_kept, target_last, tree;
 } rename_t;
 
 static int is_dir(cache_t *c, obj_t *o)
@@ -373,6 +374,10 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
         r->target_kept = cachefs__keep_open(c, r->target, ctx);
         r->target_last = is_last_name(c, r->target);
     }
+    if (!st && r->source && !r->tree) { /* no flush looks for it by a name that is going */
+        st = cachefs__flush_begin(c, r->source, ctx);
+        r->flushing = !st;
+    }
     return st;
 }
 
@@ -406,6 +411,7 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
             cachefs__unlock(&c->mut_lock);
         }
     }
+    if (r.flushing) cachefs__flush_end(c, r.source);
     if (r.target_kept) cachefs__lower_done(c, r.target);
     cachefs__mut_end(c, &m, r.tree && !st);
     cachefs__parent_end(c, pa, !st);

@@ -276,6 +276,20 @@ obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
     return o;
 }
 
+void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    obj_t *o = NULL;
+    cachefs__lock(&s->lock);
+    uint32_t i = believed(c, path, asked, 0) ? find(c, s, path, follow) : NONE;
+    if (i) {
+        if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
+        cachefs__node_free(c, s, i);
+    }
+    cachefs__unlock(&s->lock);
+    if (o) cachefs__obj_put(c, o);
+}
+
 int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);

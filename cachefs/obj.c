@@ -10,6 +10,8 @@
  */
 #include "cachefs/engine.h"
 
+#define EVICT_ROUNDS 16u /* names of each shard that may leave for a new object */
+
 /* ---- identity -----------------------------------------------------------------------------------
  */
 
@@ -65,8 +67,9 @@ obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
         cachefs__unlock(&c->ids.lock);
         if (o) break;
         spare = cachefs__pool_get(c, &c->obj_pool);
-        for (uint32_t k = 0; !spare && k < c->shard_count; k++)
-            if (cachefs__node_evict(c, &c->shards[k])) spare = cachefs__pool_get(c, &c->obj_pool);
+        for (uint32_t k = 0; !spare && k < EVICT_ROUNDS * c->shard_count; k++)
+            if (cachefs__node_evict(c, &c->shards[k % c->shard_count]))
+                spare = cachefs__pool_get(c, &c->obj_pool);
         if (!spare) return NULL;
     }
     if (spare) cachefs__pool_put(c, &c->obj_pool, spare);
@@ -181,7 +184,8 @@ static int changed_below(const obj_t *o, const vfs_attr_t *attr, const vfs_valid
                (attr->size != atomic_load_explicit(&o->size, memory_order_relaxed) ||
                 attr->mtime_ns != o->attr.mtime_ns);
     if (!vfs_validator_equal(&o->validator, val)) return 1;
-    return (o->flags & OBJ_YOUNG) && atomic_load_explicit(&o->resident, memory_order_relaxed) != 0;
+    return !o->dirty_bytes && (o->flags & OBJ_YOUNG) &&
+           atomic_load_explicit(&o->resident, memory_order_relaxed) != 0;
 }
 
 /* Take the answer in; object locked. */

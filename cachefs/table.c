@@ -30,6 +30,7 @@ static void pool_init(cachefs__pool_t *p, uint64_t limit, size_t entry, size_t s
     p->free = NONE;
     p->used = 0;
     p->step = (uint32_t)(slab / entry);
+    p->paid = 0;
 }
 
 static uint32_t pow2_at_least(uint64_t n)
@@ -77,6 +78,18 @@ static apr_status_t policies_create(cache_t *c)
     return APR_SUCCESS;
 }
 
+/* Each table has its first step from the beginning: bytes alone cannot starve names and objects. */
+static apr_status_t pools_begin(cache_t *c)
+{
+    cachefs__pool_t *pools[] = {&c->block_pool, &c->node_pool, &c->obj_pool};
+    for (size_t i = 0; i < 3; i++) {
+        uint32_t entry = cachefs__pool_get(c, pools[i]);
+        if (!entry) return APR_ENOMEM;
+        cachefs__pool_put(c, pools[i], entry);
+    }
+    return APR_SUCCESS;
+}
+
 apr_status_t cachefs__tables_create(cache_t *c)
 {
     size_t slab = c->arena.slab_bytes;
@@ -95,7 +108,8 @@ apr_status_t cachefs__tables_create(cache_t *c)
     if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->ids.heads) return APR_ENOMEM;
     if (!cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
     apr_status_t st = shards_create(c);
-    return st ? st : policies_create(c);
+    if (!st) st = policies_create(c);
+    return st ? st : pools_begin(c);
 }
 
 void cachefs__tables_destroy(cache_t *c)
@@ -126,17 +140,19 @@ static uint32_t *pool_link(cache_t *c, cachefs__pool_t *p, uint32_t i)
     return &c->objs[i].id_next;
 }
 
-static uint32_t pool_try(cache_t *c, cachefs__pool_t *p)
+/* *more: 1: it could grow by a credit, 2: that is not its caller's way */
+static uint32_t pool_try(cache_t *c, cachefs__pool_t *p, int *more)
 {
     uint32_t i = NONE;
     pthread_mutex_lock(&c->arena.lock);
     if (p->free) {
         i = p->free;
         p->free = *pool_link(c, p, i);
-    } else if (p->high < p->limit && p->high % p->step != 0) {
-        i = p->high++; /* within the credit that is paid */
+    } else if (p->high < p->limit && p->high < p->paid) {
+        i = p->high++;
     }
     if (i) p->used++;
+    *more = p->high >= p->limit ? 0 : p == &c->block_pool && p->paid ? 2 : 1;
     pthread_mutex_unlock(&c->arena.lock);
     return i;
 }
@@ -145,22 +161,17 @@ static int reclaim_slab(cache_t *c, uint32_t hint, int any);
 
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
 {
-    for (int tries = 0; tries < 16; tries++) {
-        uint32_t i = pool_try(c, p);
-        if (i) return i;
-        if (p->high >= p->limit) return NONE;
+    for (int tries = 0; tries < 64; tries++) { /* others may be quicker with what we free */
+        int more;
+        uint32_t i = pool_try(c, p, &more);
+        if (i || !more) return i;
         if (cachefs__arena_lend(&c->arena, 1)) {
             pthread_mutex_lock(&c->arena.lock);
-            if (p->high % p->step == 0 && p->high < p->limit) {
-                i = p->high++;
-                p->used++;
-            }
+            p->paid += p->step;
             pthread_mutex_unlock(&c->arena.lock);
-            if (i) return i;
-            continue; /* another thread paid too: the credit is lent for nothing, which costs a
-                         slab, once */
+            continue;
         }
-        if (p == &c->block_pool && p->high > 1) return NONE; /* its caller evicts a block */
+        if (more == 2) return NONE; /* who wants a block's entry evicts a block */
         if (!reclaim_slab(c, 0, 1)) return NONE;
     }
     return NONE;
@@ -190,7 +201,7 @@ static void count_eviction(cache_t *c, uint32_t bytes)
  * slab can be drained. Returns the block, forgotten by the policy but still in place, or NONE. */
 static uint32_t choose_victim(cache_t *c, shard_t *s)
 {
-    for (int tries = 0; tries < 8; tries++) {
+    for (int tries = 0; tries < 64; tries++) {
         uint32_t i = c->policy->victim(s->policy);
         if (i == CACHEFS_POLICY_NONE) return NONE;
         block_t *b = &c->blocks[i];

@@ -241,6 +241,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
     int cut = 0; /* behind the largest file */
     uint64_t most = c->lower->caps.file_size_max ? c->lower->caps.file_size_max : INT64_MAX;
     for (int tries = 0; tries <= BACK_TRIES; tries++) {
+        st = APR_SUCCESS;
         if (append) at = atomic_load(&o->size);
         if (at >= most)
             st = APR_FROM_OS_ERROR(EFBIG); /* what the lower layer would say at the flush */
