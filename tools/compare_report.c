@@ -50,9 +50,10 @@ void report_tail(const row_t *rows, size_t count)
                "over bytes read.");
     for (unsigned layer = 0; cache != NULL && layer < LAYER_CACHEFS; layer++) {
         const row_t *other = find(rows, count, layer, PHASE_HOT);
-        if (other != NULL && cache->seconds > 0 && other->seconds > 0)
-            (void)printf("hot, cachefs is %.3g times as fast as %s.\n",
-                         other->seconds / cache->seconds, compare_layers[layer]);
+        if (other == NULL || cache->seconds <= 0 || other->seconds <= 0) continue;
+        double ratio = other->seconds / cache->seconds;
+        (void)printf("hot, cachefs is %.*f times as fast as %s.\n", ratio < 10 ? 2 : 0, ratio,
+                     compare_layers[layer]);
     }
 }
 
