@@ -355,7 +355,7 @@ apr_status_t warm_start(warm_job_t **out, vfs_t *fs, const warm_plan_t *plan,
         warm__say(err, errlen, "there is no cache to warm");
         return APR_EINVAL;
     }
-    VFS_CHECK_ARG(options->size >= sizeof(*options));
+    VFS_CHECK_ARG(options->size >= offsetof(warm_options_t, thing)); /* the first header's */
     status = check_options(options, err, errlen);
     if (status != APR_SUCCESS) return status;
     job = calloc(1, sizeof(*job));
@@ -367,7 +367,9 @@ apr_status_t warm_start(warm_job_t **out, vfs_t *fs, const warm_plan_t *plan,
     }
     job->fs = fs;
     job->plan = plan;
-    job->options = *options;
+    job->options = defaults;
+    memcpy(&job->options, options,
+           options->size < sizeof(defaults) ? options->size : sizeof(defaults));
     init_sync(job);
     status = job_init(job, options->resume_file, err, errlen);
     if (status == APR_SUCCESS) status = start_threads(job);

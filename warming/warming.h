@@ -228,8 +228,9 @@ typedef struct warm_heat_t warm_heat_t;
  *  @param fs  the cache; its key "heat" is turned on
  *  @param entries_max  ranges kept; the coldest are dropped above it
  *  @param pool  parent of the recorder's pool
- *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL, no entries); APR_ENOMEM.
- *  Threads: any. Blocks: no. Owns: end it with warm_heat_stop, before the cache ends. */
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL, no entries, or one records this cache
+ * already); APR_ENOMEM. Threads: any. Blocks: no. Owns: end it with warm_heat_stop, before the
+ * cache ends. */
 VFS_API apr_status_t warm_heat_start(warm_heat_t **out, vfs_t *fs, size_t entries_max,
                                      apr_pool_t *pool);
 /** Write a heat log: a text file, replaced atomically.

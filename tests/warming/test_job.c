@@ -151,11 +151,32 @@ Test(job, options_that_cannot_be_are_refused_with_a_sentence)
                  APR_EINVAL);
     cr_assert_not_null(strstr(err, "skip or stop"));
     options.on_error = WARM_SKIP;
-    options.size--;
+    options.size = 8;
     cr_assert_eq(warm_start(&job, stack.cache, plan, &options, err, sizeof(err), warm_pool),
                  APR_EINVAL);
     cr_assert_null(job);
     warm_job_destroy(NULL);
+    stack_close(&stack);
+}
+
+static void never(void *baton, const warm_thing_t *thing)
+{
+    (void)baton;
+    cr_assert_fail("%s", thing->path);
+}
+
+Test(job, options_of_the_first_header_have_no_later_fields)
+{
+    warm_options_t options = WARM_OPTIONS_INIT;
+    warm_stack_t stack;
+
+    stack_open(&stack, NULL);
+    stack_files(&stack, "a", 3, 100);
+    options.size = offsetof(warm_options_t, thing);
+    options.thing = never;
+    cr_assert_eq(
+        warm_run(stack.cache, stack_plan_files("a", 3), &options, NULL, NULL, 0, warm_pool),
+        APR_SUCCESS);
     stack_close(&stack);
 }
 

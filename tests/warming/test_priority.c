@@ -80,8 +80,9 @@ Test(priority, normal_pushes_out_what_is_older)
     stack_files(&stack, "new", 40, SIZE);
     (void)run(&stack, old, VFS_PRIORITY_NORMAL);
     (void)run(&stack, recent, VFS_PRIORITY_NORMAL);
-    cr_assert_eq(warm_of(&stack, recent), 40);
-    cr_assert_lt(warm_of(&stack, old), 40);
+    /* shards evict apart, so not quite all of the new ones stay */
+    cr_assert_geq(warm_of(&stack, recent), 32, "%zu", warm_of(&stack, recent));
+    cr_assert_leq(warm_of(&stack, old), 24, "%zu", warm_of(&stack, old));
     stack_close(&stack);
 }
 
