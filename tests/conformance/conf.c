@@ -128,6 +128,12 @@ void conf_settle(conf_t *t, const char *file, int line)
     t->fs = NULL;
 }
 
+void conf_grow_old(const conf_t *t)
+{
+    uint64_t step_ns = vfs_caps(t->sut.lower)->time_granularity_ns;
+    if (step_ns > 0) apr_sleep((apr_interval_time_t)(step_ns / 1000) + 2000);
+}
+
 void conf_fill(void *buf, size_t len, uint64_t seed)
 {
     unsigned char *p = buf;

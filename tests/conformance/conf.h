@@ -31,7 +31,7 @@ typedef struct conf_t {
 } conf_t;
 
 /* What a behaviour wants beside caps, by stack; where that is not so it does not apply. */
-#define CONF_CACHE 0x1u   /**< a cache in the stack */
+#define CONF_CACHE 0x1u   /**< a cache on top of the stack */
 #define CONF_THROUGH 0x2u /**< a cache in that mode, here and below */
 #define CONF_BACK 0x4u
 #define CONF_AROUND 0x8u
@@ -81,7 +81,8 @@ typedef struct conf_table_t {
 extern const conf_table_t conf_table_paths, conf_table_open, conf_table_io, conf_table_size,
     conf_table_names, conf_table_rename, conf_table_links, conf_table_attr, conf_table_xattr,
     conf_table_dir, conf_table_range, conf_table_lock, conf_table_object, conf_table_whole,
-    conf_table_args, conf_table_readonly, conf_table_cache, conf_table_modes;
+    conf_table_args, conf_table_readonly, conf_table_cache, conf_table_modes, conf_table_cursor,
+    conf_table_limits;
 
 /* ---- checks: each is one failure at most, and answers whether it held ------------------------ */
 
@@ -103,6 +104,9 @@ int conf_file_holds(conf_t *t, const char *file, int line, vfs_file_t *handle, a
 apr_status_t conf_close(conf_t *t, vfs_file_t *handle);
 /** Close every handle, end the stack's upper part, and leave `t->sut.lower` to be looked at. */
 void conf_settle(conf_t *t, const char *file, int line);
+/** Wait until what was just written is older than the granularity of the clock below: before, its
+ * validator is not trusted. */
+void conf_grow_old(const conf_t *t);
 /** Bytes that differ at every offset and by seed. */
 void conf_fill(void *buf, size_t len, uint64_t seed);
 /** The names of a directory, sorted, each followed by one space: "a b c ". */

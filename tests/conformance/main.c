@@ -20,11 +20,11 @@
 #define HANG_SECONDS 60
 
 static const conf_table_t *const tables[] = {
-    &conf_table_paths,  &conf_table_open,   &conf_table_io,    &conf_table_size,
-    &conf_table_names,  &conf_table_rename, &conf_table_links, &conf_table_attr,
-    &conf_table_xattr,  &conf_table_dir,    &conf_table_range, &conf_table_lock,
-    &conf_table_object, &conf_table_whole,  &conf_table_args,  &conf_table_readonly,
-    &conf_table_cache,  &conf_table_modes,
+    &conf_table_paths,  &conf_table_open,   &conf_table_io,     &conf_table_size,
+    &conf_table_names,  &conf_table_rename, &conf_table_links,  &conf_table_attr,
+    &conf_table_xattr,  &conf_table_dir,    &conf_table_range,  &conf_table_lock,
+    &conf_table_object, &conf_table_whole,  &conf_table_args,   &conf_table_readonly,
+    &conf_table_cache,  &conf_table_modes,  &conf_table_cursor, &conf_table_limits,
 };
 
 /** Shared with the child: how far it is. */
@@ -59,6 +59,7 @@ static int fits(const conf_behaviour_t *b, const sut_t *sut)
         if ((b->wants & rules[i].wants) != 0 && has == rules[i].absent) return 0;
     }
     if ((b->wants & CONF_ROOT) != 0 && geteuid() != 0) return 0;
+    if ((b->wants & CONF_CACHE) != 0 && sut->fs != sut->cache) return 0;
     return ((b->wants & CONF_READONLY) != 0) == ((sut->traits & SUT_READONLY) != 0);
 }
 

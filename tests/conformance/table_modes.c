@@ -20,6 +20,7 @@ static cachefs_stats_t stats(conf_t *t)
 static void others_put(conf_t *t, const char *path, const char *text)
 {
     OK(vfs_write_file(t->sut.lower, NULL, path, text, strlen(text), 0644));
+    conf_grow_old(t);
 }
 
 static void a_write_is_below_when_it_returns(conf_t *t)
@@ -302,7 +303,7 @@ static void make_conflict(conf_t *t)
     others_put(t, "/f", "base");
     NEED_OPEN(f, "/f", RW);
     size_t n = 0;
-    apr_sleep(20000); /* over the granularity of a kernel tick */
+    conf_grow_old(t);
     OK(vfs_write_at(f, NULL, "ours", 4, 0, &n, NULL));
     CLOSE(f);
     others_put(t, "/f", "theirs!");
