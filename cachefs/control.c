@@ -115,7 +115,7 @@ apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
     if (st) return st;
     if (bytes) *bytes = 0;
     obj_t *o = cached_obj(c, &p, &known, &negative);
-    if (!o) return APR_SUCCESS; /* not cached, so nothing of it is dirty under this name */
+    if (!o) return APR_NOTFOUND;
     st = cachefs__flush_begin(c, o, NULL);
     if (!st) {
         uint64_t gone = cachefs__dirty_discard(c, o, 0);
@@ -178,6 +178,7 @@ apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t 
     uint64_t bytes = 0;
     VFS_CHECK_ARG(file && off >= 0 && len >= 0);
     VFS_CHECK_ARG(cachefs_is(vfs_file_fs(file)));
+    if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
     handle_t *h = cachefs__handle(file);
     uint64_t end = len ? (uint64_t)off + (uint64_t)len : UINT64_MAX;
     apr_status_t st = cachefs__prefetch(h->cache, h->obj, ctx, (uint64_t)off, end, 0, &bytes);
@@ -523,11 +524,11 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
 apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, size_t count)
 {
     CACHE_OF(c, fs);
-    VFS_CHECK_ARG(names && blocks && count == c->shard_count);
+    VFS_CHECK_ARG(count == c->shard_count);
     for (size_t i = 0; i < count; i++) {
         cachefs__lock(&c->shards[i].lock);
-        names[i] = c->shards[i].names;
-        blocks[i] = c->shards[i].blocks;
+        if (names) names[i] = c->shards[i].names;
+        if (blocks) blocks[i] = c->shards[i].blocks;
         cachefs__unlock(&c->shards[i].lock);
     }
     return APR_SUCCESS;
