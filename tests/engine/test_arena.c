@@ -1,0 +1,192 @@
+/*
+ * test_arena.c - the arena: classes, chunks, draining, lending, accounting.
+ */
+#include "tests/engine/support_rig.h"
+
+static void arena(arena_t *a, uint64_t bytes)
+{
+    OK(cachefs__arena_create(a, bytes));
+}
+
+Test(arena, a_class_is_the_smallest_that_holds_the_bytes)
+{
+    arena_t a;
+
+    arena(&a, 32u << 20);
+    for (uint64_t n = 1; n <= (256u << 10); n += n < 5000 ? 1 : 997) {
+        unsigned cls = cachefs__class_of(&a, n);
+        CHECK(cls < ARENA_CLASSES);
+        CHECK(cachefs__class_bytes(cls) >= n);
+        CHECK(cls == 0 || cachefs__class_bytes(cls - 1) < n);
+    }
+    EQ(cachefs__class_of(&a, (256u << 10) + 1), ARENA_CLASSES);
+    EQ(cachefs__class_of(&a, UINT64_MAX), ARENA_CLASSES);
+    cachefs__arena_destroy(&a);
+    arena(&a, 1u << 20); /* small regions have small slabs */
+    CHECK(cachefs__class_of(&a, 256u << 10) == ARENA_CLASSES);
+    CHECK(cachefs__class_bytes(a.class_max) <= a.slab_bytes);
+    cachefs__arena_destroy(&a);
+}
+
+/* Fill the whole arena with chunks of random classes, and mark each byte: all must be disjoint. */
+static void disjoint(uint64_t bytes, unsigned seed, unsigned only)
+{
+    arena_t a;
+    uint32_t max = (uint32_t)(bytes / 64), n = 0, *chunk = malloc(max * sizeof(*chunk));
+    uint8_t *owner = calloc(1, bytes);
+
+    arena(&a, bytes);
+    for (unsigned fails = 0; fails < 50 && n < max;) {
+        seed = seed * 1103515245u + 12345u;
+        unsigned cls = only < ARENA_CLASSES ? only : (seed >> 16) % (a.class_max + 1);
+        uint32_t c = cachefs__arena_alloc(&a, cls, OWNER_BLOCK | (n + 1));
+        if (!c) {
+            fails++;
+            continue;
+        }
+        size_t at = (size_t)c * ARENA_UNIT, len = cachefs__class_bytes(cls);
+        CHECK(at + len <= a.bytes);
+        EQ(cachefs__arena_class(&a, c), cls);
+        EQ(cachefs__arena_owner(&a, c), OWNER_BLOCK | (n + 1));
+        for (size_t i = 0; i < len; i += ARENA_UNIT) {
+            CHECK(!owner[(at + i) / 64]);
+            owner[(at + i) / 64] = 1;
+        }
+        memset(cachefs__chunk_ptr(&a, c), (int)n, len); /* must not hurt any table */
+        chunk[n++] = c;
+    }
+    CHECK(atomic_load(&a.used_bytes) <= bytes);
+    for (uint32_t i = 0; i < n; i++) {
+        EQ(cachefs__arena_owner(&a, chunk[i]), OWNER_BLOCK | (i + 1));
+        EQ(*(uint8_t *)cachefs__chunk_ptr(&a, chunk[i]), (uint8_t)i);
+        cachefs__arena_free(&a, chunk[i]);
+    }
+    EQ(atomic_load(&a.used_bytes), (uint64_t)a.fixed << a.slab_shift);
+    EQ(a.free_slabs, a.slab_count - a.fixed);
+    cachefs__arena_destroy(&a);
+    free(owner);
+    free(chunk);
+}
+
+Test(arena, every_chunk_is_disjoint_from_all_others_and_from_the_tables)
+{
+    disjoint(1u << 20, 1, ARENA_CLASSES);
+    disjoint(5u << 20, 2, ARENA_CLASSES);
+    disjoint(33u << 20, 3, ARENA_CLASSES);
+    for (unsigned cls = 0; cls < ARENA_CLASSES; cls++)
+        disjoint(32u << 20, 4, cls);
+}
+
+Test(arena, little_of_the_arena_is_lost_in_any_class)
+{
+    static const uint64_t sizes[] = {1u << 20, 8u << 20, 64u << 20};
+    for (int k = 0; k < 3; k++) {
+        arena_t a;
+        arena(&a, sizes[k]);
+        for (unsigned cls = 0; cls <= a.class_max; cls++) {
+            uint64_t got = 0;
+            uint32_t c, first = 0, n = 0;
+            uint32_t *all = malloc(sizes[k] / 64 * sizeof(*all));
+            while ((c = cachefs__arena_alloc(&a, cls, OWNER_PRIVATE | 1)) != 0) {
+                got += cachefs__class_bytes(cls);
+                all[n++] = c;
+                if (!first) first = c;
+            }
+            CHECK(got >= sizes[k] / 100 * 85);
+            CHECK(got <= sizes[k]);
+            for (uint32_t i = 0; i < n; i++)
+                cachefs__arena_free(&a, all[i]);
+            free(all);
+        }
+        cachefs__arena_destroy(&a);
+    }
+}
+
+Test(arena, an_exhausted_arena_says_so_and_gives_again_what_was_freed)
+{
+    arena_t a;
+    uint32_t c, last = 0, n = 0;
+
+    arena(&a, 1u << 20);
+    while ((c = cachefs__arena_alloc(&a, 5, OWNER_BLOCK | 1)) != 0) {
+        last = c;
+        n++;
+    }
+    CHECK(n > 200);
+    EQ(cachefs__arena_alloc(&a, 0, OWNER_BLOCK | 1), 0);
+    EQ(cachefs__arena_has_slab(&a), 0);
+    EQ(cachefs__arena_lend(&a, 1), 0);
+    EQ(atomic_load(&a.used_bytes), a.bytes);
+    cachefs__arena_free(&a, last);
+    EQ(cachefs__arena_alloc(&a, 5, OWNER_NODE | 7), last);
+    EQ(cachefs__arena_owner(&a, last), OWNER_NODE | 7);
+    cachefs__arena_set_owner(&a, last, OWNER_PRIVATE | 3);
+    EQ(cachefs__arena_owner(&a, last), OWNER_PRIVATE | 3);
+    cachefs__arena_destroy(&a);
+}
+
+Test(arena, a_draining_slab_gives_no_chunk_until_it_is_empty)
+{
+    arena_t a;
+    uint32_t owners[64], chunks[64], c[8];
+
+    arena(&a, 32u << 20);
+    for (uint32_t i = 0; i < 8; i++)
+        c[i] = cachefs__arena_alloc(&a, 6, OWNER_BLOCK | (i + 1)); /* 16 KiB: 16 in a slab */
+    size_t n = cachefs__arena_drain(&a, c[3], owners, chunks, 64);
+    EQ(n, 8);
+    for (uint32_t i = 0; i < 8; i++) {
+        EQ(owners[i], OWNER_BLOCK | (i + 1));
+        EQ(chunks[i], c[i]);
+    }
+    EQ(cachefs__arena_drain(&a, c[0], owners, chunks, 64), 0); /* somebody drains it */
+    uint32_t other = cachefs__arena_alloc(&a, 6, OWNER_BLOCK | 9);
+    CHECK(other * (size_t)ARENA_UNIT >> a.slab_shift != c[0] * (size_t)ARENA_UNIT >> a.slab_shift);
+    uint32_t before = a.free_slabs;
+    for (int i = 0; i < 8; i++)
+        cachefs__arena_free(&a, c[i]);
+    EQ(a.free_slabs, before + 1);
+    cachefs__arena_undrain(&a, c[0]); /* it is free already: nothing to do */
+    EQ(a.free_slabs, before + 1);
+    cachefs__arena_free(&a, other);
+    cachefs__arena_destroy(&a);
+}
+
+Test(arena, a_slab_that_was_drained_in_vain_serves_again)
+{
+    arena_t a;
+    uint32_t owners[64], chunks[64], c[16], i;
+
+    arena(&a, 32u << 20);
+    for (i = 0; i < 16; i++)
+        c[i] = cachefs__arena_alloc(&a, 6, OWNER_BLOCK | (i + 1));
+    EQ(cachefs__arena_drain(&a, c[0], owners, chunks, 64), 16); /* a full one */
+    cachefs__arena_free(&a, c[5]);
+    cachefs__arena_undrain(&a, c[0]);
+    EQ(cachefs__arena_alloc(&a, 6, OWNER_BLOCK | 1), c[5]);
+    EQ(cachefs__arena_drain(&a, c[0], owners, chunks, 4), 4); /* no more than asked for */
+    cachefs__arena_undrain(&a, c[0]);
+    for (i = 0; i < 16; i++)
+        cachefs__arena_free(&a, c[i]);
+    cachefs__arena_destroy(&a);
+}
+
+Test(arena, what_is_lent_is_used_for_good)
+{
+    arena_t a;
+
+    arena(&a, 4u << 20);
+    uint64_t before = atomic_load(&a.used_bytes);
+    uint32_t free_slabs = a.free_slabs;
+    EQ(cachefs__arena_lend(&a, 3), 1);
+    EQ(atomic_load(&a.used_bytes), before + 3 * a.slab_bytes);
+    EQ(a.lent, 3);
+    EQ(cachefs__arena_lend(&a, free_slabs), 0); /* all or nothing */
+    EQ(a.lent, 3);
+    cachefs__arena_trim(&a);
+    uint32_t c = cachefs__arena_alloc(&a, 0, OWNER_BLOCK | 1);
+    memset(cachefs__chunk_ptr(&a, c), 1, 64);
+    cachefs__arena_free(&a, c);
+    EQ(atomic_load(&a.used_bytes), before + 3 * a.slab_bytes);
+    cachefs__arena_destroy(&a);
+}
