@@ -114,28 +114,14 @@ static uint32_t borrow(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, ui
     return done;
 }
 
-static int is_cache_file(const vfs_file_t *file);
-
-apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_ctx_t *ctx,
-                              size_t len, apr_off_t off, vfs_iovec_t *iov, size_t *count,
-                              size_t *got)
+/* Borrow [off, off + len) as far as iov has room, all of one version. FILL_RESTART: that went. */
+static apr_status_t borrow_range(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs_ref_t *r,
+                                 vfs_iovec_t *iov, size_t max, uint64_t off, uint64_t len,
+                                 uint64_t *fetched)
 {
-    VFS_CHECK_ARG(ref && file && iov && count && got && *count && off >= 0);
-    VFS_CHECK_ARG(is_cache_file(file));
-    if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
-    handle_t *h = cachefs__handle(file);
-    cache_t *c = h->cache;
-    obj_t *o = h->obj;
-    size_t max = *count;
-    cachefs_ref_t *r = malloc(sizeof(*r) + max * sizeof(borrowed_t));
-    apr_status_t st = r ? APR_SUCCESS : APR_ENOMEM;
-    *got = *count = 0;
-    *ref = NULL;
-    if (!r) return st;
-    *r = (cachefs_ref_t){.cache = c};
-    uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size), at = (uint64_t)off,
-             fetched = 0;
+    uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size), at = off;
     uint64_t end = at >= size ? at : size - at < len ? size : at + len;
+    apr_status_t st = APR_SUCCESS;
     int tries = 0;
     while (at < end && r->count < max && !st) {
         uint32_t shift = atomic_load(&o->shift), n = 0;
@@ -152,25 +138,62 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
             continue;
         }
         if (atomic_load(&c->pinned_bytes) + r->bytes >= c->pin_bytes_max || tries++ == 4)
-            st = VFS_ELIMIT;
-        else
-            st = cachefs__fill(c, o, ctx, ver, at, end, 0, NULL, &fetched);
+            return VFS_ELIMIT;
+        st = cachefs__fill(c, o, ctx, ver, at, end, 0, NULL, fetched);
         if (st == FILL_AGAIN) st = APR_SUCCESS;
-        if (st == FILL_RESTART) st = r->count ? VFS_ESTALE : APR_SUCCESS;
-        if (!r->count) ver = atomic_load(&o->ver);
+        if (!st && atomic_load(&o->size) < end) st = FILL_RESTART; /* it was cut */
     }
-    if (!st && atomic_fetch_add(&c->pinned_bytes, r->bytes) + r->bytes > c->pin_bytes_max &&
-        r->count)
+    if (!st && atomic_load(&o->ver) != ver) st = FILL_RESTART;
+    return st;
+}
+
+/* The same, again on the new version where there is one, as a read does. */
+static apr_status_t borrow_all(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs_ref_t *r,
+                               vfs_iovec_t *iov, size_t max, uint64_t off, uint64_t len,
+                               uint64_t *fetched)
+{
+    uint32_t changes = __atomic_load_n(&o->changes, __ATOMIC_RELAXED);
+    for (;;) {
+        apr_status_t st = borrow_range(c, o, ctx, r, iov, max, off, len, fetched);
+        if (st != FILL_RESTART) return st;
+        if (__atomic_load_n(&o->changes, __ATOMIC_RELAXED) - changes >= GET_GUARD)
+            return VFS_ESTALE;
+        while (r->count)
+            unborrow(c, &r->b[--r->count]);
+        r->bytes = 0;
+    }
+}
+
+static int is_cache_file(const vfs_file_t *file);
+
+apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_ctx_t *ctx,
+                              size_t len, apr_off_t off, vfs_iovec_t *iov, size_t *count,
+                              size_t *got)
+{
+    VFS_CHECK_ARG(ref && file && iov && count && got && *count && off >= 0);
+    VFS_CHECK_ARG(is_cache_file(file));
+    if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    size_t max = *count;
+    uint64_t fetched = 0;
+    cachefs_ref_t *r = malloc(sizeof(*r) + max * sizeof(borrowed_t));
+    *got = *count = 0;
+    *ref = NULL;
+    if (!r) return APR_ENOMEM;
+    *r = (cachefs_ref_t){.cache = c};
+    apr_status_t st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
+    if (atomic_fetch_add(&c->pinned_bytes, r->bytes) + r->bytes > c->pin_bytes_max && r->count &&
+        !st)
         st = VFS_ELIMIT;
-    else if (st)
-        atomic_fetch_add(&c->pinned_bytes, r->bytes); /* release takes them off again */
     if (st) {
         cachefs_ref_release(r);
         return st;
     }
     cachefs__count(&c->counters, fetched ? CNT_MISSES : CNT_HITS, 1);
     *count = r->count;
-    *got = (size_t)(at - (uint64_t)off);
+    for (size_t i = 0; i < r->count; i++)
+        *got += iov[i].len;
     *ref = r;
     return APR_SUCCESS;
 }

@@ -577,6 +577,10 @@ typedef struct cachefs__sink_t {
  * latest, in one call below. *fetched: bytes read below. */
 apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
                            uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched);
+/* Read [sink->off, + len) below while nobody writes there, around the cache. FILL_AGAIN: it lies
+ * behind the end by now. */
+apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
+                                   cachefs__sink_t *sink, uint64_t *fetched);
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
                                uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
 /* Bring [off, end) in. */

@@ -245,9 +245,10 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     vfs_file_t *file;
     vfs_validator_t val;
     size_t got = 0;
+    uint64_t end = r->end; /* behind it lies what the cache has, dirty perhaps */
     if (!run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW)) {
         if (!sink) return VFS_ELIMIT;
-        r->end = min64(r->size, r->start + RUN_BYTES);
+        r->end = end;
         return read_around(c, o, ctx, r, sink, fetched);
     }
     apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
@@ -299,6 +300,20 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     run_free(c, &r);
     int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT;
     cachefs__gate_leave(c, o, &gate, retry ? APR_SUCCESS : st);
+    return st;
+}
+
+apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
+                                   cachefs__sink_t *sink, uint64_t *fetched)
+{
+    gate_t gate = {.start = sink->off, .end = sink->off + sink->len, .kind = GATE_WRITE};
+    apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
+    if (st) return st;
+    run_t r = {.ver = ver, .start = sink->off, .size = atomic_load(&o->size)};
+    r.end = min64(gate.end, r.size);
+    if (c->mode == CACHEFS_BACK) st = cachefs__flush_obj(c, o, ctx);
+    if (!st) st = r.start < r.end ? read_around(c, o, ctx, &r, sink, fetched) : FILL_AGAIN;
+    cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
     return st;
 }
 

@@ -35,50 +35,93 @@ static uint32_t copy_locked(cache_t *c, uint64_t ver, uint32_t no, uint32_t shif
     return done;
 }
 
+#define PIECE_TRIES 4 /* looks at a block that is there in part, before it is read at once */
+
+/* A read under way: bytes [off, off + n) of a version, of which the first `pos` are in buf. */
+typedef struct progress_t {
+    uint8_t *buf;
+    uint64_t ver, off, n, pos;
+    int tries;        /* at the block that begins at pos */
+    uint64_t brought; /* bytes that we read below for that block */
+    uint64_t missed;  /* of the read, not in memory when asked for */
+} progress_t;
+
+static void advance(cache_t *c, progress_t *p, uint64_t n, uint64_t missed)
+{
+    cachefs__count(&c->counters, CNT_HIT_BYTES, n - missed);
+    cachefs__count(&c->counters, CNT_MISS_BYTES, missed);
+    p->pos += n;
+    p->missed += missed;
+    p->tries = 0;
+    p->brought = 0;
+}
+
+/* Go on by a block or more. What is taken of a block comes from one look at it, or from one read
+ * below that no write overlapped, so that a write shows in all of it or in nothing of it: where a
+ * part is there the rest is brought in, and all is copied anew. */
+static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progress_t *p,
+                              uint64_t ahead)
+{
+    uint32_t shift = atomic_load_explicit(&o->shift, memory_order_acquire), k = 0;
+    uint64_t at = p->off + p->pos, left = p->n - p->pos, m = left, done;
+    cachefs__sink_t sink = {p->buf + p->pos, at, left, 0};
+    apr_status_t st;
+    if (shift) {
+        uint64_t no = at >> shift, boff = at - (no << shift);
+        if ((1ull << shift) - boff < m) m = (1ull << shift) - boff;
+        k = copy_locked(c, p->ver, (uint32_t)no, shift, (uint32_t)boff, (uint32_t)m, sink.buf);
+        if (k == m) {
+            advance(c, p, m, p->brought < m ? p->brought : m);
+            return APR_SUCCESS;
+        }
+    }
+    if (p->tries++ >= PIECE_TRIES) {
+        sink.len = m;
+        st = cachefs__read_at_once(c, o, ctx, p->ver, &sink, &p->brought);
+    } else {
+        st = cachefs__fill(c, o, ctx, p->ver, at + k, p->off + p->n + ahead, 0, k ? NULL : &sink,
+                           &p->brought);
+        if (st == VFS_ELIMIT && k) { /* no memory for the rest */
+            p->tries = PIECE_TRIES;
+            st = APR_SUCCESS;
+        }
+    }
+    shift = atomic_load_explicit(&o->shift, memory_order_acquire);
+    done = sink.done;
+    if (done < left && shift) { /* whole blocks only */
+        uint64_t stop = (at + done) >> shift << shift;
+        done = stop > at ? stop - at : 0;
+    }
+    if (done) advance(c, p, done, done);
+    return st;
+}
+
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
                                uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed)
 {
     uint32_t changes = __atomic_load_n(&o->changes, __ATOMIC_RELAXED);
-    apr_status_t st = APR_SUCCESS;
     for (;;) {
-        uint64_t ver = atomic_load_explicit(&o->ver, memory_order_acquire);
+        progress_t p = {.buf = buf, .off = off};
+        apr_status_t st = APR_SUCCESS;
+        p.ver = atomic_load_explicit(&o->ver, memory_order_acquire);
         uint64_t size = atomic_load_explicit(&o->size, memory_order_acquire);
-        uint64_t n = off >= size ? 0 : size - off < len ? size - off : len, pos = 0, fetched = 0;
-        st = APR_SUCCESS;
-        while (pos < n && !st) {
-            uint32_t shift = atomic_load_explicit(&o->shift, memory_order_acquire);
-            uint32_t k = 0;
-            if (shift) {
-                uint64_t at = off + pos, no = at >> shift,
-                         left = (1ull << shift) - (at - (no << shift));
-                uint32_t m = (uint32_t)(left < n - pos ? left : n - pos);
-                k = copy_locked(c, ver, (uint32_t)no, shift, (uint32_t)(at - (no << shift)), m,
-                                (uint8_t *)buf + pos);
-            }
-            pos += k;
-            if (k) {
-                cachefs__count(&c->counters, CNT_HIT_BYTES, k);
-                continue;
-            }
-            cachefs__sink_t sink = {(uint8_t *)buf + pos, off + pos, n - pos, 0};
-            st = cachefs__fill(c, o, ctx, ver, off + pos, off + n + ahead, 0, &sink, &fetched);
-            cachefs__count(&c->counters, CNT_MISS_BYTES, sink.done);
-            *missed += sink.done;
-            pos += sink.done;
+        p.n = off >= size ? 0 : size - off < len ? size - off : len;
+        while (p.pos < p.n && !st) {
+            st = read_step(c, o, ctx, &p, ahead);
             if (st == FILL_AGAIN) st = APR_SUCCESS;
-            if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != ver)
+            if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != p.ver)
                 st = FILL_RESTART;
-            if (!st && atomic_load_explicit(&o->size, memory_order_acquire) < off + n) {
-                n = atomic_load(&o->size) > off ? atomic_load(&o->size) - off : 0; /* it was cut */
-            }
+            size = atomic_load_explicit(&o->size, memory_order_acquire);
+            if (!st && size < off + p.n) p.n = size > off ? size - off : 0; /* it was cut */
         }
-        if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != ver) st = FILL_RESTART;
+        *missed += p.missed;
+        if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != p.ver) st = FILL_RESTART;
         if (st == FILL_RESTART) {
             if (__atomic_load_n(&o->changes, __ATOMIC_RELAXED) - changes >= GET_GUARD)
                 return VFS_ESTALE;
             continue;
         }
-        *got = st ? 0 : (size_t)(pos < n ? pos : n);
+        *got = st ? 0 : (size_t)(p.pos < p.n ? p.pos : p.n);
         return st;
     }
 }

@@ -53,6 +53,7 @@ static apr_status_t put_range(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t
         if (!is_dirty) p.existing = p.valid == 0;
         apr_status_t st = cachefs__block_put(c, o, &p);
         if (st && is_dirty) return st;
+        if (st) (void)cachefs__block_drop(c, ver, (uint32_t)no); /* no room for what is below now */
         *done += n;
     }
     return APR_SUCCESS;
