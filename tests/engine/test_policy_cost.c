@@ -58,7 +58,7 @@ static void on_trap(int sig)
 
 static double instructions(const char *name, uint32_t entries)
 {
-    enum { STEPS = 25 };
+    enum { STEPS = 10 };
     uint64_t random = 4242;
     policy_rig_t rig;
 
