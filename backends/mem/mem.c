@@ -132,7 +132,7 @@ no_watches:
 
 apr_status_t vfs_mem_create(vfs_t **out, uint64_t bytes_max, apr_pool_t *pool)
 {
-    mem_fs_t *m;
+    mem_fs_t *m = NULL;
     apr_status_t status;
 
     VFS_CHECK_ARG(out != NULL && pool != NULL);
