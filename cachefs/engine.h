@@ -323,9 +323,14 @@ static inline uint32_t cachefs__mix(uint64_t ver, uint32_t no)
     x ^= x >> 32;
     return (uint32_t)x;
 }
+/* The shard's number: the top bits; 64 bits wide, since one shard has none and shifts by 32. */
+static inline uint32_t cachefs__top(const cache_t *c, uint32_t x)
+{
+    return (uint32_t)((uint64_t)x >> (32 - c->shard_bits));
+}
 static inline shard_t *cachefs__block_shard(cache_t *c, uint32_t mix)
 {
-    return &c->shards[mix >> (32 - c->shard_bits) & (c->shard_count - 1)];
+    return &c->shards[cachefs__top(c, mix)];
 }
 static inline uint32_t cachefs__spread(uint32_t hash)
 {
@@ -333,7 +338,7 @@ static inline uint32_t cachefs__spread(uint32_t hash)
 }
 static inline shard_t *cachefs__node_shard(cache_t *c, uint32_t hash)
 {
-    return &c->shards[cachefs__spread(hash) >> (32 - c->shard_bits) & (c->shard_count - 1)];
+    return &c->shards[cachefs__top(c, cachefs__spread(hash))];
 }
 static inline uint32_t cachefs__obj_index(const cache_t *c, const obj_t *o)
 {

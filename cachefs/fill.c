@@ -113,7 +113,7 @@ static int run_memory(cache_t *c, run_t *r, int low)
     for (r->count = 0; at < r->end && r->count < RUN_BLOCKS; r->count++) {
         uint64_t no = at >> r->shift, base = no << r->shift, stop = min64(base + block, r->end);
         uint64_t need = at == base ? min64(block, r->size - base) : stop - at;
-        uint32_t hint = cachefs__mix(r->ver, (uint32_t)no) >> (32 - c->shard_bits);
+        uint32_t hint = cachefs__top(c, cachefs__mix(r->ver, (uint32_t)no));
         uint32_t chunk = cachefs__chunk_get(c, need, OWNER_PRIVATE | 4, hint, low);
         if (!chunk) {
             r->end = at;
