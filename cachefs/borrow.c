@@ -152,11 +152,11 @@ static apr_status_t borrow_all(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cache
                                vfs_iovec_t *iov, size_t max, uint64_t off, uint64_t len,
                                uint64_t *fetched)
 {
-    uint32_t changes = __atomic_load_n(&o->changes, __ATOMIC_RELAXED);
+    uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
     for (;;) {
         apr_status_t st = borrow_range(c, o, ctx, r, iov, max, off, len, fetched);
         if (st != FILL_RESTART) return st;
-        if (__atomic_load_n(&o->changes, __ATOMIC_RELAXED) - changes >= GET_GUARD)
+        if (atomic_load_explicit(&o->changes, memory_order_relaxed) - changes >= GET_GUARD)
             return VFS_ESTALE;
         while (r->count)
             unborrow(c, &r->b[--r->count]);

@@ -424,7 +424,7 @@ apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char 
         .cache = c, .ctx = ctx, .paths = paths, .status = status, .count = count, .running = 1};
     pthread_mutex_init(&j.lock, NULL);
     pthread_cond_init(&j.cond, NULL);
-    for (uint32_t i = 1; i < c->config.workers && i < count; i++) {
+    for (uint32_t i = 1; i < c->fixed.workers && i < count; i++) {
         atomic_fetch_add(&j.running, 1);
         if (vfs_workers_try(c->workers, fetch_work, &j)) {
             atomic_fetch_sub(&j.running, 1);

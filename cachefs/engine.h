@@ -33,12 +33,14 @@
 
 #define CACHE_MAGIC 0xcac4ef51u
 #define HANDLE_MAGIC 0xcac4e4a1u
-#define GRANULE_MIN 4096u /* validity is known per granule: this, or a 16th of the block */
-#define OSTRIPES 64u      /* stripes of object locks */
-#define NAME_SLOTS 1024u  /* where changes to names are noted, by path hash */
-#define WALK_MAX 64       /* chain steps of a reader without a lock */
-#define GET_GUARD 2       /* how often a call starts again on a new version */
-#define NONE 0u           /* no index: entry 0 of every table is never used */
+#define GRANULE_MIN 4096u       /* validity is known per granule: this, or a 16th of the block */
+#define OSTRIPES 64u            /* stripes of object locks */
+#define NAME_SLOTS 1024u        /* where changes to names are noted, by path hash */
+#define NAME_CLAIMED UINT64_MAX /* somebody is about to change the name */
+#define NAME_BELOW (UINT64_MAX - 1) /* and is doing it below right now, waiting for nobody here */
+#define WALK_MAX 64                 /* chain steps of a reader without a lock */
+#define GET_GUARD 2                 /* how often a call starts again on a new version */
+#define NONE 0u                     /* no index: entry 0 of every table is never used */
 
 typedef struct cache_t cache_t;
 
@@ -153,9 +155,9 @@ typedef struct obj_t {
     apr_status_t err;
     int64_t retry_at_us, retry_wait_us;
     uint32_t queue_prev, queue_next; /* dirty queue (its own lock) */
-    uint32_t pins;                   /* cachefs_pin */
+    _Atomic uint32_t pins;           /* cachefs_pin */
     int64_t local_mtime_ns;          /* to set below after a flush; 0: none */
-    uint32_t changes;                /* versions that others made */
+    _Atomic uint32_t changes;        /* versions that others made */
 } obj_t;
 
 #define OBJ_USED 0x01u
@@ -218,6 +220,7 @@ struct cache_t {
     vfs_t *fs, *lower;
     cachefs_mode_e mode;
     cachefs_config_t config; /* config_lock */
+    cachefs_config_t fixed;  /* as it was made: for keys that never change */
     apr_pool_t *config_pool;
     pthread_mutex_t config_lock;
     tunables_t t;
@@ -244,8 +247,9 @@ struct cache_t {
         uint32_t mask;
     } ids;
 
-    _Atomic uint64_t mut_seq;              /* counts our changes of names and attributes */
-    _Atomic uint64_t name_mut[NAME_SLOTS]; /* UINT64_MAX: being changed (mut_lock) */
+    _Atomic uint64_t mut_seq; /* counts our changes of names and attributes */
+    _Atomic uint64_t
+        name_mut[NAME_SLOTS];  /* mut_seq of the last change; NAME_CLAIMED, NAME_BELOW */
     _Atomic uint64_t tree_mut; /* last change that touches any path: a directory moved */
     pthread_mutex_t mut_lock;  /* rank 5 */
     pthread_cond_t mut_cond;
@@ -261,7 +265,7 @@ struct cache_t {
     pthread_mutex_t wb_lock; /* rank 5 */
     pthread_cond_t wb_cond;  /* room, or work */
     uint32_t wb_first, wb_last;
-    uint64_t wb_files;
+    _Atomic uint64_t wb_files; /* changed under wb_lock */
     _Atomic uint64_t dirty_bytes;
     pthread_t wb_thread;
     int wb_started, wb_stop;
@@ -543,7 +547,11 @@ typedef struct cachefs__mut_t {
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
                                 const vfs_path_t *b, cachefs__mut_t *m);
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
-/* Wait until nobody changes this name or a tree. */
+/* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
+ * flush and no lower handle. */
+void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);
+/* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
+ * he may be waiting for us. */
 void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
 int cachefs__node_evict(cache_t *c, shard_t *s);
 void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
@@ -553,9 +561,9 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
  */
 /* What `path` is, from the cache or below; referenced. `want` LOOKUP_* */
 #define LOOKUP_FOLLOW 0x1u
-#define LOOKUP_BYTES 0x2u /* the caller will read: bring the first bytes in the same trip */
+#define LOOKUP_BYTES 0x2u  /* the caller will read: bring the first bytes in the same trip */
 #define LOOKUP_PARENT 0x8u /* asked for because of a name in it */
-#define LOOKUP_FORCE 0x4u /* ask below whatever is cached */
+#define LOOKUP_FORCE 0x4u  /* ask below whatever is cached */
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,
                              vfs_validator_t *validator);

@@ -20,7 +20,7 @@ void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
     if (atomic_load_explicit(&o->shift, memory_order_relaxed)) return;
     uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
     uint32_t shift = want >= (64u << 10) && size > (64u << 10) ? 16 : 14;
-    if (c->config.block_bytes) shift = (uint32_t)__builtin_ctz(c->config.block_bytes);
+    if (c->fixed.block_bytes) shift = (uint32_t)__builtin_ctz(c->fixed.block_bytes);
     while (shift < 18 && size >> shift > UINT32_MAX)
         shift += 2;
     while (cachefs__class_of(&c->arena, 1ull << shift) > c->arena.class_max)

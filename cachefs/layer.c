@@ -12,12 +12,12 @@
 void cachefs__log(cache_t *c, int level, const char *format, ...)
 {
     char line[VFS_PATH_MAX * 2 + 256];
-    if (!c->config.log) return;
+    if (!c->fixed.log) return;
     va_list args;
     va_start(args, format);
     (void)vsnprintf(line, sizeof(line), format, args); /* a line that is too long is cut */
     va_end(args);
-    c->config.log(c->config.log_baton, level, line);
+    c->fixed.log(c->fixed.log_baton, level, line);
 }
 
 int cachefs__glob_valid(const char *pattern)
@@ -318,7 +318,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     memset(c, 0, sizeof(*c));
     c->magic = CACHE_MAGIC;
     c->lower = lower;
-    c->config = defaults;
+    c->config = c->fixed = defaults;
     locks_create(c);
     atomic_store(&c->meta_epoch, 1);
     atomic_store(&c->ns_epoch, 1);

@@ -100,11 +100,21 @@ static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
         (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
 }
 
-static int is_last_name(cache_t *c, obj_t *o)
+/* Is this its last name? Where somebody could lose bytes (`kept`: there is a handle below) the lower
+ * layer is asked: what we know of its links may be older than one of them. */
+static int is_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int kept)
 {
+    vfs_file_t *file;
+    vfs_attr_t attr;
+    vfs_validator_t val;
     cachefs__obj_lock(c, o);
     int last = o->attr.nlink <= 1 || o->attr.type == VFS_TYPE_DIR;
     cachefs__obj_unlock(c, o);
+    if (!kept || !(c->lower->caps.bits & VFS_CAP_HARDLINK)) return last;
+    if (cachefs__lower_use(c, o, ctx, 0, &file)) return last;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    if (!vfs_call_fstat(file, ctx, &attr, &val)) last = attr.nlink <= 1;
+    cachefs__lower_done(c, o);
     return last;
 }
 
@@ -152,7 +162,8 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         flushing = !st;
     }
     if (!st) {
-        int last = o && is_last_name(c, o);
+        int last = o && is_last_name(c, o, ctx, kept);
+        cachefs__mut_below(c, &m);
         st = dir ? vfs_call_rmdir(c->lower, ctx, path) : vfs_call_unlink(c->lower, ctx, path);
         observe(c, start);
         if (!st) {
@@ -293,7 +304,7 @@ static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to,
         char buf[VFS_PATH_MAX + 1], moved[2 * VFS_PATH_MAX + 2];
         vfs_path_t name, out;
         cachefs__lock(&c->ids.lock); /* whoever is being freed is left alone */
-        int used = (o->flags & OBJ_USED) && atomic_load(&o->refs);
+        int used = atomic_load(&o->refs) != 0;
         if (used) atomic_fetch_add(&o->refs, 1);
         cachefs__unlock(&c->ids.lock);
         if (!used) continue;
@@ -372,7 +383,7 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
     }
     if (!st && r->target && r->target != r->source) {
         r->target_kept = cachefs__keep_open(c, r->target, ctx);
-        r->target_last = is_last_name(c, r->target);
+        r->target_last = is_last_name(c, r->target, ctx, r->target_kept);
     }
     if (!st && r->source && !r->tree) { /* no flush looks for it by a name that is going */
         st = cachefs__flush_begin(c, r->source, ctx);
@@ -401,6 +412,7 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
             cachefs__unlock(&c->mut_lock);
         }
         if (r.source) cachefs__obj_change_begin(c, r.source);
+        cachefs__mut_below(c, &m);
         st = vfs_call_rename(c->lower, ctx, from, to, flags);
         observe(c, start);
         if (!st) renamed(c, &r, &m);

@@ -405,14 +405,22 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
     m->count = m->slot[1] == m->slot[0] ? 1 : 2;
     cachefs__lock(&c->mut_lock);
-    while (!st && (atomic_load(&c->name_mut[m->slot[0]]) == UINT64_MAX ||
-                   atomic_load(&c->name_mut[m->slot[1]]) == UINT64_MAX))
+    while (!st && (atomic_load(&c->name_mut[m->slot[0]]) >= NAME_BELOW ||
+                   atomic_load(&c->name_mut[m->slot[1]]) >= NAME_BELOW))
         st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
     for (int i = 0; !st && i < m->count; i++)
-        atomic_store_explicit(&c->name_mut[m->slot[i]], UINT64_MAX, memory_order_release);
+        atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_CLAIMED, memory_order_release);
     cachefs__unlock(&c->mut_lock);
     m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     return st;
+}
+
+void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m)
+{
+    cachefs__lock(&c->mut_lock);
+    for (int i = 0; i < m->count; i++)
+        atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_BELOW, memory_order_release);
+    cachefs__unlock(&c->mut_lock);
 }
 
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
@@ -430,7 +438,7 @@ void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
 void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
 {
     cachefs__lock(&c->mut_lock);
-    while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == UINT64_MAX)
+    while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == NAME_BELOW)
         pthread_cond_wait(&c->mut_cond, &c->mut_lock);
     cachefs__unlock(&c->mut_lock);
 }

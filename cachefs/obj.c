@@ -122,9 +122,11 @@ void cachefs__obj_put(cache_t *c, obj_t *o)
  * keeps it, nobody finds it by its identity. */
 void cachefs__obj_unhash(cache_t *c, obj_t *o)
 {
+    cachefs__obj_lock(c, o); /* its flags */
     cachefs__lock(&c->ids.lock);
     id_remove(c, o);
     cachefs__unlock(&c->ids.lock);
+    cachefs__obj_unlock(c, o);
 }
 
 /* ---- names of an object

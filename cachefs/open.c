@@ -14,7 +14,7 @@
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
 {
     handle_t *h;
-    if (atomic_fetch_add(&c->handle_count, 1) >= c->config.handles_max) {
+    if (atomic_fetch_add(&c->handle_count, 1) >= c->fixed.handles_max) {
         atomic_fetch_sub(&c->handle_count, 1);
         return NULL;
     }
@@ -118,7 +118,7 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
             if (st) (void)cachefs__pending_error(c, h); /* this handle is told now */
         }
     }
-    if (!st && writer) st = cachefs__pending_error(c, h);
+    if (!st) st = cachefs__pending_error(c, h); /* contract: once to each handle, readers too */
     if (writer) learn_own(c, o, ctx);
     if (h->lock_lower) (void)vfs_close(h->lock_lower, ctx); /* its locks go with it */
     cachefs__obj_lock(c, o);

@@ -99,7 +99,7 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
                                uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed)
 {
-    uint32_t changes = __atomic_load_n(&o->changes, __ATOMIC_RELAXED);
+    uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
     for (;;) {
         progress_t p = {.buf = buf, .off = off};
         apr_status_t st = APR_SUCCESS;
@@ -117,7 +117,7 @@ apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void 
         *missed += p.missed;
         if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != p.ver) st = FILL_RESTART;
         if (st == FILL_RESTART) {
-            if (__atomic_load_n(&o->changes, __ATOMIC_RELAXED) - changes >= GET_GUARD)
+            if (atomic_load_explicit(&o->changes, memory_order_relaxed) - changes >= GET_GUARD)
                 return VFS_ESTALE;
             continue;
         }

@@ -72,7 +72,7 @@ double cachefs__pressure(const char *root)
 static void act(cache_t *c, double pressure)
 {
     uint64_t used = atomic_load(&c->arena.used_bytes), most = c->arena.bytes;
-    if (c->config.pressure) c->config.pressure(c->config.pressure_baton, pressure, used, most);
+    if (c->fixed.pressure) c->fixed.pressure(c->fixed.pressure_baton, pressure, used, most);
     uint64_t target = (uint64_t)((double)most * (1 - 0.75 * pressure));
     if (used <= target) return;
     uint64_t left = cachefs__shrink(c, target);
@@ -98,7 +98,7 @@ static void *tuner(void *arg)
 
 apr_status_t cachefs__tune_start(cache_t *c)
 {
-    if (!c->config.pressure_watch) return APR_SUCCESS;
+    if (!c->fixed.pressure_watch) return APR_SUCCESS;
     int rc = pthread_create(&c->tune_thread, NULL, tuner, c);
     if (rc) return APR_FROM_OS_ERROR(rc);
     c->tune_started = 1;
