@@ -38,8 +38,7 @@ typedef enum cachefs_conflict_e {
  *  @param baton  pressure_baton of the configuration
  *  @param pressure  0 to 1: how short it is
  *  @param ram_used  bytes that the cache holds
- *  @param ram_max  bytes that it may hold
- *  @return how many bytes the program could spare itself; 0 for none. */
+ *  @param ram_max  bytes that it may hold */
 typedef void (*cachefs_pressure_fn)(void *baton, double pressure, uint64_t ram_used,
                                     uint64_t ram_max);
 /** Hears one line for each thing that an operator should know, on any thread, with no lock held.
@@ -57,7 +56,8 @@ typedef struct cachefs_config_t {
     const char *policy;   /**< "policy": a name of policy.h */
     uint64_t ram_bytes;   /**< "ram": data and index together, hard; at least 1 MiB */
     uint32_t shards;      /**< "shards": 1 to 1024, a power of two */
-    uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB */
+    uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB, but at most 16 KiB
+                             below 4 MiB of ram, and 64 KiB below 32 MiB */
     uint64_t entries_max; /**< "entries_max": blocks resident; 0: as memory allows */
     uint64_t
         metadata_entries_max; /**< "metadata_entries_max": names; 0: as a quarter of ram allows */
@@ -76,7 +76,7 @@ typedef struct cachefs_config_t {
     uint64_t readahead_bytes_max; /**< "readahead_max": of all readers together */
     uint32_t get_bytes; /**< "get_size": bytes that a cold open asks for in the same round trip */
     /* write-back */
-    uint64_t dirty_bytes_max;   /**< "dirty_max"; 0: half of ram */
+    uint64_t dirty_bytes_max;   /**< "dirty_max"; 0: half of ram; at most three quarters */
     uint64_t flush_interval_us; /**< "flush_interval" */
     uint64_t
         dirty_age_us;   /**< "dirty_age": no dirty byte gets older while the lower layer answers */
@@ -157,8 +157,8 @@ VFS_API apr_status_t cachefs_config_get(const cachefs_config_t *config, const ch
  *  @param errlen  bytes of err
  *  @param pool  parent of the cache's own pool; no data comes from it
  *  @return APR_SUCCESS; APR_EINVAL (a NULL, a bad configuration, named in err); APR_ENOMEM; what
- * starting threads says. Threads: any. Blocks: no. Owns: `lower` stays the caller's and must
- * outlive the cache. */
+ * starting threads and vfs_watch (key "watch") say. Threads: any. Blocks: no. Owns: `lower` stays
+ * the caller's and must outlive the cache. */
 VFS_API apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *config,
                                     char *err, size_t errlen, apr_pool_t *pool);
 
@@ -193,8 +193,8 @@ VFS_API int cachefs_is(const vfs_t *fs);
  * NULL
  *  @param errlen  bytes of err
  *  @return APR_SUCCESS; APR_EINVAL (no cache, an unknown key, not changeable, a bad value);
- * APR_ENOMEM. Threads: any. Blocks: while a smaller limit is made to hold. Owns: copies the value.
- */
+ * APR_ENOMEM. Threads: any. Blocks: no; a smaller limit holds from the next write on. Owns: copies
+ * the value. */
 VFS_API apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *err,
                                  size_t errlen);
 /** The value that a key has now, in text.
@@ -213,7 +213,7 @@ VFS_API apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t s
  *  @param count  receives the names and files that were affected; may be NULL
  *  @param dirty_kept  receives the bytes that stayed because they are dirty; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_ENOENT, APR_ENAMETOOLONG (a bad
- * path). Threads: any. Blocks: no. Owns: nothing. */
+ * path); APR_ENOMEM. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate(vfs_t *fs, const char *path, uint64_t *count,
                                         uint64_t *dirty_kept);
 /** Invalidate `path` and all below it, by whole components.
@@ -238,7 +238,8 @@ VFS_API apr_status_t cachefs_invalidate_glob(vfs_t *fs, const char *pattern, uin
  *  @param dirty_kept  receives the bytes that stayed because they are dirty; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept);
-/** Throw the dirty data of one file away, for good: the only call that does.
+/** Throw the dirty data of one file away, for good. Beside it only CACHEFS_END_DISCARD and
+ * CACHEFS_THEIRS do.
  *  @param fs  the cache
  *  @param path  the file
  *  @param bytes  receives how much it was; may be NULL
@@ -264,8 +265,9 @@ VFS_API apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *
  *  @param off  in bytes, not negative
  *  @param len  in bytes; 0: to the end of the file
  *  @param fetched  receives the bytes read from below; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, a bad range); VFS_ELIMIT (no room at this
- * priority); as vfs_read_at. Threads: any. Blocks: as reading below does. Owns: nothing. */
+ *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, a bad range); APR_EBADF (not open for
+ * reading); VFS_ELIMIT (no room at this priority); as vfs_read_at. Threads: any. Blocks: as reading
+ * below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,
                                       apr_off_t len, uint64_t *fetched);
 /** Bring a whole file in: one `get` where it is small.
@@ -278,7 +280,7 @@ VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, ap
  *  Threads: any. Blocks: as reading below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                            uint64_t *bytes, uint64_t *fetched);
-/** Protect the cached blocks of a file from eviction, or stop it.
+/** Protect the cached blocks of a file, and those that come later, from eviction, or stop it.
  *  @param fs  the cache
  *  @param path  the file
  *  @param pinned  1: protect; 0: stop
@@ -294,7 +296,7 @@ typedef struct cachefs_entry_t {
     uint64_t size;         /**< of the file */
     uint64_t resident;     /**< bytes in memory */
     uint64_t dirty;        /**< bytes not flushed */
-    uint64_t dirty_age_us; /**< since the oldest of them was written, microseconds */
+    uint64_t dirty_age_us; /**< since the file was clean, microseconds */
     int negative;          /**< known to be absent */
     int fresh;             /**< within its TTL */
     int pinned;            /**< protected from eviction */
@@ -332,7 +334,7 @@ VFS_API apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *path
  *  @param count  how many
  *  @param status  receives one for each path; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL); the first error of a path, with the others
- * done. Threads: any. Blocks: as writing below does. Owns: nothing. */
+ * done; APR_ENOMEM. Threads: any. Blocks: as writing below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
                                          size_t count, apr_status_t *status);
 /** Bring many whole files in, on `workers` threads: see cachefs_prefetch_path.
@@ -362,9 +364,9 @@ typedef struct cachefs_ref_t cachefs_ref_t;
  *  @param iov  receives at most *count pieces
  *  @param count  their number: room in `iov` before the call, pieces after it
  *  @param got  receives the bytes in them: fewer than len at the end of file or when iov is full
- *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, no room, a NULL); VFS_ELIMIT
- * (pin_bytes_max); as vfs_read_at. Threads: any. Blocks: as vfs_read_at. Owns: give it back with
- * cachefs_ref_release. */
+ *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, no room, a NULL); APR_EBADF (not open for
+ * reading); APR_ENOMEM; VFS_ELIMIT (pin_bytes_max); as vfs_read_at. Threads: any. Blocks: as
+ * vfs_read_at. Owns: give it back with cachefs_ref_release. */
 VFS_API apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_ctx_t *ctx,
                                       size_t len, apr_off_t off, vfs_iovec_t *iov, size_t *count,
                                       size_t *got);
@@ -378,49 +380,49 @@ VFS_API void cachefs_ref_release(cachefs_ref_t *ref);
 /** What a cache did since it was made or cachefs_stats_reset, and what it holds now. Numbers are
  * read one after another. */
 typedef struct cachefs_stats_t {
-    size_t size;                     /**< sizeof(cachefs_stats_t): set it before the call */
-    uint64_t hits;                   /**< read calls served wholly from memory */
-    uint64_t misses;                 /**< other read calls */
-    uint64_t hit_bytes;              /**< bytes of read calls that were in memory when asked for */
-    uint64_t miss_bytes;             /**< bytes of read calls that were not */
-    uint64_t attr_hits;              /**< attributes answered from the cache */
-    uint64_t attr_misses;            /**< attributes asked below */
-    uint64_t negative_hits;          /**< answered from the cache: there is no such name */
-    uint64_t listing_hits;           /**< directories listed from the cache */
-    uint64_t listing_misses;         /**< directories listed below */
-    uint64_t reads;                  /**< read calls */
-    uint64_t writes;                 /**< write calls */
-    uint64_t opens;                  /**< open calls */
-    uint64_t backend_reads;          /**< reads of the lower layer */
-    uint64_t backend_read_bytes;     /**< bytes that they brought */
-    uint64_t backend_writes;         /**< writes to the lower layer */
-    uint64_t backend_write_bytes;    /**< bytes that they took */
-    uint64_t backend_calls;          /**< calls of the lower layer, of any kind */
-    uint64_t evictions;              /**< blocks that made room for others */
-    uint64_t evicted_bytes;          /**< bytes in them */
+    size_t size;                  /**< sizeof(cachefs_stats_t): set it before the call */
+    uint64_t hits;                /**< read calls served wholly from memory */
+    uint64_t misses;              /**< other read calls */
+    uint64_t hit_bytes;           /**< bytes of read calls that were in memory when asked for */
+    uint64_t miss_bytes;          /**< bytes of read calls that were not */
+    uint64_t attr_hits;           /**< attributes answered from the cache */
+    uint64_t attr_misses;         /**< attributes asked below */
+    uint64_t negative_hits;       /**< answered from the cache: there is no such name */
+    uint64_t listing_hits;        /**< directories listed from the cache */
+    uint64_t listing_misses;      /**< directories listed below */
+    uint64_t reads;               /**< read calls */
+    uint64_t writes;              /**< write calls */
+    uint64_t opens;               /**< open calls */
+    uint64_t backend_reads;       /**< reads of the lower layer */
+    uint64_t backend_read_bytes;  /**< bytes that they brought */
+    uint64_t backend_writes;      /**< writes to the lower layer */
+    uint64_t backend_write_bytes; /**< bytes that they took */
+    uint64_t backend_calls; /**< calls of the lower layer, but closing, pages of a listing, locks */
+    uint64_t evictions;     /**< blocks that made room for others */
+    uint64_t evicted_bytes; /**< memory that they freed */
     uint64_t metadata_evictions;     /**< names that made room for others */
-    uint64_t invalidations;          /**< names and files that were invalidated */
+    uint64_t invalidations;          /**< files and directories that were invalidated */
     uint64_t flushes;                /**< files whose dirty data went below */
     uint64_t flush_errors;           /**< attempts that failed */
     uint64_t flush_retries;          /**< attempts after one that failed */
     uint64_t conflicts;              /**< flushes that met a file that somebody else had changed */
     uint64_t readahead_bytes;        /**< brought before they were asked for */
-    uint64_t readahead_wasted_bytes; /**< of these, those that left unread */
-    uint64_t single_flight_waits;    /**< misses that waited for the read of another */
+    uint64_t readahead_wasted_bytes; /**< of these, memory of blocks that were evicted unread */
+    uint64_t single_flight_waits;    /**< waits for another call on the same range or path */
     uint64_t revalidations;          /**< questions whether a version is still the one */
     uint64_t stale_served;    /**< answers from the cache while the backend was unreachable */
-    uint64_t checksum_errors; /**< damaged blocks that were met, dropped and read again */
+    uint64_t checksum_errors; /**< damaged blocks that were met; 0 in this version */
     /* now */
     uint64_t ram_used;            /**< bytes of the arena in use */
     uint64_t ram_max;             /**< bytes of the arena */
-    uint64_t resident_bytes;      /**< of file data */
+    uint64_t resident_bytes;      /**< memory of blocks: data, listings, texts of links */
     uint64_t blocks;              /**< in memory */
     uint64_t names;               /**< nodes */
     uint64_t files;               /**< file objects */
     uint64_t open_handles;        /**< files and directories */
     uint64_t dirty_bytes;         /**< not flushed */
     uint64_t dirty_files;         /**< files with such bytes */
-    uint64_t oldest_dirty_age_us; /**< since the oldest of them was written, microseconds */
+    uint64_t oldest_dirty_age_us; /**< since the oldest dirty file was clean, microseconds */
     uint64_t pinned_bytes;        /**< borrowed or protected */
 } cachefs_stats_t;
 /** What the cache did.
@@ -448,17 +450,18 @@ VFS_API metrics_registry_t *cachefs_metrics(vfs_t *fs);
  *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_stats_reset(vfs_t *fs);
 
-/** Hears of a block that is read (key "heat" on): called on the reader's thread, at most once a
- * block and pass.
+/** Hears of a read call that brought bytes (key "heat" on): called on the reader's thread, with no
+ * lock held.
  *  @param baton  as given to cachefs_on_heat
- *  @param path  the file, by the name it was opened by; valid during the call
+ *  @param path  the file, by the name that it was last opened by or renamed to; valid during the
+ * call
  *  @param off,len  what was read of it, in bytes
- *  @param hit  it was in memory */
+ *  @param hit  1: all of it was in memory; 0: perhaps not all */
 typedef void (*cachefs_heat_fn)(void *baton, const char *path, apr_off_t off, size_t len, int hit);
-/** Hear of each block that is read, for recorders. There is one listener: a further call replaces
+/** Hear of each read call, for recorders. There is one listener: a further call replaces
  * it. A read that is under way may still call the earlier one after that, with its baton.
  *  @param fs  the cache
- *  @param fn  hears of each block; NULL: nobody does
+ *  @param fn  hears of each read call; NULL: nobody does
  *  @param baton  handed to `fn`; must live as long as the cache
  *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton);

@@ -360,7 +360,7 @@ VFS_API const char *vfs_name(const vfs_t *fs);
 VFS_API vfs_t *vfs_lower(const vfs_t *fs);
 /** The first layer of a name in the stack from `fs` down.
  *  @param fs  the topmost layer
- *  @param name  such as "cache"
+ *  @param name  such as "cachefs"
  *  @return the layer, or NULL. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API vfs_t *vfs_find_layer(vfs_t *fs, const char *name);
 /** What it can do.
