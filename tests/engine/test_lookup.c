@@ -1,0 +1,173 @@
+/*
+ * test_lookup.c - asking below: one look-up for all, three answers, what is served while the
+ * backend is unreachable.
+ */
+#include "tests/engine/support_rig.h"
+
+#define LONG "attr_ttl=1h negative_ttl=1h listing_ttl=1h "
+
+typedef struct asker_t {
+    rig_t *rig;
+    apr_status_t st;
+    vfs_attr_t attr;
+} asker_t;
+
+static void *ask(void *arg)
+{
+    asker_t *a = arg;
+
+    a->st = vfs_stat(a->rig->fs, NULL, "/f", &a->attr);
+    return NULL;
+}
+
+Test(lookup, many_who_ask_for_one_name_ask_below_once)
+{
+    rig_t rig;
+    pthread_t threads[8];
+    asker_t a[8];
+
+    rig_open(&rig, LONG);
+    rig_text(&rig, "/f", "text");
+    rig_block(&rig, VFS_OPID_stat, 1);
+    rig_reset(&rig);
+    for (int i = 0; i < 8; i++) {
+        a[i] = (asker_t){.rig = &rig};
+        pthread_create(&threads[i], NULL, ask, &a[i]);
+    }
+    rig_wait_blocked(&rig, 1);
+    while (rig_stats(&rig).single_flight_waits < 7)
+        rig_nap(2);
+    vfs_fault_release(rig.fault);
+    for (int i = 0; i < 8; i++) {
+        pthread_join(threads[i], NULL);
+        OK(a[i].st);
+        EQ(a[i].attr.size, 4);
+    }
+    EQ(rig_calls(&rig, VFS_OPID_stat), 1);
+    rig_close(&rig);
+}
+
+Test(lookup, present_absent_and_unknown_are_three_answers)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, "attr_ttl=1ms negative_ttl=1ms");
+    rig_text(&rig, "/f", "text");
+    rig_holds_text(rig.fs, "/f", "text");
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/g", &attr));
+    rig_nap(20);
+    rig_fail(&rig, VFS_OPID_stat, VFS_EOFFLINE, 0, 0);
+    rig_fail(&rig, VFS_OPID_get, VFS_EOFFLINE, 0, 0);
+    IS(VFS_EOFFLINE, vfs_stat(rig.fs, NULL, "/f", &attr)); /* unknown: not served, not deleted */
+    IS(VFS_EOFFLINE, vfs_stat(rig.fs, NULL, "/g", &attr)); /* nor is an absence */
+    CHECK(rig_entry(&rig, "/f").resident >= 4);
+    vfs_fault_clear(rig.fault);
+    rig_reset(&rig);
+    rig_holds_text(rig.fs, "/f", "text");
+    EQ(rig_moved(&rig), 0); /* its bytes are still there */
+    rig_close(&rig);
+}
+
+Test(lookup, with_serve_stale_what_is_cached_is_served_and_marked)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    vfs_dir_t *d;
+    vfs_dirent_t e;
+    char buf[8];
+    size_t got;
+
+    rig_open(&rig, "attr_ttl=1ms negative_ttl=1ms listing_ttl=1ms serve_stale=on");
+    rig_text(&rig, "/f", "text");
+    rig_holds_text(rig.fs, "/f", "text");
+    OK(vfs_opendir(&d, rig.fs, NULL, "/", 0));
+    OK(vfs_closedir(d));
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    rig_nap(20);
+    static const apr_status_t down[] = {VFS_EOFFLINE, APR_TIMEUP, APR_FROM_OS_ERROR(EIO),
+                                        APR_FROM_OS_ERROR(ECONNREFUSED)};
+    for (int i = 0; i < 4; i++) {
+        vfs_fault_t all = {.what = VFS_FAULT_ERROR, .status = down[i]};
+        vfs_fault_clear(rig.fault);
+        OK(vfs_fault_add(rig.fault, &all));
+        uint64_t before = rig_stats(&rig).stale_served;
+        memset(&attr, 0, sizeof(attr));
+        OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+        CHECK(attr.flags & VFS_ATTR_STALE);
+        EQ(attr.size, 4);
+        rig_holds_text(rig.fs, "/f", "text");
+        memset(&attr, 0, sizeof(attr));
+        OK(vfs_fstat(f, NULL, &attr));
+        CHECK(attr.flags & VFS_ATTR_STALE);
+        OK(vfs_read_at(f, NULL, buf, 4, 0, &got));
+        EQ(got, 4);
+        OK(vfs_opendir(&d, rig.fs, NULL, "/", 0));
+        OK(vfs_readdir(d, NULL, &e));
+        cr_assert_str_eq(e.name, "f");
+        OK(vfs_closedir(d));
+        CHECK(rig_stats(&rig).stale_served >= before + 3);
+        CHECK(vfs_stat(rig.fs, NULL, "/never-seen", &attr) != APR_SUCCESS);
+    }
+    vfs_fault_clear(rig.fault);
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    CHECK(!(attr.flags & VFS_ATTR_STALE));
+    OK(vfs_close(f, NULL));
+    rig_close(&rig);
+}
+
+Test(lookup, serve_stale_does_not_hide_other_errors)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, "attr_ttl=1ms serve_stale=on");
+    rig_text(&rig, "/f", "text");
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    rig_nap(20);
+    rig_fail(&rig, VFS_OPID_stat, APR_EACCES, 0, 1);
+    IS(APR_EACCES, vfs_stat(rig.fs, NULL, "/f", &attr));
+    OK(vfs_unlink(rig.bottom, NULL, "/f"));
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/f", &attr));
+    rig_close(&rig);
+}
+
+Test(lookup, an_absent_parent_makes_its_names_absent_and_a_new_one_shows_them)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LONG);
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/d/e/f", &attr));
+    OK(vfs_mkdir(rig.fs, NULL, "/d", 0755));
+    OK(vfs_mkdir(rig.fs, NULL, "/d/e", 0755));
+    rig_save(&rig, "/d/e/f", "text", 4);
+    rig_holds_text(rig.fs, "/d/e/f", "text");
+    OK(vfs_remove_all(rig.fs, NULL, "/d"));
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/d/e/f", &attr));
+    rig_save(&rig, "/d", "a file now", 10);
+    IS(APR_ENOTDIR, vfs_stat(rig.fs, NULL, "/d/e/f", &attr));
+    rig_close(&rig);
+}
+
+Test(lookup, absences_cost_one_question)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LONG);
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/g", &attr));
+    rig_reset(&rig);
+    for (int i = 0; i < 5; i++) {
+        vfs_file_t *f = NULL;
+        IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/g", &attr));
+        IS(APR_ENOENT, vfs_lstat(rig.fs, NULL, "/g", &attr));
+        IS(APR_ENOENT, vfs_open(&f, rig.fs, NULL, "/g", VFS_O_READ, 0, NULL, NULL));
+        IS(APR_ENOENT, vfs_access(rig.fs, NULL, "/g", VFS_ACCESS_EXIST));
+    }
+    EQ(rig_requests(&rig), 0);
+    EQ(rig_stats(&rig).negative_hits, 20);
+    rig_save(&rig, "/g", "now", 3);
+    rig_holds_text(rig.fs, "/g", "now");
+    rig_close(&rig);
+}
