@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "cachefs/rank.h"
 #include "vfs/vfs_ops.h"
 
 enum { SLAB_FREE = 0, SLAB_PARTIAL, SLAB_FULL, SLAB_DRAINING, SLAB_FIXED };
@@ -148,7 +149,7 @@ uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner)
     uint32_t chunk = 0;
     VFS_ASSERT(cls < ARENA_CLASSES);
     VFS_ASSERT(OWNER_KIND(owner) != OWNER_FREE);
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     if (!a->partial[cls] && a->free_list) {
         uint32_t s = a->free_list - 1;
         list_remove(a, &a->free_list, s);
@@ -169,7 +170,7 @@ uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner)
             slab->state = SLAB_FULL;
         }
     }
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
     return chunk;
 }
 
@@ -186,7 +187,7 @@ static void slab_close(arena_t *a, uint32_t s)
 
 void cachefs__arena_free(arena_t *a, uint32_t chunk)
 {
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     uint32_t s = chunk_slab(a, chunk), i = chunk_index(a, chunk);
     slab_t *slab = &a->slabs[s];
     VFS_ASSERT(slab->used > 0);
@@ -200,7 +201,7 @@ void cachefs__arena_free(arena_t *a, uint32_t chunk)
         list_add(a, &a->partial[slab->cls], s);
     }
     if (!slab->used) slab_close(a, s);
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
 }
 
 void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner)
@@ -224,7 +225,7 @@ unsigned cachefs__arena_class(arena_t *a, uint32_t chunk)
 int cachefs__arena_lend(arena_t *a, uint32_t n)
 {
     int ok = 0;
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     if (a->free_slabs >= n) {
         for (uint32_t i = 0; i < n; i++) {
             uint32_t s = a->free_list - 1;
@@ -238,7 +239,7 @@ int cachefs__arena_lend(arena_t *a, uint32_t n)
         count_used(a);
         ok = 1;
     }
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
     return ok;
 }
 
@@ -246,7 +247,7 @@ size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32
                             size_t max)
 {
     size_t n = 0;
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     uint32_t s = chunk_slab(a, chunk);
     slab_t *slab = &a->slabs[s];
     if (slab->state == SLAB_PARTIAL || slab->state == SLAB_FULL) {
@@ -259,34 +260,34 @@ size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32
             chunks[n++] = chunk_name(a, s, i);
         }
     }
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
     return n;
 }
 
 void cachefs__arena_undrain(arena_t *a, uint32_t chunk)
 {
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     uint32_t s = chunk_slab(a, chunk);
     slab_t *slab = &a->slabs[s];
     if (slab->state == SLAB_DRAINING) {
         slab->state = slab->used < slab->capacity ? SLAB_PARTIAL : SLAB_FULL;
         if (slab->state == SLAB_PARTIAL) list_add(a, &a->partial[slab->cls], s);
     }
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
 }
 
 int cachefs__arena_has_slab(arena_t *a)
 {
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     int has = a->free_slabs > 0;
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
     return has;
 }
 
 void cachefs__arena_trim(arena_t *a)
 {
-    pthread_mutex_lock(&a->lock);
+    cachefs__lock(&a->lock, RANK_ARENA);
     for (uint32_t s = a->free_list; s; s = a->slabs[s - 1].next)
         (void)madvise(a->base + ((size_t)(s - 1) << a->slab_shift), a->slab_bytes, MADV_DONTNEED);
-    pthread_mutex_unlock(&a->lock);
+    cachefs__unlock(&a->lock, RANK_ARENA);
 }

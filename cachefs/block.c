@@ -278,7 +278,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
     hint = (uint32_t)(s - c->shards);
     VFS_ASSERT(p->ver != 0 && need <= 1u << p->shift);
     for (;;) {
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         uint32_t i = cachefs__block_find(c, s, p->ver, p->no, mix);
         int moves = i && (cachefs__class_bytes(block_class(&c->blocks[i])) < need ||
                           LOAD(c->blocks[i].mark) >= MARK_BORROW);
@@ -308,7 +308,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
             spare = 0;
             break;
         }
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         if (!i && !entry) entry = entry_get(c, hint, p->low);
         if (!spare || (i && spare == p->chunk) || !chunk_fits(c, spare, need)) {
             if (spare && spare != p->chunk) cachefs__chunk_put(c, spare);
@@ -319,7 +319,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
             goto done;
         }
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
 done:
     if (entry) cachefs__pool_put(c, &c->block_pool, entry);
     if (spare && spare != p->chunk) cachefs__chunk_put(c, spare);
@@ -332,13 +332,13 @@ int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no)
     uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
     int was = 0;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     if (i) {
         was = LOAD(c->blocks[i].bits) & BLOCK_DIRTY ? -1 : 1;
         if (was == 1) cachefs__block_free(c, s, i);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return was;
 }
 
@@ -347,7 +347,7 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
 {
     uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     if (i) {
         block_t *b = &c->blocks[i];
@@ -355,7 +355,7 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         if (to > cap) to = cap;
         if (zero && LOAD(b->mark) >= MARK_BORROW && !(LOAD(b->bits) & BLOCK_DIRTY)) {
             cachefs__block_free(c, s, i); /* whoever borrowed the bytes keeps them as they are */
-            cachefs__unlock(&s->lock);
+            cachefs__unlock(&s->lock, RANK_SHARD);
             return;
         }
         seq_begin(b);
@@ -365,7 +365,7 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         if (!zero) STORE(b->bits, LOAD(b->bits) & ~cachefs__granules(shift, from, to));
         seq_end(b);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
 }
 
 /* Numbers that a drop visits one by one; above it the blocks of the dead version die in their own
@@ -387,7 +387,7 @@ apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep
     uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
     apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     block_t *b = &c->blocks[i];
     uint32_t bits = i ? LOAD(b->bits) : 0, bytes = i ? cachefs__class_bytes(block_class(b)) : 0;
@@ -404,7 +404,7 @@ apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep
         atomic_fetch_sub(&c->pinned_bytes, bytes);
         policy_insert(c, s, i);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return st;
 }
 
@@ -412,11 +412,11 @@ uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)
 {
     uint32_t mix = cachefs__mix(ver, no), valid = 0;
     shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     if (i) valid = LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK;
     if (dirty) *dirty = i && (LOAD(c->blocks[i].bits) & BLOCK_DIRTY);
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return valid;
 }
 
@@ -431,13 +431,13 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
         uint64_t ver = LOAD(b->ver);
         uint32_t no = LOAD(b->no);
         shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
-        if (pthread_mutex_trylock(&s->lock) != 0)
+        if (!cachefs__trylock(&s->lock, RANK_SHARD))
             continue; /* the mark stays: the evictor looks at it */
         if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && (LOAD(b->mark) & MARK_TOUCHED)) {
             atomic_fetch_and_explicit(&b->mark, ~MARK_TOUCHED, memory_order_relaxed);
             STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
             if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, 1);
         }
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
     }
 }

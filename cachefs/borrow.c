@@ -28,10 +28,10 @@ void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers)
 {
     orphan_t *o = malloc(sizeof(*o));
     VFS_ASSERT(o != NULL); /* 16 bytes: without them nobody could free the chunk */
-    cachefs__lock(&c->orphan_lock);
+    cachefs__lock(&c->orphan_lock, RANK_LEAF);
     *o = (orphan_t){c->orphans, chunk, borrowers};
     c->orphans = o;
-    cachefs__unlock(&c->orphan_lock);
+    cachefs__unlock(&c->orphan_lock, RANK_LEAF);
 }
 
 /* 1: the chunk was an orphan, and one borrower less holds it. */
@@ -39,7 +39,7 @@ static int orphan_put(cache_t *c, uint32_t chunk)
 {
     orphan_t *gone = NULL;
     int found = 0;
-    cachefs__lock(&c->orphan_lock);
+    cachefs__lock(&c->orphan_lock, RANK_LEAF);
     for (orphan_t **at = &c->orphans; *at; at = &(*at)->next) {
         if ((*at)->chunk != chunk) continue;
         found = 1;
@@ -49,7 +49,7 @@ static int orphan_put(cache_t *c, uint32_t chunk)
         }
         break;
     }
-    cachefs__unlock(&c->orphan_lock);
+    cachefs__unlock(&c->orphan_lock, RANK_LEAF);
     if (gone) {
         cachefs__chunk_put(c, chunk);
         free(gone);
@@ -64,12 +64,12 @@ static void unborrow(cache_t *c, const borrowed_t *b)
         uint64_t ver = atomic_load(&block->ver);
         uint32_t no = atomic_load(&block->no);
         shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         int same = ver && atomic_load(&block->ver) == ver && atomic_load(&block->no) == no;
         int holds = same && atomic_load(&block->data) == b->chunk &&
                     atomic_load(&block->mark) >= MARK_BORROW;
         if (holds) atomic_fetch_sub(&block->mark, MARK_BORROW);
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         if (holds || orphan_put(c, b->chunk)) return;
         /* the block was moving between the two looks: look again */
     }
@@ -91,7 +91,7 @@ static uint32_t borrow(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, ui
 {
     uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
     shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     if (i) {
         block_t *k = &c->blocks[i];
@@ -110,7 +110,7 @@ static uint32_t borrow(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, ui
             *bytes += cap;
         }
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
 }
 

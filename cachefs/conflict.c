@@ -55,6 +55,8 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
     uint8_t *buf = cachefs__chunk_ptr(&c->arena, chunk);
     uint64_t end = atomic_load(&o->size);
     apr_status_t st = APR_SUCCESS;
+    int old = !theirs && !cachefs__lower_use(c, o, ctx, 0, &theirs); /* they removed it: the old
+                                                                       file may still be open */
     for (uint64_t at = 0; at < end && !st; at += size) {
         size_t n = end - at < size ? (size_t)(end - at) : size;
         got = 0;
@@ -64,6 +66,7 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
         cachefs__overlay(c, o, at, n, buf);
         st = vfs_call_write_at(out, ctx, buf, n, (apr_off_t)at, &got, NULL);
     }
+    if (old) cachefs__lower_done(c, o);
     cachefs__stage_put(c, chunk);
     return st;
 }
@@ -137,7 +140,8 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     }
 }
 
-/* Ours wins: write to what the name leads to now. */
+/* Ours wins: write all of it to what the name leads to now, since the base of ours is not below any
+ * more. */
 static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
                               const vfs_attr_t *attr, const vfs_validator_t *val,
                               apr_status_t found)
@@ -147,22 +151,24 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
     int same = !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
                           (attr->ino == o->ino && attr->dev == o->dev));
-    o->flags &= ~OBJ_CONFLICT;
-    if (same) {
-        o->validator = *val;
-        o->flags |= OBJ_OWN_CHANGE;
-    }
     cachefs__obj_unlock(c, o);
-    if (same) return APR_SUCCESS;
+    cachefs__obj_change_begin(c, o);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,
                                     VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE, mode, NULL, NULL);
-    if (!st) st = copy_ours(c, o, ctx, NULL, file);
+    if (!st) st = copy_ours(c, o, ctx, found ? NULL : file, file);
     if (!st) st = vfs_call_ftruncate(file, ctx, (apr_off_t)atomic_load(&o->size));
     if (file) {
         apr_status_t end = vfs_close(file, ctx);
         if (!st) st = end;
     }
-    if (st) return st;
+    cachefs__obj_change_end(c, o, !st);
+    if (st) return st; /* tried again as a whole */
+    if (same) {
+        cachefs__obj_lock(c, o);
+        o->flags &= ~OBJ_CONFLICT;
+        cachefs__obj_unlock(c, o);
+        return APR_SUCCESS; /* the flush goes on, and makes it clean */
+    }
     take_theirs(c, o, path, attr, val,
                 APR_FROM_OS_ERROR(ENOENT)); /* this object is not the name's any more */
     return APR_SUCCESS;
@@ -176,6 +182,7 @@ static apr_status_t ask_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_pat
 {
     for (;;) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        CACHE_NO_LOCKS_HELD();
         apr_status_t st = vfs_call_stat(c->lower, ctx, path, attr, val);
         if ((st && !APR_STATUS_IS_ENOENT(st)) || (!st && vfs_validator_equal(base, val))) return st;
         char was[VFS_PATH_MAX + 1];

@@ -280,11 +280,11 @@ static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, in
     for (size_t i = 0; i < count;) {
         size_t end = i;
         shard_t *s = &c->shards[items[i].shard];
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         for (; end < count && items[end].shard == items[i].shard; end++)
             if (!items[end].status)
                 cachefs__names_locked(c, s, &items[end].path, expire, &items[end].names);
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         i = end;
     }
     return items;
@@ -405,14 +405,14 @@ static void fetch_work(void *baton)
     while ((i = atomic_fetch_add(&j->next, 1)) < j->count) {
         apr_status_t st = cachefs_prefetch_path(j->cache->fs, j->ctx, j->paths[i], NULL, NULL);
         if (j->status) j->status[i] = st;
-        cachefs__lock(&j->lock);
+        cachefs__lock(&j->lock, RANK_LEAF);
         if (st && !j->first) j->first = st;
-        cachefs__unlock(&j->lock);
+        cachefs__unlock(&j->lock, RANK_LEAF);
     }
-    cachefs__lock(&j->lock);
+    cachefs__lock(&j->lock, RANK_LEAF);
     atomic_fetch_sub(&j->running, 1);
     pthread_cond_broadcast(&j->cond);
-    cachefs__unlock(&j->lock);
+    cachefs__unlock(&j->lock, RANK_LEAF);
 }
 
 apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
@@ -432,10 +432,10 @@ apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char 
         }
     }
     fetch_work(&j); /* the caller's thread works too */
-    cachefs__lock(&j.lock);
+    cachefs__lock(&j.lock, RANK_LEAF);
     while (atomic_load(&j.running))
         pthread_cond_wait(&j.cond, &j.lock);
-    cachefs__unlock(&j.lock);
+    cachefs__unlock(&j.lock, RANK_LEAF);
     pthread_mutex_destroy(&j.lock);
     pthread_cond_destroy(&j.cond);
     return j.first;
@@ -512,9 +512,9 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     s.files = atomic_load(&c->obj_count);
     s.open_handles = atomic_load(&c->handle_count);
     s.dirty_bytes = atomic_load(&c->dirty_bytes);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     s.dirty_files = c->wb_files;
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     s.oldest_dirty_age_us = oldest_age(c);
     s.pinned_bytes = atomic_load(&c->pinned_bytes);
     memcpy(out, &s, out->size);
@@ -526,10 +526,10 @@ apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, s
     CACHE_OF(c, fs);
     VFS_CHECK_ARG(count == c->shard_count);
     for (size_t i = 0; i < count; i++) {
-        cachefs__lock(&c->shards[i].lock);
+        cachefs__lock(&c->shards[i].lock, RANK_SHARD);
         if (names) names[i] = c->shards[i].names;
         if (blocks) blocks[i] = c->shards[i].blocks;
-        cachefs__unlock(&c->shards[i].lock);
+        cachefs__unlock(&c->shards[i].lock, RANK_SHARD);
     }
     return APR_SUCCESS;
 }

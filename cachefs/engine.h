@@ -29,6 +29,7 @@
 #include "cachefs/config.h"
 #include "cachefs/counters.h"
 #include "cachefs/policy.h"
+#include "cachefs/rank.h"
 #include "vfs/vfs_ops.h"
 
 #define CACHE_MAGIC 0xcac4ef51u
@@ -354,11 +355,11 @@ static inline cachefs__ostripe_t *cachefs__stripe(cache_t *c, const obj_t *o)
 }
 static inline void cachefs__obj_lock(cache_t *c, const obj_t *o)
 {
-    pthread_mutex_lock(&cachefs__stripe(c, o)->lock);
+    cachefs__lock(&cachefs__stripe(c, o)->lock, RANK_OBJECT);
 }
 static inline void cachefs__obj_unlock(cache_t *c, const obj_t *o)
 {
-    pthread_mutex_unlock(&cachefs__stripe(c, o)->lock);
+    cachefs__unlock(&cachefs__stripe(c, o)->lock, RANK_OBJECT);
 }
 static inline uint32_t cachefs__granule(uint32_t shift)
 {
@@ -393,16 +394,6 @@ static inline handle_t *cachefs__handle(vfs_file_t *file)
     handle_t *h = (handle_t *)file;
     VFS_ASSERT(h->magic == HANDLE_MAGIC);
     return h;
-}
-static inline void cachefs__lock(pthread_mutex_t *m)
-{
-    int rc = pthread_mutex_lock(m);
-    VFS_DEBUG_ASSERT(rc == 0);
-    (void)rc;
-}
-static inline void cachefs__unlock(pthread_mutex_t *m)
-{
-    pthread_mutex_unlock(m);
 }
 
 /* ---- table.c: pools and room

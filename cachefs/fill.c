@@ -35,6 +35,7 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
     int64_t start = cachefs__clock_us();
     apr_status_t st = APR_ENOTIMPL;
     memset(validator, 0, sizeof(*validator));
+    CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
     if (!atomic_load_explicit(&c->no_fetch, memory_order_relaxed)) {

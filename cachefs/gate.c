@@ -66,7 +66,7 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
     gate_t *g;
     VFS_ASSERT(gate->start < gate->end);
     if (waited) *waited = 0;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     while (!st && (g = overlap(o, gate)) != NULL) {
         cachefs__count(&c->counters, CNT_WAITS, 1);
         if (gate->kind == GATE_FILL) {
@@ -82,14 +82,14 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
         o->gates = gate;
     }
 done:
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     return st;
 }
 
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     gate_t **at = &o->gates;
     while (*at != gate) {
         VFS_ASSERT(*at != NULL);
@@ -101,7 +101,7 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
         w->status = gate->kind == GATE_FILL ? status : APR_SUCCESS;
     }
     pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
 }
 
 /* ---- the handle below
@@ -113,6 +113,7 @@ static apr_status_t open_lower(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
 {
     vfs_attr_t attr;
     *flags = VFS_O_READ | (write ? VFS_O_WRITE : 0);
+    CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
     if (write && APR_STATUS_IS_EACCES(st)) {
@@ -151,7 +152,8 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
     apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&stripe->lock);
+    CACHE_NO_LOCKS_HELD();
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     while (!st &&
            (o->opening || (o->lower_file && write && !(o->lower_flags & VFS_O_WRITE) && o->io)))
         st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
@@ -161,9 +163,9 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
         st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
         if (!st) {
             o->opening = 1;
-            cachefs__unlock(&stripe->lock);
+            cachefs__unlock(&stripe->lock, RANK_OBJECT);
             st = open_named(c, o, ctx, &path, buf, write, &made, &flags);
-            cachefs__lock(&stripe->lock);
+            cachefs__lock(&stripe->lock, RANK_OBJECT);
             o->opening = 0;
             if (!st) {
                 old = o->lower_file;
@@ -173,9 +175,9 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
             pthread_cond_broadcast(&stripe->cond);
             if (old) {
                 o->io++; /* nobody closes it while we close the old one */
-                cachefs__unlock(&stripe->lock);
+                cachefs__unlock(&stripe->lock, RANK_OBJECT);
                 (void)vfs_close(old, ctx); /* it was open for reading only: nothing to lose */
-                cachefs__lock(&stripe->lock);
+                cachefs__lock(&stripe->lock, RANK_OBJECT);
                 o->io--;
             }
         }
@@ -184,7 +186,7 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
         o->io++;
         *file = o->lower_file;
     }
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     return st;
 }
 
@@ -192,14 +194,15 @@ void cachefs__lower_done(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     VFS_ASSERT(o->io > 0);
     if (--o->io == 0 && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
     }
     pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    CACHE_NO_LOCKS_HELD();
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
 }
 
@@ -207,13 +210,14 @@ void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *spare = file;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     int better = !o->lower_file || ((flags & VFS_O_WRITE) && !(o->lower_flags & VFS_O_WRITE));
     if (better && !o->opening && !o->io) {
         spare = o->lower_file;
         o->lower_file = file;
         o->lower_flags = flags;
     }
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    CACHE_NO_LOCKS_HELD();
     if (spare) (void)vfs_close(spare, NULL); /* nothing was written through it */
 }

@@ -13,6 +13,7 @@ void cachefs__log(cache_t *c, int level, const char *format, ...)
 {
     char line[VFS_PATH_MAX * 2 + 256];
     if (!c->fixed.log) return;
+    CACHE_NO_LOCKS_HELD();
     va_list args;
     va_start(args, format);
     (void)vsnprintf(line, sizeof(line), format, args); /* a line that is too long is cut */
@@ -76,7 +77,7 @@ apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *er
             (void)snprintf(err, errlen, "%s cannot be changed on a running cache", key);
         return APR_EINVAL;
     }
-    cachefs__lock(&c->config_lock);
+    cachefs__lock(&c->config_lock, RANK_LEAF);
     cachefs_config_t changed = c->config;
     apr_status_t st = cachefs_config_set(&changed, key, value, err, errlen, c->config_pool);
     if (!st) st = cachefs__config_check(&changed, err, errlen);
@@ -84,7 +85,7 @@ apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *er
         c->config = changed;
         cachefs__tunables(c);
     }
-    cachefs__unlock(&c->config_lock);
+    cachefs__unlock(&c->config_lock, RANK_LEAF);
     return st;
 }
 
@@ -92,9 +93,9 @@ apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t size)
 {
     if (!cachefs_is(fs)) return APR_EINVAL;
     cache_t *c = cachefs__of(fs);
-    cachefs__lock(&c->config_lock);
+    cachefs__lock(&c->config_lock, RANK_LEAF);
     apr_status_t st = cachefs_config_get(&c->config, key, buf, size);
-    cachefs__unlock(&c->config_lock);
+    cachefs__unlock(&c->config_lock, RANK_LEAF);
     return st;
 }
 

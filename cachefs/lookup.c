@@ -55,7 +55,7 @@ static int same_flight(const flight_t *f, const vfs_path_t *path, unsigned want)
 static int flight_begin(cache_t *c, flight_t *f, const vfs_ctx_t *ctx)
 {
     int lead = 1;
-    cachefs__lock(&c->flight_lock);
+    cachefs__lock(&c->flight_lock, RANK_LEAF);
     for (;;) {
         flight_t *g = c->flights;
         while (g && !same_flight(g, f->path, f->want))
@@ -69,19 +69,19 @@ static int flight_begin(cache_t *c, flight_t *f, const vfs_ctx_t *ctx)
         f->next = c->flights;
         c->flights = f;
     }
-    cachefs__unlock(&c->flight_lock);
+    cachefs__unlock(&c->flight_lock, RANK_LEAF);
     return lead;
 }
 
 static void flight_end(cache_t *c, flight_t *f)
 {
-    cachefs__lock(&c->flight_lock);
+    cachefs__lock(&c->flight_lock, RANK_LEAF);
     flight_t **at = &c->flights;
     while (*at != f)
         at = &(*at)->next;
     *at = f->next;
     pthread_cond_broadcast(&c->flight_cond);
-    cachefs__unlock(&c->flight_lock);
+    cachefs__unlock(&c->flight_lock, RANK_LEAF);
 }
 
 /* ---- asking
@@ -102,6 +102,7 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
     apr_status_t st;
     int64_t start = cachefs__clock_us();
     memset(a, 0, sizeof(*a));
+    CACHE_NO_LOCKS_HELD();
     if ((want & LOOKUP_BYTES) && c->lower->ops.get) {
         a->room = atomic_load_explicit(&c->t.get_bytes, memory_order_relaxed);
         while (a->room > GRANULE_MIN && cachefs__class_of(&c->arena, a->room) > c->arena.class_max)
@@ -339,6 +340,7 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    CACHE_NO_LOCKS_HELD();
     st = vfs_call_fstat(file, ctx, &attr, &val);
     if (!st) cachefs__obj_learn(c, o, &attr, &val, asked);
     cachefs__lower_done(c, o);

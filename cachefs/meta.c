@@ -222,6 +222,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
         cachefs__mut_below(c, &m);
+        CACHE_NO_LOCKS_HELD();
         st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
         if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
         if (o) cachefs__obj_change_end(c, o, 1);

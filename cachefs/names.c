@@ -100,8 +100,8 @@ static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
         (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
 }
 
-/* Is this its last name? Where somebody could lose bytes (`kept`: there is a handle below) the lower
- * layer is asked: what we know of its links may be older than one of them. */
+/* Is this its last name? Where somebody could lose bytes (`kept`: there is a handle below) the
+ * lower layer is asked: what we know of its links may be older than one of them. */
 static int is_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int kept)
 {
     vfs_file_t *file;
@@ -164,6 +164,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     if (!st) {
         int last = o && is_last_name(c, o, ctx, kept);
         cachefs__mut_below(c, &m);
+        CACHE_NO_LOCKS_HELD();
         st = dir ? vfs_call_rmdir(c->lower, ctx, path) : vfs_call_unlink(c->lower, ctx, path);
         observe(c, start);
         if (!st) {
@@ -205,6 +206,7 @@ typedef struct make_t {
 static apr_status_t make_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                const make_t *how)
 {
+    CACHE_NO_LOCKS_HELD();
     if (how->from) return vfs_call_link(c->lower, ctx, how->from, path);
     if (how->target) return vfs_call_symlink(c->lower, ctx, how->target, path);
     if (how->type == VFS_TYPE_DIR) return vfs_call_mkdir(c->lower, ctx, path, how->mode);
@@ -296,17 +298,17 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
 /* Objects below `from` are below `to` now; with `swap` also the other way round. */
 static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to, int swap)
 {
-    pthread_mutex_lock(&c->arena.lock);
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
     uint32_t high = c->obj_pool.high;
-    pthread_mutex_unlock(&c->arena.lock);
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
     for (uint32_t i = 1; i < high; i++) {
         obj_t *o = &c->objs[i];
         char buf[VFS_PATH_MAX + 1], moved[2 * VFS_PATH_MAX + 2];
         vfs_path_t name, out;
-        cachefs__lock(&c->ids.lock); /* whoever is being freed is left alone */
+        cachefs__lock(&c->ids.lock, RANK_IDS); /* whoever is being freed is left alone */
         int used = atomic_load(&o->refs) != 0;
         if (used) atomic_fetch_add(&o->refs, 1);
-        cachefs__unlock(&c->ids.lock);
+        cachefs__unlock(&c->ids.lock, RANK_IDS);
         if (!used) continue;
         cachefs__obj_lock(c, o);
         int named = !cachefs__obj_name(c, o, &name, buf);
@@ -407,20 +409,21 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!st) st = rename_ready(c, ctx, &r);
     if (!st) {
         if (r.tree) {
-            cachefs__lock(&c->mut_lock);
+            cachefs__lock(&c->mut_lock, RANK_LEAF);
             c->tree_ops++;
-            cachefs__unlock(&c->mut_lock);
+            cachefs__unlock(&c->mut_lock, RANK_LEAF);
         }
         if (r.source) cachefs__obj_change_begin(c, r.source);
         cachefs__mut_below(c, &m);
+        CACHE_NO_LOCKS_HELD();
         st = vfs_call_rename(c->lower, ctx, from, to, flags);
         observe(c, start);
         if (!st) renamed(c, &r, &m);
         if (r.source) cachefs__obj_change_end(c, r.source, !st);
         if (r.tree) {
-            cachefs__lock(&c->mut_lock);
+            cachefs__lock(&c->mut_lock, RANK_LEAF);
             c->tree_ops--;
-            cachefs__unlock(&c->mut_lock);
+            cachefs__unlock(&c->mut_lock, RANK_LEAF);
         }
     }
     if (r.flushing) cachefs__flush_end(c, r.source);

@@ -77,7 +77,7 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
 int cachefs__node_evict(cache_t *c, shard_t *s)
 {
     obj_t *o = NULL;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = s->lru_last, victim = i;
     for (int k = 0; i != NONE && k < EVICT_LOOK; k++, i = c->nodes[i].lru_prev) {
         uint32_t obj = c->nodes[i].object;
@@ -90,7 +90,7 @@ int cachefs__node_evict(cache_t *c, shard_t *s)
         cachefs__node_free(c, s, victim);
         cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (o) cachefs__obj_put(c, o);
     return victim != NONE;
 }
@@ -146,9 +146,9 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
     shard_t *s = cachefs__node_shard(c, path->hash);
     uint64_t ttl = 0;
     uint32_t at;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     cachefs__known_e known = find_locked(c, s, path, follow, obj, negative, &ttl, &at);
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (known == KNOWN_FRESH) {
         cachefs__obj_lock(c, *obj);
         if (!cachefs__obj_fresh(c, *obj, ttl)) known = KNOWN_STALE;
@@ -204,10 +204,10 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
     uint32_t chunk = 0, spare = NONE, i;
     obj_t *old = NULL;
     for (;;) {
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         i = find(c, s, path, follow);
         if (i || spare || !believed(c, path, asked, mine)) break;
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         spare = node_new(c, s, path, &chunk);
         if (!spare) return; /* no room: the answer is simply not kept */
     }
@@ -236,7 +236,7 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
         n->epoch = current_epoch(c, n->flags & NODE_DIRECT);
         n->checked_us = cachefs__now_us();
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (old) cachefs__obj_put(c, old);
     if (spare) {
         cachefs__chunk_put(c, chunk);
@@ -260,7 +260,7 @@ obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *o = NULL, *followed = NULL;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = find(c, s, path, 0);
     if (i) {
         if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
@@ -271,7 +271,7 @@ obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
         if (c->nodes[i].object) followed = &c->objs[c->nodes[i].object];
         cachefs__node_free(c, s, i);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (followed) cachefs__obj_put(c, followed);
     return o;
 }
@@ -280,13 +280,13 @@ void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *o = NULL;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = believed(c, path, asked, 0) ? find(c, s, path, follow) : NONE;
     if (i) {
         if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
         cachefs__node_free(c, s, i);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (o) cachefs__obj_put(c, o);
 }
 
@@ -295,7 +295,7 @@ int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *objs[2] = {NULL, NULL};
     int found = 0;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     for (int follow = 0; follow < 2; follow++) {
         uint32_t i = find(c, s, path, follow);
         if (!i) continue;
@@ -303,7 +303,7 @@ int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
         c->nodes[i].checked_us = INT64_MIN / 2;
         if (c->nodes[i].object) cachefs__obj_ref(objs[follow] = &c->objs[c->nodes[i].object]);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     for (int follow = 0; follow < 2; follow++) {
         if (!objs[follow]) continue;
         cachefs__obj_drop_clean(c, objs[follow], dirty);
@@ -315,12 +315,12 @@ int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     for (int follow = 0; follow < 2; follow++) {
         uint32_t i = find(c, s, path, follow);
         if (i) c->nodes[i].checked_us = INT64_MIN / 2;
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
 }
 
 #define SWEEP_BATCH 64 /* matches after which the shard is unlocked for a while */
@@ -352,7 +352,7 @@ static uint64_t sweep_some(cache_t *c, shard_t *s, uint32_t *at, sweep_t *w)
 {
     uint64_t n = 0;
     w->count = 0;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     for (; *at <= s->node_mask && n < SWEEP_BATCH; (*at)++) {
         uint32_t next;
         for (uint32_t i = s->node_heads[*at]; i != NONE; i = next) {
@@ -371,7 +371,7 @@ static uint64_t sweep_some(cache_t *c, shard_t *s, uint32_t *at, sweep_t *w)
                 cachefs__obj_ref(o);
         }
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return n;
 }
 
@@ -404,41 +404,41 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     m->slot[0] = a->hash % NAME_SLOTS;
     m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
     m->count = m->slot[1] == m->slot[0] ? 1 : 2;
-    cachefs__lock(&c->mut_lock);
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
     while (!st && (atomic_load(&c->name_mut[m->slot[0]]) >= NAME_BELOW ||
                    atomic_load(&c->name_mut[m->slot[1]]) >= NAME_BELOW))
         st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
     for (int i = 0; !st && i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_CLAIMED, memory_order_release);
-    cachefs__unlock(&c->mut_lock);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
     m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     return st;
 }
 
 void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m)
 {
-    cachefs__lock(&c->mut_lock);
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
     for (int i = 0; i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_BELOW, memory_order_release);
-    cachefs__unlock(&c->mut_lock);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }
 
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
 {
-    cachefs__lock(&c->mut_lock);
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
     uint64_t now = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
     for (int i = 0; i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], now, memory_order_release);
     if (tree) atomic_store_explicit(&c->tree_mut, now, memory_order_release);
     atomic_fetch_add_explicit(&c->ns_epoch, 1, memory_order_acq_rel);
     pthread_cond_broadcast(&c->mut_cond);
-    cachefs__unlock(&c->mut_lock);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }
 
 void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
 {
-    cachefs__lock(&c->mut_lock);
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
     while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == NAME_BELOW)
         pthread_cond_wait(&c->mut_cond, &c->mut_lock);
-    cachefs__unlock(&c->mut_lock);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }

@@ -44,7 +44,7 @@ obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
     *made = 0;
     uint32_t spare = NONE;
     for (;;) {
-        cachefs__lock(&c->ids.lock);
+        cachefs__lock(&c->ids.lock, RANK_IDS);
         for (uint32_t i = stable ? *head : NONE; i != NONE && !o; i = c->objs[i].id_next)
             if (c->objs[i].ino == attr->ino && c->objs[i].dev == attr->dev) o = &c->objs[i];
         if (!o && spare) {
@@ -64,7 +64,7 @@ obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
             atomic_fetch_add_explicit(&c->obj_count, 1, memory_order_relaxed);
         }
         if (o) atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-        cachefs__unlock(&c->ids.lock);
+        cachefs__unlock(&c->ids.lock, RANK_IDS);
         if (o) break;
         spare = cachefs__pool_get(c, &c->obj_pool);
         for (uint32_t k = 0; !spare && k < EVICT_ROUNDS * c->shard_count; k++)
@@ -100,13 +100,13 @@ void cachefs__obj_put(cache_t *c, obj_t *o)
     VFS_ASSERT(before > 0);
     if (before != 1) return;
     int gone = 0;
-    cachefs__lock(&c->ids.lock);
+    cachefs__lock(&c->ids.lock, RANK_IDS);
     if (atomic_load_explicit(&o->refs, memory_order_acquire) == 0 && (o->flags & OBJ_USED)) {
         id_remove(c, o);
         o->flags &= ~OBJ_USED;
         gone = 1;
     }
-    cachefs__unlock(&c->ids.lock);
+    cachefs__unlock(&c->ids.lock, RANK_IDS);
     if (!gone) return;
     cachefs__version_drop(c, o, atomic_load(&o->ver),
                           (o->flags & OBJ_LISTED) ? o->list_bytes : atomic_load(&o->size),
@@ -123,9 +123,9 @@ void cachefs__obj_put(cache_t *c, obj_t *o)
 void cachefs__obj_unhash(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o); /* its flags */
-    cachefs__lock(&c->ids.lock);
+    cachefs__lock(&c->ids.lock, RANK_IDS);
     id_remove(c, o);
-    cachefs__unlock(&c->ids.lock);
+    cachefs__unlock(&c->ids.lock, RANK_IDS);
     cachefs__obj_unlock(c, o);
 }
 

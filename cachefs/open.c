@@ -18,10 +18,10 @@ handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
         atomic_fetch_sub(&c->handle_count, 1);
         return NULL;
     }
-    cachefs__lock(&c->handle_lock);
+    cachefs__lock(&c->handle_lock, RANK_LEAF);
     h = c->handle_free;
     if (h) c->handle_free = h->free_next;
-    cachefs__unlock(&c->handle_lock);
+    cachefs__unlock(&c->handle_lock, RANK_LEAF);
     if (!h) h = malloc(sizeof(*h));
     if (!h) {
         atomic_fetch_sub(&c->handle_count, 1);
@@ -43,10 +43,10 @@ handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
 void cachefs__handle_free(cache_t *c, handle_t *h)
 {
     h->magic = 0;
-    cachefs__lock(&c->handle_lock);
+    cachefs__lock(&c->handle_lock, RANK_LEAF);
     h->free_next = c->handle_free;
     c->handle_free = h;
-    cachefs__unlock(&c->handle_lock);
+    cachefs__unlock(&c->handle_lock, RANK_LEAF);
     atomic_fetch_sub(&c->handle_count, 1);
 }
 
@@ -55,20 +55,20 @@ static void last_handle(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     if (orphan && !cachefs__flush_begin(c, o, NULL)) {
         (void)cachefs__dirty_discard(c, o,
                                      0); /* contract: with the last name and the last handle */
         cachefs__flush_end(c, o);
     }
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     if (!o->handles && !o->io && !o->dirty_bytes && !o->flushing && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
     }
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     if (file) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         (void)vfs_close(file, NULL); /* what was written through it had its own status */
@@ -201,6 +201,7 @@ static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
     uint32_t keep = flags & (VFS_O_CREATE | VFS_O_EXCL | VFS_O_TRUNC | VFS_O_NOFOLLOW |
                              VFS_O_DIRECTORY | VFS_O_SYNC | VFS_O_DIRECT);
     *got = VFS_O_READ | (flags & VFS_O_WRITE);
+    CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = vfs_call_open(lower, c->lower, ctx, path, *got | keep, mode, attr, validator);
     if (APR_STATUS_IS_EACCES(st) && !(flags & VFS_O_READ)) {

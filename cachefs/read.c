@@ -12,7 +12,7 @@ static uint32_t copy_locked(cache_t *c, uint64_t ver, uint32_t no, uint32_t shif
 {
     uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
     shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, s, ver, no, mix);
     if (i) {
         block_t *b = &c->blocks[i];
@@ -31,7 +31,7 @@ static uint32_t copy_locked(cache_t *c, uint64_t ver, uint32_t no, uint32_t shif
         }
         if (done) atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
 }
 
@@ -204,6 +204,7 @@ static void heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit)
     cachefs__obj_lock(c, h->obj);
     apr_status_t st = cachefs__obj_name(c, h->obj, &path, buf);
     cachefs__obj_unlock(c, h->obj);
+    CACHE_NO_LOCKS_HELD();
     if (!st) fn(atomic_load(&c->heat_baton), buf, (apr_off_t)off, len, hit);
 }
 

@@ -144,7 +144,7 @@ static uint32_t *pool_link(cache_t *c, cachefs__pool_t *p, uint32_t i)
 static uint32_t pool_try(cache_t *c, cachefs__pool_t *p, int *more)
 {
     uint32_t i = NONE;
-    pthread_mutex_lock(&c->arena.lock);
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
     if (p->free) {
         i = p->free;
         p->free = *pool_link(c, p, i);
@@ -153,7 +153,7 @@ static uint32_t pool_try(cache_t *c, cachefs__pool_t *p, int *more)
     }
     if (i) p->used++;
     *more = p->high >= p->limit ? 0 : p == &c->block_pool && p->paid ? 2 : 1;
-    pthread_mutex_unlock(&c->arena.lock);
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
     return i;
 }
 
@@ -166,9 +166,9 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
         uint32_t i = pool_try(c, p, &more);
         if (i || !more) return i;
         if (cachefs__arena_lend(&c->arena, 1)) {
-            pthread_mutex_lock(&c->arena.lock);
+            cachefs__lock(&c->arena.lock, RANK_ARENA);
             p->paid += p->step;
-            pthread_mutex_unlock(&c->arena.lock);
+            cachefs__unlock(&c->arena.lock, RANK_ARENA);
             continue;
         }
         if (more == 2) return NONE; /* who wants a block's entry evicts a block */
@@ -180,12 +180,12 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
 void cachefs__pool_put(cache_t *c, cachefs__pool_t *p, uint32_t i)
 {
     VFS_ASSERT(i != NONE);
-    pthread_mutex_lock(&c->arena.lock);
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
     *pool_link(c, p, i) = p->free;
     p->free = i;
     VFS_ASSERT(p->used > 0);
     p->used--;
-    pthread_mutex_unlock(&c->arena.lock);
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
 }
 
 /* ---- eviction
@@ -237,7 +237,7 @@ static int evict_block(cache_t *c, uint32_t hint, unsigned *cls)
 {
     for (uint32_t k = 0; k < c->shard_count; k++) {
         shard_t *s = shard_at(c, hint, k);
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         uint32_t i = choose_victim(c, s);
         if (i) {
             *cls = atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed) >>
@@ -248,7 +248,7 @@ static int evict_block(cache_t *c, uint32_t hint, unsigned *cls)
             cachefs__block_free(c, s, i);
             count_eviction(c, cachefs__class_bytes(*cls));
         }
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         if (i) return 1;
     }
     return 0;
@@ -268,7 +268,7 @@ static int ask_block(cache_t *c, uint32_t i, uint32_t chunk)
     uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
     uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
     shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
     if (ver && atomic_load_explicit(&b->ver, memory_order_relaxed) == ver &&
         atomic_load_explicit(&b->no, memory_order_relaxed) == no &&
@@ -278,7 +278,7 @@ static int ask_block(cache_t *c, uint32_t i, uint32_t chunk)
         count_eviction(c, cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
         done = 1;
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
 }
 
@@ -289,14 +289,14 @@ static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
     uint32_t hash = __atomic_load_n(&n->hash, __ATOMIC_RELAXED);
     shard_t *s = cachefs__node_shard(c, hash);
     obj_t *o = NULL;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     if ((n->flags & NODE_USED) && n->hash == hash && n->path == chunk) {
         o = n->object ? &c->objs[n->object] : NULL;
         cachefs__node_free(c, s, i);
         cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
         done = 1;
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     if (o) cachefs__obj_put(c, o);
     return done;
 }
@@ -327,7 +327,7 @@ static int reclaim_slab(cache_t *c, uint32_t hint, int any)
 {
     for (uint32_t tries = 0; tries < 2 * c->shard_count; tries++) {
         shard_t *s = shard_at(c, hint, tries);
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         uint32_t i = choose_victim(c, s), chunk = 0;
         if (i) {
             block_t *b = &c->blocks[i];
@@ -339,7 +339,7 @@ static int reclaim_slab(cache_t *c, uint32_t hint, int any)
                               cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
             atomic_store_explicit(&b->bits, bits | BLOCK_LISTED, memory_order_relaxed);
         }
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         if (chunk && ask_slab(c, chunk)) return 1;
         if (any && cachefs__arena_has_slab(&c->arena)) return 1;
     }

@@ -72,6 +72,7 @@ double cachefs__pressure(const char *root)
 static void act(cache_t *c, double pressure)
 {
     uint64_t used = atomic_load(&c->arena.used_bytes), most = c->arena.bytes;
+    CACHE_NO_LOCKS_HELD();
     if (c->fixed.pressure) c->fixed.pressure(c->fixed.pressure_baton, pressure, used, most);
     uint64_t target = (uint64_t)((double)most * (1 - 0.75 * pressure));
     if (used <= target) return;
@@ -83,16 +84,16 @@ static void act(cache_t *c, double pressure)
 static void *tuner(void *arg)
 {
     cache_t *c = arg;
-    cachefs__lock(&c->tune_lock);
+    cachefs__lock(&c->tune_lock, RANK_LEAF);
     while (!atomic_load(&c->tune_stop)) {
         (void)cachefs__wait(&c->tune_cond, &c->tune_lock, NULL, cachefs__clock_us() + LOOK_US);
         if (atomic_load(&c->tune_stop)) break;
-        cachefs__unlock(&c->tune_lock);
+        cachefs__unlock(&c->tune_lock, RANK_LEAF);
         double pressure = cachefs__pressure(c->tune_root);
         if (pressure >= ACT_AT) act(c, pressure);
-        cachefs__lock(&c->tune_lock);
+        cachefs__lock(&c->tune_lock, RANK_LEAF);
     }
-    cachefs__unlock(&c->tune_lock);
+    cachefs__unlock(&c->tune_lock, RANK_LEAF);
     return NULL;
 }
 
@@ -108,10 +109,10 @@ apr_status_t cachefs__tune_start(cache_t *c)
 void cachefs__tune_stop(cache_t *c)
 {
     if (!c->tune_started) return;
-    cachefs__lock(&c->tune_lock);
+    cachefs__lock(&c->tune_lock, RANK_LEAF);
     atomic_store(&c->tune_stop, 1);
     pthread_cond_broadcast(&c->tune_cond);
-    cachefs__unlock(&c->tune_lock);
+    cachefs__unlock(&c->tune_lock, RANK_LEAF);
     pthread_join(c->tune_thread, NULL);
     c->tune_started = 0;
 }

@@ -108,6 +108,7 @@ static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
     *written = 0;
     memset(val, 0, sizeof(*val));
     if (st) return st;
+    CACHE_NO_LOCKS_HELD();
     st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
@@ -316,9 +317,9 @@ static void drop_from(cache_t *c, obj_t *o, uint64_t ver, uint64_t first, uint64
             (void)cachefs__block_drop(c, ver, (uint32_t)no);
         return;
     }
-    pthread_mutex_lock(&c->arena.lock);
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
     uint32_t high = c->block_pool.high;
-    pthread_mutex_unlock(&c->arena.lock);
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
     for (uint32_t i = 1; i < high; i++) {
         block_t *b = &c->blocks[i];
         uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
@@ -367,6 +368,7 @@ apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
         st = cachefs__lower_use(c, o, ctx, 1, &file);
         if (!st) {
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+            CACHE_NO_LOCKS_HELD();
             st = vfs_call_ftruncate(file, ctx, (apr_off_t)size);
             cachefs__lower_done(c, o);
         }

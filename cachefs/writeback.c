@@ -24,7 +24,7 @@ static void queue_add(cache_t *c, obj_t *o)
     if (o->flags & OBJ_QUEUED) return;
     o->flags |= OBJ_QUEUED;
     cachefs__obj_ref(o);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     o->queue_next = NONE;
     o->queue_prev = c->wb_last;
     if (c->wb_last)
@@ -33,7 +33,7 @@ static void queue_add(cache_t *c, obj_t *o)
         c->wb_first = i;
     c->wb_last = i;
     if (c->wb_files++ == 0) pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
 /* Object locked. 1: the caller drops the queue's reference. */
@@ -41,7 +41,7 @@ static int queue_remove(cache_t *c, obj_t *o)
 {
     if (!(o->flags & OBJ_QUEUED)) return 0;
     o->flags &= ~OBJ_QUEUED;
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     if (o->queue_prev)
         c->objs[o->queue_prev].queue_next = o->queue_next;
     else
@@ -52,19 +52,19 @@ static int queue_remove(cache_t *c, obj_t *o)
         c->wb_last = o->queue_prev;
     c->wb_files--;
     pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     return 1;
 }
 
 size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max)
 {
     size_t n = 0;
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     for (uint32_t i = c->wb_first; i != NONE && n < max; i = c->objs[i].queue_next) {
         out[n] = &c->objs[i];
         cachefs__obj_ref(out[n++]);
     }
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     return n;
 }
 
@@ -171,7 +171,7 @@ uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from)
         next = c->links[i].next;
         g = cachefs__granule(shift);
         if (base + (1ull << shift) <= from) continue;
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         if (base >= from) {
             dirty_unlink(c, o, i);
             cachefs__block_free(c, s, i);
@@ -182,7 +182,7 @@ uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from)
             c->links[i].word &= keep;
             if (!c->links[i].word) to_clean(c, o, s, i);
         }
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
     }
     uint64_t gone = before - o->dirty_bytes;
     if (before) drop = if_clean(c, o);
@@ -202,11 +202,11 @@ uint32_t cachefs__stage_get(cache_t *c, size_t *size)
         uint32_t chunk = cachefs__chunk_get(c, bytes, OWNER_PRIVATE | 5, 0, 1);
         if (chunk) return chunk;
     }
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     while (c->stage_busy)
         pthread_cond_wait(&c->wb_cond, &c->wb_lock);
     c->stage_busy = 1;
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     *size = cachefs__class_bytes(cachefs__arena_class(&c->arena, c->stage_chunk));
     return c->stage_chunk;
 }
@@ -217,10 +217,10 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk)
         cachefs__chunk_put(c, chunk);
         return;
     }
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->stage_busy = 0;
     pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
 /* ---- a flush
@@ -265,11 +265,11 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
     uint64_t base = (uint64_t)p->no << shift;
     shard_t *s = cachefs__block_shard(c, cachefs__mix(atomic_load(&o->ver), p->no));
     int whole = 1;
-    cachefs__lock(&s->lock);
+    cachefs__lock(&s->lock, RANK_SHARD);
     if (LOAD(b->ver) != atomic_load(&o->ver) || LOAD(b->no) != p->no ||
         !(LOAD(b->bits) & BLOCK_DIRTY)) {
         p->mask = 0; /* cut away meanwhile */
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
         return 1;
     }
     if (!p->mask) {
@@ -300,7 +300,7 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
         st->len += n;
         p->mask &= ~(1u << k);
     }
-    cachefs__unlock(&s->lock);
+    cachefs__unlock(&s->lock, RANK_SHARD);
     return whole;
 }
 
@@ -313,6 +313,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     if (!stage->len) return APR_SUCCESS;
     apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
     if (st) return st;
+    CACHE_NO_LOCKS_HELD();
     st = vfs_call_write_at(file, ctx, stage->buf, stage->len, (apr_off_t)stage->at, &written, &val);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
@@ -331,11 +332,11 @@ static void settle_pieces(cache_t *c, obj_t *o, const piece_t *p, size_t n)
     for (size_t k = 0; k < n; k++) {
         block_t *b = &c->blocks[p[k].block];
         shard_t *s = cachefs__block_shard(c, cachefs__mix(atomic_load(&o->ver), p[k].no));
-        cachefs__lock(&s->lock);
+        cachefs__lock(&s->lock, RANK_SHARD);
         if (LOAD(b->ver) == atomic_load(&o->ver) && LOAD(b->no) == p[k].no &&
             (LOAD(b->bits) & BLOCK_DIRTY) && LOAD(b->seq) == p[k].seq)
             to_clean(c, o, s, p[k].block); /* invariant 6 */
-        cachefs__unlock(&s->lock);
+        cachefs__unlock(&s->lock, RANK_SHARD);
     }
     cachefs__obj_unlock(c, o);
 }
@@ -370,6 +371,7 @@ static void learn_clean(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__obj_unlock(c, o);
     if (!mtime || cachefs__lower_use(c, o, ctx, 1, &file)) return;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 2);
+    CACHE_NO_LOCKS_HELD();
     (void)vfs_call_futimens(file, ctx, VFS_TIME_OMIT,
                             mtime); /* a backend without times keeps its own */
     apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
@@ -394,11 +396,11 @@ apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     while (o->flushing && !st)
         st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
     if (!st) o->flushing = 1;
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     return st;
 }
 
@@ -406,14 +408,14 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
-    cachefs__lock(&stripe->lock);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
     o->flushing = 0;
     if (!o->io && !o->handles && !o->dirty_bytes && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
     }
     pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
 }
 
@@ -430,17 +432,36 @@ static void note_result(cache_t *c, obj_t *o, apr_status_t st)
         o->retry_at_us = cachefs__clock_us() + (int64_t)(wait - jitter);
         o->err = st;
         o->err_seq++;
-        o->flags |= OBJ_OWN_CHANGE; /* some of it may be below */
         cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
     } else {
         drop = if_clean(c, o);
         cachefs__count(&c->counters, CNT_FLUSHES, 1);
     }
     cachefs__obj_unlock(c, o);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     pthread_cond_broadcast(&c->wb_cond); /* there may be room */
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     if (drop) cachefs__obj_put(c, o);
+}
+
+/* Some of it may be below: what is there now is ours, and what comes later is not. Who cannot be
+ * asked leaves it open. */
+static void learn_torn(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    vfs_file_t *file;
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    if (cachefs__lower_use(c, o, ctx, 0, &file)) return;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
+    cachefs__lower_done(c, o);
+    if (st || val.kind == VFS_VALIDATOR_NONE) return;
+    cachefs__obj_lock(c, o);
+    if (!o->changing) {
+        o->validator = val;
+        o->flags &= ~OBJ_OWN_CHANGE;
+    }
+    cachefs__obj_unlock(c, o);
 }
 
 static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
@@ -466,6 +487,7 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     }
     cachefs__obj_change_end(c, o, 1);
     cachefs__stage_put(c, stage.chunk);
+    if (st) learn_torn(c, o, ctx);
     return st;
 }
 
@@ -551,9 +573,9 @@ static void slow_down(cache_t *c, uint64_t max)
     if (dirty <= soft || max == soft) return;
     cachefs__count(&c->counters, CNT_THROTTLED, 1);
     if (!atomic_exchange(&c->wb_kick, 1)) {
-        cachefs__lock(&c->wb_lock);
+        cachefs__lock(&c->wb_lock, RANK_LEAF);
         pthread_cond_broadcast(&c->wb_cond);
-        cachefs__unlock(&c->wb_lock);
+        cachefs__unlock(&c->wb_lock, RANK_LEAF);
     }
     uint64_t us = (dirty - soft) * 10000 / (max - soft);
     struct timespec ts = {0, (long)(us > 10000 ? 10000 : us) * 1000};
@@ -564,18 +586,20 @@ apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t b
 {
     uint64_t max = atomic_load(&c->t.dirty_bytes_max), wait = atomic_load(&c->t.write_wait_us);
     int64_t until = wait ? cachefs__clock_us() + (int64_t)wait : 0;
+    apr_status_t why = APR_SUCCESS;
     slow_down(c, max);
     while (!reserve(c, bytes, max)) {
         apr_status_t st = cachefs__flush_some(c, ctx);
         apr_status_t gone = vfs_ctx_check(ctx);
         if (gone == VFS_ECANCELED) return gone;
+        if (!gone || !why) why = st; /* an attempt that our deadline ended says nothing new */
         if (gone || (until && cachefs__clock_us() >= until))
-            return st && cachefs__unreachable(st) ? VFS_EOFFLINE : VFS_ELIMIT;
+            return why && cachefs__unreachable(why) ? VFS_EOFFLINE : VFS_ELIMIT;
         if (!st) continue;
         int64_t nap = cachefs__clock_us() + 20000;
-        cachefs__lock(&c->wb_lock);
+        cachefs__lock(&c->wb_lock, RANK_LEAF);
         (void)cachefs__wait(&c->wb_cond, &c->wb_lock, ctx, until && until < nap ? until : nap);
-        cachefs__unlock(&c->wb_lock);
+        cachefs__unlock(&c->wb_lock, RANK_LEAF);
     }
     return APR_SUCCESS;
 }
@@ -602,10 +626,10 @@ static void flush_work(void *baton)
     job->obj->flags &= ~OBJ_FLUSH_JOB;
     cachefs__obj_unlock(c, job->obj);
     cachefs__obj_put(c, job->obj);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_busy--;
     pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     free(job);
 }
 
@@ -633,9 +657,9 @@ static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
 static void start_flush(cache_t *c, obj_t *o)
 {
     flush_job_t *job = malloc(sizeof(*job));
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_busy++;
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     if (job) {
         *job = (flush_job_t){c, o};
         cachefs__obj_ref(o);
@@ -646,9 +670,9 @@ static void start_flush(cache_t *c, obj_t *o)
     cachefs__obj_lock(c, o);
     o->flags &= ~OBJ_FLUSH_JOB;
     cachefs__obj_unlock(c, o);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_busy--;
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
 #define ROUND 256
@@ -657,13 +681,13 @@ static void *flusher(void *arg)
 {
     cache_t *c = arg;
     obj_t **objs = malloc(ROUND * sizeof(*objs));
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     while (!c->wb_stop && objs) {
         if (!c->wb_files) {
             pthread_cond_wait(&c->wb_cond, &c->wb_lock);
             continue;
         }
-        cachefs__unlock(&c->wb_lock);
+        cachefs__unlock(&c->wb_lock, RANK_LEAF);
         int hurry = atomic_exchange(&c->wb_kick, 0);
         int64_t next = cachefs__clock_us() + 1000000;
         size_t n = cachefs__dirty_objs(c, objs, ROUND);
@@ -671,11 +695,11 @@ static void *flusher(void *arg)
             if (due(c, objs[i], hurry, &next)) start_flush(c, objs[i]);
             cachefs__obj_put(c, objs[i]);
         }
-        cachefs__lock(&c->wb_lock);
+        cachefs__lock(&c->wb_lock, RANK_LEAF);
         if (!c->wb_stop && !atomic_load(&c->wb_kick))
             (void)cachefs__wait(&c->wb_cond, &c->wb_lock, NULL, next);
     }
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     free(objs);
     return NULL;
 }
@@ -694,14 +718,14 @@ apr_status_t cachefs__wb_create(cache_t *c)
 void cachefs__wb_destroy(cache_t *c)
 {
     if (!c->wb_started) return;
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_stop = 1;
     pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     pthread_join(c->wb_thread, NULL);
-    cachefs__lock(&c->wb_lock);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
     while (c->wb_busy)
         pthread_cond_wait(&c->wb_cond, &c->wb_lock);
-    cachefs__unlock(&c->wb_lock);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     c->wb_started = 0;
 }
