@@ -85,6 +85,32 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
  * ------------------------------------------------------------------------------------------------
  */
 
+/* The object with dirty data that has this name, referenced, or NULL: its node may have been evicted
+ * or cleared, what is dirty of it stays. */
+static obj_t *dirty_named(cache_t *c, const vfs_path_t *path)
+{
+    if (!atomic_load(&c->dirty_bytes)) return NULL;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    size_t max = c->wb_files;
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    obj_t **objs = max ? malloc(max * sizeof(*objs)) : NULL, *found = NULL;
+    size_t n = objs ? cachefs__dirty_objs(c, objs, max) : 0;
+    for (size_t i = 0; i < n; i++) {
+        char buf[VFS_PATH_MAX + 1];
+        vfs_path_t name;
+        cachefs__obj_lock(c, objs[i]);
+        int same = !found && !cachefs__obj_name(c, objs[i], &name, buf) && name.len == path->len &&
+                   memcmp(name.str, path->str, name.len) == 0;
+        cachefs__obj_unlock(c, objs[i]);
+        if (same)
+            found = objs[i];
+        else
+            cachefs__obj_put(c, objs[i]);
+    }
+    free(objs);
+    return found;
+}
+
 /* The object that a path is cached as, referenced, links followed where that is cached. */
 static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *known, int *negative)
 {
@@ -101,7 +127,7 @@ static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *k
         return NULL;
     }
     *known = cachefs__node_find(c, path, 1, &o, negative);
-    return o;
+    return o ? o : dirty_named(c, path);
 }
 
 apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
@@ -286,6 +312,13 @@ static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, in
                 cachefs__names_locked(c, s, &items[end].path, expire, &items[end].names);
         cachefs__unlock(&s->lock, RANK_SHARD);
         i = end;
+    }
+    for (size_t i = 0; i < count; i++) {
+        cachefs__names_t *n = &items[i].names;
+        if (items[i].status || n->known[0] != KNOWN_NOTHING || n->known[1] != KNOWN_NOTHING)
+            continue;
+        n->obj[0] = dirty_named(c, &items[i].path);
+        if (n->obj[0]) n->known[0] = KNOWN_STALE;
     }
     return items;
 }
