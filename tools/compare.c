@@ -54,20 +54,21 @@ static int make_work_dir(parent_t *parent)
     return CLI_INTERNAL;
 }
 
-static void remove_work_dir(parent_t *parent)
+void compare_remove(const cli_t *cli, const char *dir)
 {
     vfs_t *fs = NULL;
     char why[256];
-    if (parent->work_dir == NULL) return;
-    apr_status_t status = vfs_local_create(&fs, parent->work_dir, parent->cli->pool);
+    apr_pool_t *pool = NULL;
+    apr_status_t status = apr_pool_create(&pool, NULL);
+    if (status == APR_SUCCESS) status = vfs_local_create(&fs, dir, pool);
     if (status == APR_SUCCESS) {
         status = vfs_remove_all(fs, NULL, "/");
         (void)vfs_destroy(fs); /* it holds nothing back */
     }
-    if (rmdir(parent->work_dir) != 0 && status == APR_SUCCESS) status = APR_FROM_OS_ERROR(errno);
+    if (rmdir(dir) != 0 && status == APR_SUCCESS) status = APR_FROM_OS_ERROR(errno);
     if (status != APR_SUCCESS)
-        cli_error(parent->cli, "%s is left behind: %s", parent->work_dir,
-                  vfs_strerror(status, why, sizeof(why)));
+        cli_error(cli, "%s is left behind: %s", dir, vfs_strerror(status, why, sizeof(why)));
+    if (pool != NULL) apr_pool_destroy(pool);
 }
 
 /* ---- the reference
@@ -267,7 +268,7 @@ static int run(cli_t *cli)
     int code = make_work_dir(&parent);
     if (code == CLI_DONE) code = make_reference(&parent);
     if (code == CLI_DONE && !cli_stopped(cli)) code = run_layers(&parent);
-    remove_work_dir(&parent);
+    if (parent.work_dir != NULL) compare_remove(cli, parent.work_dir);
     return code;
 }
 

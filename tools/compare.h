@@ -95,5 +95,7 @@ void report_json(const row_t *rows, size_t count);
 
 /* What a child does. */
 int compare_child(cli_t *cli);
+/* Remove the directory of a comparison with all in it. */
+void compare_remove(const cli_t *cli, const char *dir);
 
 #endif

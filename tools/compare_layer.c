@@ -3,6 +3,8 @@
  * Floor 4. A process of its own, so that its memory is that of this layer and no other.
  */
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -228,6 +230,17 @@ static int measure(child_t *child, compare_phase_e phase)
                                                                                : CLI_INTERNAL;
 }
 
+/* Nobody reads our rows any more: the parent is gone, without a chance to tidy up. */
+static void *watch_parent(void *baton)
+{
+    const cli_t *cli = baton;
+    struct pollfd pipe_end = {COMPARE_REPORT_FD, 0, 0};
+    while (poll(&pipe_end, 1, -1) <= 0 || !(pipe_end.revents & POLLERR))
+        continue;
+    compare_remove(cli, cli->opt.work_dir);
+    _exit(CLI_INTERNAL);
+}
+
 int compare_child(cli_t *cli)
 {
     child_t child = {.cli = cli};
@@ -243,6 +256,8 @@ int compare_child(cli_t *cli)
         cli_error(cli, "%s: %s", file, vfs_strerror(status, why, sizeof(why)));
         return CLI_INTERNAL;
     }
+    pthread_t watcher;
+    if (pthread_create(&watcher, NULL, watch_parent, cli) == 0) (void)pthread_detach(watcher);
     int code = open_stack(&child);
     for (unsigned phase = 0; phase < CLI_PHASES_MAX && code == CLI_DONE; phase++) {
         if (cli->opt.phases != 0 && !(cli->opt.phases & 1u << phase)) continue;

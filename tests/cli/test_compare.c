@@ -177,6 +177,18 @@ Test(cli_compare, nothing_is_left_behind)
     }
 }
 
+Test(cli_compare, a_killed_parent_leaves_neither_a_process_nor_files)
+{
+    char *origin = origin_of(tree_make()), *tmp = path_in(tree_make(), "tmp");
+    cr_assert_eq(mkdir(tmp, 0700), 0);
+    const how_t how = {.env = env_tmp(tmp), .signal = SIGKILL, .signal_on = "direct   cold"};
+    /* a run ends when nobody holds its output any more: when the child is gone too */
+    run_t r = run_how(&how, "compare", origin, "--tree", "/", "--delay", "200ms", NULL);
+    cr_assert_eq(r.signal, SIGKILL);
+    cr_assert_lt(r.seconds, 30.0);
+    cr_assert_eq(count_names(tmp, ""), 0);
+}
+
 Test(cli_compare, an_interrupted_json_is_still_json)
 {
     char *origin = origin_of(tree_make());
