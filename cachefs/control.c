@@ -220,7 +220,7 @@ apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *
     vfs_path_t p;
     vfs_attr_t attr = {0};
     obj_t *o = NULL;
-    uint64_t got = 0;
+    uint64_t got = 0, asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     if (bytes) *bytes = 0;
     if (fetched) *fetched = 0;
     apr_status_t st = vfs_path_init(&p, path, buf);
@@ -230,7 +230,7 @@ apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *
     if (attr.type == VFS_TYPE_DIR) st = APR_FROM_OS_ERROR(EISDIR);
     if (!st && attr.type != VFS_TYPE_FILE) st = APR_EINVAL;
     if (!st) {
-        cachefs__obj_set_name(c, o, &p);
+        cachefs__obj_name_seen(c, o, &p, asked);
         cachefs__hold(c, o);
         st = cachefs__prefetch(c, o, ctx, 0, UINT64_MAX, 0, &got);
         cachefs__unhold(c, o);

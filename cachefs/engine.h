@@ -146,6 +146,7 @@ typedef struct obj_t {
     uint32_t io;      /* calls using lower_file */
     vfs_file_t *lower_file;
     uint32_t lower_flags;
+    vfs_file_t *lower_old; /* a better one took its place; closed when nobody uses any */
     gate_t *gates;
     /* write-back */
     uint32_t dirty_first, dirty_last; /* by the policy nodes of the blocks */
@@ -483,7 +484,10 @@ void cachefs__lower_done(cache_t *c, obj_t *o);
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags);
 apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
                            int64_t until_us);
+/* The object has this name, by whoever changes it right now. */
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
+/* The object had this name at `asked`: noted unless a change of ours overlaps. */
+void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
 
@@ -544,6 +548,8 @@ void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);
 /* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
  * he may be waiting for us. */
 void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
+/* Nobody changed the name since `asked`, or is about to. */
+int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
 int cachefs__node_evict(cache_t *c, shard_t *s);
 void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
 

@@ -145,20 +145,40 @@ static apr_status_t open_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_p
     }
 }
 
+static int serves(const obj_t *o, int write)
+{
+    return o->lower_file && (!write || (o->lower_flags & VFS_O_WRITE));
+}
+
+/* Take a handle for the object if it is better than what there is. Whoever uses the other one goes
+ * on with it: to wait for them could be to wait for ourselves. Object locked. Returns what is to be
+ * closed, or NULL. */
+static vfs_file_t *install(obj_t *o, vfs_file_t *file, uint32_t flags)
+{
+    vfs_file_t *old = o->lower_file;
+    if (serves(o, (flags & VFS_O_WRITE) != 0)) return file;
+    o->lower_file = file;
+    o->lower_flags = flags;
+    if (!old || !o->io) return old;
+    VFS_ASSERT(!o->lower_old); /* only one that cannot write is replaced, and by one that can */
+    o->lower_old = old;
+    return NULL;
+}
+
 apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
                                 vfs_file_t **file)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
+    vfs_file_t *spare = NULL;
     apr_status_t st = APR_SUCCESS;
     CACHE_NO_LOCKS_HELD();
     cachefs__lock(&stripe->lock, RANK_OBJECT);
-    while (!st &&
-           (o->opening || (o->lower_file && write && !(o->lower_flags & VFS_O_WRITE) && o->io)))
+    while (!st && o->opening && !serves(o, write))
         st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
-    if (!st && !(o->lower_file && (!write || (o->lower_flags & VFS_O_WRITE)))) {
-        vfs_file_t *made = NULL, *old = NULL;
+    if (!st && !serves(o, write)) {
+        vfs_file_t *made = NULL;
         uint32_t flags = 0;
         st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
         if (!st) {
@@ -167,56 +187,50 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
             st = open_named(c, o, ctx, &path, buf, write, &made, &flags);
             cachefs__lock(&stripe->lock, RANK_OBJECT);
             o->opening = 0;
-            if (!st) {
-                old = o->lower_file;
-                o->lower_file = made;
-                o->lower_flags = flags;
-            }
+            if (!st) spare = install(o, made, flags);
+            if (serves(o, write)) st = APR_SUCCESS; /* an open brought one meanwhile */
             pthread_cond_broadcast(&stripe->cond);
-            if (old) {
-                o->io++; /* nobody closes it while we close the old one */
-                cachefs__unlock(&stripe->lock, RANK_OBJECT);
-                (void)vfs_close(old, ctx); /* it was open for reading only: nothing to lose */
-                cachefs__lock(&stripe->lock, RANK_OBJECT);
-                o->io--;
-            }
         }
     }
     if (!st) {
         o->io++;
         *file = o->lower_file;
+    } else if (!o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
+        spare = o->lower_file; /* whoever left last left it to us */
+        o->lower_file = NULL;
     }
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    if (spare) (void)vfs_close(spare, ctx); /* nothing was written through it */
     return st;
 }
 
 void cachefs__lower_done(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    vfs_file_t *file = NULL;
+    vfs_file_t *file = NULL, *old = NULL;
     cachefs__lock(&stripe->lock, RANK_OBJECT);
     VFS_ASSERT(o->io > 0);
-    if (--o->io == 0 && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
-        file = o->lower_file;
-        o->lower_file = NULL;
+    if (--o->io == 0) {
+        old = o->lower_old;
+        o->lower_old = NULL;
+        if (!o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
+            file = o->lower_file;
+            o->lower_file = NULL;
+        }
     }
     pthread_cond_broadcast(&stripe->cond);
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
     CACHE_NO_LOCKS_HELD();
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
+    if (old) (void)vfs_close(old, NULL);   /* it was open for reading only */
 }
 
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    vfs_file_t *spare = file;
     cachefs__lock(&stripe->lock, RANK_OBJECT);
-    int better = !o->lower_file || ((flags & VFS_O_WRITE) && !(o->lower_flags & VFS_O_WRITE));
-    if (better && !o->opening && !o->io) {
-        spare = o->lower_file;
-        o->lower_file = file;
-        o->lower_flags = flags;
-    }
+    vfs_file_t *spare = install(o, file, flags);
+    pthread_cond_broadcast(&stripe->cond);
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
     CACHE_NO_LOCKS_HELD();
     if (spare) (void)vfs_close(spare, NULL); /* nothing was written through it */

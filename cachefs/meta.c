@@ -50,7 +50,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
 {
     cache_t *c = cachefs__of(fs);
     obj_t *o = NULL;
-    uint64_t missed = 0;
+    uint64_t missed = 0, asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW | (len ? LOOKUP_BYTES : 0), &o,
                                       attr, validator);
     *got = 0;
@@ -58,7 +58,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     if (attr->type == VFS_TYPE_FILE && len) {
         st = vfs_attr_access(attr, ctx, VFS_ACCESS_READ);
         if (st) st = vfs_call_access(c->lower, ctx, path, VFS_ACCESS_READ);
-        cachefs__obj_set_name(c, o, path);
+        cachefs__obj_name_seen(c, o, path, asked);
         if (!st) st = cachefs__read_obj(c, o, ctx, buf, len, 0, got, 0, &missed);
         if (!st) {
             cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);

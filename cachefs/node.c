@@ -415,6 +415,11 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     return st;
 }
 
+int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked)
+{
+    return believed(c, path, asked, 0);
+}
+
 void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m)
 {
     cachefs__lock(&c->mut_lock, RANK_LEAF);

@@ -25,7 +25,7 @@ static void obj_reset(obj_t *o)
     uint32_t gen = o->gen;
     uint64_t resident = atomic_load_explicit(&o->resident, memory_order_relaxed);
     uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
-    VFS_ASSERT(!o->handles && !o->dirty_bytes && !o->gates && !o->lower_file);
+    VFS_ASSERT(!o->handles && !o->dirty_bytes && !o->gates && !o->lower_file && !o->lower_old);
     atomic_store_explicit(&o->ver, 0, memory_order_relaxed);
     atomic_store_explicit(&o->size, 0, memory_order_relaxed);
     atomic_store_explicit(&o->shift, 0, memory_order_relaxed);
@@ -132,7 +132,7 @@ void cachefs__obj_unhash(cache_t *c, obj_t *o)
 /* ---- names of an object
  * ----------------------------------------------------------------------------- */
 
-void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
+void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
 {
     cachefs__obj_lock(c, o);
     int same = o->name && o->name_len == path->len &&
@@ -143,11 +143,19 @@ void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
     if (!chunk) return; /* without a name the lower handle must be there already: see lower_use */
     memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
     cachefs__obj_lock(c, o);
-    uint32_t old = o->name;
-    o->name = chunk;
-    o->name_len = path->len;
+    uint32_t old = chunk;
+    if (asked == UINT64_MAX || cachefs__name_quiet(c, path, asked)) {
+        old = o->name;
+        o->name = chunk;
+        o->name_len = path->len;
+    } /* else who changes the name will say, or said, what it is */
     cachefs__obj_unlock(c, o);
     if (old) cachefs__chunk_put(c, old);
+}
+
+void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
+{
+    cachefs__obj_name_seen(c, o, path, UINT64_MAX);
 }
 
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf)

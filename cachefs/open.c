@@ -153,6 +153,91 @@ static int is_plain(vfs_type_e type)
     return type == VFS_TYPE_FILE || type == VFS_TYPE_DIR;
 }
 
+/* Open below for writing; without the right to read, for writing only. */
+static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               uint32_t flags, uint32_t mode, vfs_file_t **lower, uint32_t *got,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    uint32_t keep = flags & (VFS_O_CREATE | VFS_O_EXCL | VFS_O_TRUNC | VFS_O_NOFOLLOW |
+                             VFS_O_DIRECTORY | VFS_O_SYNC | VFS_O_DIRECT);
+    *got = VFS_O_READ | (flags & VFS_O_WRITE);
+    CACHE_NO_LOCKS_HELD();
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    apr_status_t st = vfs_call_open(lower, c->lower, ctx, path, *got | keep, mode, attr, validator);
+    if (APR_STATUS_IS_EACCES(st) && !(flags & VFS_O_READ)) {
+        *got = VFS_O_WRITE;
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        st = vfs_call_open(lower, c->lower, ctx, path, *got | keep, mode, attr, validator);
+    }
+    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) attr->flags |= VFS_ATTR_DIRECT;
+    return st;
+}
+
+/* What an open below told, and a handle for it. `asked`: before the call; `mine`: the name is
+ * claimed. */
+static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_path_t *path, uint32_t flags,
+                           vfs_file_t *lower, uint32_t lower_flags, vfs_attr_t *attr,
+                           vfs_validator_t *validator, obj_t *stale, uint64_t asked, int mine,
+                           obj_t **obj)
+{
+    int made;
+    obj_t *o = stale;
+    if (stale && !(attr->flags & VFS_ATTR_STABLE_ID))
+        cachefs__obj_ref(stale);
+    else
+        o = cachefs__obj_get(c, attr, &made);
+    if (!o) {
+        (void)vfs_close(lower, NULL); /* opened a moment ago, nothing written */
+        return VFS_ELIMIT;
+    }
+    cachefs__obj_learn(c, o, attr, validator, asked);
+    int follow = !(flags & VFS_O_NOFOLLOW) && !(attr->flags & VFS_ATTR_DIRECT);
+    if (mine)
+        cachefs__node_put(c, path, follow, o, attr->flags, asked);
+    else
+        cachefs__node_set(c, path, follow, o, attr->flags, asked);
+    cachefs__obj_name_seen(c, o, path, mine ? UINT64_MAX : asked);
+    apr_status_t st = APR_SUCCESS;
+    *obj = o;
+    cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
+    st = give_handle(file, c, o, flags);
+    cachefs__lower_adopt(c, o, lower, lower_flags);
+    if (st) {
+        last_handle(c, o);
+        cachefs__obj_put(c, o);
+    }
+    return st;
+}
+
+/* The name was changing while it was looked up: who changes it may not know of our handle, and let
+ * the file go. Open it below, which is there for good, or not there. Ends *file. */
+static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, uint32_t flags, vfs_attr_t *attr,
+                                vfs_validator_t *validator)
+{
+    obj_t *stale = cachefs__handle(*file)->obj, *o = NULL;
+    vfs_file_t *lower = NULL;
+    uint32_t lower_flags = 0;
+    cachefs__obj_ref(stale);
+    (void)cachefs_op_close(*file, ctx); /* nothing was done through it */
+    *file = NULL;
+    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    apr_status_t st = open_below(c, ctx, path, flags, 0, &lower, &lower_flags, attr, validator);
+    if (!st && is_plain(attr->type))
+        st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, asked, 0, &o);
+    else if (!st)
+        *file = lower;
+    if (!st && o) {
+        cachefs__obj_lock(c, o);
+        cachefs__obj_attr(o, attr);
+        *validator = o->validator;
+        cachefs__obj_unlock(c, o);
+    }
+    if (o) cachefs__obj_put(c, o);
+    cachefs__obj_put(c, stale);
+    return st;
+}
+
 static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                               const vfs_path_t *path, uint32_t flags, vfs_attr_t *attr,
                               vfs_validator_t *validator)
@@ -163,6 +248,7 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
     if (flags & VFS_O_READ && !(flags & (VFS_O_DIRECTORY | VFS_O_NOFOLLOW | VFS_O_DIRECT)))
         want |= LOOKUP_BYTES;
     if (flags & VFS_O_DIRECT) want |= LOOKUP_FORCE;
+    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     uint64_t before = cachefs__counter_here(&c->counters, CNT_ATTR_HITS);
     int64_t start = cachefs__clock_us();
     apr_status_t st = cachefs__lookup(c, ctx, path, want, &o, attr, validator);
@@ -189,63 +275,15 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
         cachefs__obj_put(c, o);
         return st;
     }
-    cachefs__obj_set_name(c, o, path);
-    return give_handle(file, c, o, flags);
-}
-
-/* Open below for writing; without the right to read, for writing only. */
-static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                               uint32_t flags, uint32_t mode, vfs_file_t **lower, uint32_t *got,
-                               vfs_attr_t *attr, vfs_validator_t *validator)
-{
-    uint32_t keep = flags & (VFS_O_CREATE | VFS_O_EXCL | VFS_O_TRUNC | VFS_O_NOFOLLOW |
-                             VFS_O_DIRECTORY | VFS_O_SYNC | VFS_O_DIRECT);
-    *got = VFS_O_READ | (flags & VFS_O_WRITE);
-    CACHE_NO_LOCKS_HELD();
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_call_open(lower, c->lower, ctx, path, *got | keep, mode, attr, validator);
-    if (APR_STATUS_IS_EACCES(st) && !(flags & VFS_O_READ)) {
-        *got = VFS_O_WRITE;
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        st = vfs_call_open(lower, c->lower, ctx, path, *got | keep, mode, attr, validator);
-    }
-    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) attr->flags |= VFS_ATTR_DIRECT;
-    return st;
-}
-
-/* What an open below told, and a handle for it. `asked`: before the call. */
-static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_path_t *path, uint32_t flags,
-                           vfs_file_t *lower, uint32_t lower_flags, vfs_attr_t *attr,
-                           vfs_validator_t *validator, obj_t *stale, uint64_t asked, obj_t **obj)
-{
-    int made;
-    obj_t *o = stale;
-    if (stale && !(attr->flags & VFS_ATTR_STABLE_ID))
-        cachefs__obj_ref(stale);
-    else
-        o = cachefs__obj_get(c, attr, &made);
-    if (!o) {
-        (void)vfs_close(lower, NULL); /* opened a moment ago, nothing written */
-        return VFS_ELIMIT;
-    }
-    cachefs__obj_learn(c, o, attr, validator, asked);
-    int follow = !(flags & VFS_O_NOFOLLOW) && !(attr->flags & VFS_ATTR_DIRECT);
-    cachefs__node_put(c, path, follow, o, attr->flags, asked);
-    cachefs__obj_set_name(c, o, path);
-    apr_status_t st = APR_SUCCESS;
-    *obj = o;
-    cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
+    cachefs__obj_name_seen(c, o, path, asked);
     st = give_handle(file, c, o, flags);
-    cachefs__lower_adopt(c, o, lower, lower_flags);
-    if (st) {
-        last_handle(c, o);
-        cachefs__obj_put(c, o);
-    }
-    return st;
+    return st || cachefs__name_quiet(c, path, asked)
+               ? st
+               : open_moving(file, c, ctx, path, flags, attr, validator);
 }
 
 static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
-                               const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                               const vfs_path_t *path, uint32_t flags, uint32_t mode, int sure,
                                vfs_attr_t *attr, vfs_validator_t *validator)
 {
     cachefs__mut_t m = {.count = 0};
@@ -255,7 +293,8 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     int negative, creates = (flags & VFS_O_CREATE) != 0;
     apr_status_t st = APR_SUCCESS;
     cachefs__known_e known = cachefs__node_find(c, path, 0, &stale, &negative);
-    if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL)) creates = 0; /* it is there already */
+    if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL) && !sure) creates = 0; /* it is there */
+    if (!creates) below &= ~VFS_O_CREATE; /* and if it is not, it is made with the name claimed */
     if (creates) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
     if (!creates) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     int claimed = creates && !st;
@@ -265,7 +304,8 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (!st) st = open_below(c, ctx, path, below, mode, &lower, &lower_flags, attr, validator);
     int plain = !st && is_plain(attr->type);
     if (plain)
-        st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, m.asked, &o);
+        st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, m.asked,
+                    claimed, &o);
     else if (!st)
         *file = lower;
     if (claimed) cachefs__mut_end(c, &m, 0);
@@ -295,8 +335,12 @@ apr_status_t cachefs_op_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                              vfs_attr_t *attr, vfs_validator_t *validator)
 {
     cache_t *c = cachefs__of(fs);
-    if (flags & (VFS_O_WRITE | VFS_O_CREATE | VFS_O_TRUNC))
-        return open_write(file, c, ctx, path, flags, mode, attr, validator);
+    if (flags & (VFS_O_WRITE | VFS_O_CREATE | VFS_O_TRUNC)) {
+        apr_status_t st = open_write(file, c, ctx, path, flags, mode, 0, attr, validator);
+        if (APR_STATUS_IS_ENOENT(st) && (flags & VFS_O_CREATE)) /* it went away meanwhile */
+            st = open_write(file, c, ctx, path, flags, mode, 1, attr, validator);
+        return st;
+    }
     return open_read(file, c, ctx, path, flags, attr, validator);
 }
 
