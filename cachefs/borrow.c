@@ -190,10 +190,13 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
         cachefs_ref_release(r);
         return st;
     }
-    cachefs__count(&c->counters, fetched ? CNT_MISSES : CNT_HITS, 1);
     *count = r->count;
     for (size_t i = 0; i < r->count; i++)
         *got += iov[i].len;
+    uint64_t missed = fetched < *got ? fetched : *got; /* it may have brought more than was asked */
+    cachefs__count(&c->counters, fetched ? CNT_MISSES : CNT_HITS, 1);
+    cachefs__count(&c->counters, CNT_MISS_BYTES, missed);
+    cachefs__count(&c->counters, CNT_HIT_BYTES, *got - missed);
     *ref = r;
     return APR_SUCCESS;
 }
