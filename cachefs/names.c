@@ -318,7 +318,7 @@ static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to,
             a = from, b = to;
         else if (named && swap && vfs_path_within(&name, to))
             a = to, b = from;
-        if (a) {
+        if (a && b) {
             size_t tail = name.len - a->len;
             memcpy(moved, b->str, b->len);
             memcpy(moved + b->len, name.str + a->len, tail + 1);

@@ -15,9 +15,11 @@ else
     mapfile -t files < <(find vfs backends cachefs warming metrics tools examples -name '*.c' | LC_ALL=C sort)
 fi
 echo "== clang-tidy, ${#files[@]} files"
-printf '%s\0' "${files[@]}" | xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/clang
+code=0
+printf '%s\0' "${files[@]}" | xargs -0 -n 4 -P "$(nproc)" clang-tidy --quiet -p build/clang || code=1
 echo "== cppcheck"
 cppcheck --quiet --error-exitcode=1 --std=c11 --language=c -j "$(nproc)" -I . -I build/clang/tools \
     --enable=warning,performance,portability --inline-suppr \
-    --suppressions-list=scripts/cppcheck-suppressions.txt "${files[@]}"
+    --suppressions-list=scripts/cppcheck-suppressions.txt "${files[@]}" || code=1
+[ $code = 0 ] || { echo "lint: FAILED" >&2; exit 1; }
 echo "lint: nothing found"

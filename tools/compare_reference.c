@@ -112,8 +112,8 @@ apr_status_t reference_save(const reference_t *reference, const char *file)
 {
     header_t header = {MAGIC, reference->count, reference->block_count, 0};
     FILE *out = fopen(file, "wbx");
-    int ok = out != NULL;
-    if (!ok) return APR_FROM_OS_ERROR(errno);
+    int ok;
+    if (out == NULL) return APR_FROM_OS_ERROR(errno);
     for (size_t i = 0; i < reference->count; i++)
         header.names += strlen(reference->files[i].path) + 1;
     ok = fwrite(&header, sizeof(header), 1, out) == 1;

@@ -393,7 +393,7 @@ static size_t collect(heat_stripe_t *stripe, warm__range_t *to, heat_path_t **pa
 
 apr_status_t warm_heat_write(warm_heat_t *heat, const char *file)
 {
-    size_t counts[STRIPES_MAX], total = 0, room = 0, s, i;
+    size_t counts[STRIPES_MAX] = {0}, total = 0, room = 1, s, i;
     warm__range_t *ranges;
     heat_path_t **paths;
     apr_status_t status = APR_ENOMEM;

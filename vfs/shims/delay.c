@@ -31,7 +31,6 @@ static int needs_trip(delay_t *delay, shim_call_t *call)
     case VFS_OPID_close:
     case VFS_OPID_closedir:
     case VFS_OPID_unwatch:
-        return 0;
     case VFS_OPID_seekdir:
         return 0;
     case VFS_OPID_readdir:
