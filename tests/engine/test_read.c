@@ -427,16 +427,52 @@ Test(read, without_any_room_reads_go_around_the_cache_and_are_right)
     rig_close(&rig);
 }
 
-Test(read, heat_is_told_of_each_block_with_its_name)
+typedef struct heat_t {
+    int calls, hits;
+    char path[64];
+    apr_off_t off;
+    size_t len;
+} heat_t;
+
+static void be_hot(void *baton, const char *path, apr_off_t off, size_t len, int hit)
+{
+    heat_t *h = baton;
+
+    h->calls++;
+    h->hits += hit;
+    h->off = off;
+    h->len = len;
+    (void)snprintf(h->path, sizeof(h->path), "%s", path);
+}
+
+Test(read, heat_is_told_with_name_range_and_whether_it_was_there)
 {
     rig_t rig;
+    heat_t heat = {0};
 
     rig_open(&rig, PLAIN);
-    rig_text(&rig, "/f", "text");
-    rig_holds_text(rig.fs, "/f", "text");
-    OK(cachefs_on_heat(rig.fs, NULL, NULL)); /* nobody hears: nothing happens */
+    rig_text(&rig, "/f", "some text");
+    OK(cachefs_on_heat(rig.fs, be_hot, &heat));
+    rig_holds_text(rig.fs, "/f", "some text");
+    EQ(heat.calls, 0); /* not before it is asked for */
     OK(cachefs_set(rig.fs, "heat", "on", NULL, 0));
-    rig_holds_text(rig.fs, "/f", "text");
+    OK(cachefs_clear(rig.fs, NULL));
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    rig_read(f, 5, "text", 4);
+    EQ(heat.calls, 1);
+    EQ(heat.hits, 0);
+    EQ(heat.off, 5);
+    EQ(heat.len, 4);
+    cr_assert_str_eq(heat.path, "/f");
+    OK(vfs_close(f, NULL));
+    f = rig_file(rig.fs, "/f", RIG_R);
+    rig_read(f, 0, "some", 4);
+    EQ(heat.calls, 2);
+    EQ(heat.hits, 1);
+    OK(cachefs_on_heat(rig.fs, NULL, NULL));
+    rig_read(f, 0, "some", 4);
+    EQ(heat.calls, 2);
     IS(APR_EINVAL, cachefs_on_heat(rig.bottom, NULL, NULL));
+    OK(vfs_close(f, NULL));
     rig_close(&rig);
 }
