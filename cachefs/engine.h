@@ -480,13 +480,15 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
 apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
                                 vfs_file_t **file);
 void cachefs__lower_done(cache_t *c, obj_t *o);
+/* Close the lower handle if nobody needs it any more. */
+void cachefs__lower_idle(cache_t *c, obj_t *o);
 /* Give the object a lower handle that an open brought; closed if it has a better one. */
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags);
 apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
                            int64_t until_us);
 /* The object has this name, by whoever changes it right now. */
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
-/* The object had this name at `asked`: noted unless a change of ours overlaps. */
+/* The object had this name at `asked`: noted if it has no other, or no change of ours overlaps. */
 void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);

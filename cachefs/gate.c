@@ -225,6 +225,20 @@ void cachefs__lower_done(cache_t *c, obj_t *o)
     if (old) (void)vfs_close(old, NULL);   /* it was open for reading only */
 }
 
+void cachefs__lower_idle(cache_t *c, obj_t *o)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    vfs_file_t *file = NULL;
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    if (!o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
+        file = o->lower_file;
+        o->lower_file = NULL;
+    }
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    CACHE_NO_LOCKS_HELD();
+    if (file) (void)vfs_close(file, NULL); /* nothing is left that should go through it */
+}
+
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);

@@ -96,8 +96,10 @@ static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
     cachefs__obj_unlock(c, o);
     if (chunk) cachefs__chunk_put(c, chunk);
     if (last) cachefs__obj_unhash(c, o);
-    if (idle)
+    if (idle) {
         (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
+        cachefs__lower_idle(c, o);             /* which stayed open for that data alone */
+    }
 }
 
 /* Is this its last name? Where somebody could lose bytes (`kept`: there is a handle below) the

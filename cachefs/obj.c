@@ -144,7 +144,7 @@ void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64
     memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
     cachefs__obj_lock(c, o);
     uint32_t old = chunk;
-    if (asked == UINT64_MAX || cachefs__name_quiet(c, path, asked)) {
+    if (!o->name || asked == UINT64_MAX || cachefs__name_quiet(c, path, asked)) {
         old = o->name;
         o->name = chunk;
         o->name_len = path->len;

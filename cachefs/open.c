@@ -294,7 +294,11 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     apr_status_t st = APR_SUCCESS;
     cachefs__known_e known = cachefs__node_find(c, path, 0, &stale, &negative);
     if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL) && !sure) creates = 0; /* it is there */
-    if (!creates) below &= ~VFS_O_CREATE; /* and if it is not, it is made with the name claimed */
+    if (!creates && stale) { /* if a known file is not there, it is made with the name claimed */
+        cachefs__obj_lock(c, stale);
+        if (stale->attr.type == VFS_TYPE_FILE) below &= ~VFS_O_CREATE;
+        cachefs__obj_unlock(c, stale);
+    }
     if (creates) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
     if (!creates) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     int claimed = creates && !st;
