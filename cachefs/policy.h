@@ -48,6 +48,12 @@ typedef struct cachefs_policy_config_t {
     uint64_t ttl_us;              /**< for policies that age by time; 0: never */
     apr_time_t (*now)(void);      /**< a cheap clock, microseconds */
     cachefs_policy_node_t *nodes; /**< entries_max of them */
+    uint64_t entries_hint; /**< how many entries this shard will hold, about; 0: not known. Sizes
+                              what is remembered of entries that left (ghosts, sketches) */
+    /** The key with which a resident entry came in, from the engine's own tables: it takes no lock,
+     * and is called in touch and victim only. NULL: policies that need keys keep them. */
+    uint64_t (*key_of)(const void *baton, uint32_t entry);
+    const void *key_baton; /**< passed to key_of */
 } cachefs_policy_config_t;
 
 /** A policy: what its author writes, `static const` with designated initialisers. No member may be

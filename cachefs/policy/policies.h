@@ -12,6 +12,15 @@ extern const cachefs_policy_ops_t cachefs__policy_lru;
 extern const cachefs_policy_ops_t cachefs__policy_lfu;
 extern const cachefs_policy_ops_t cachefs__policy_ttl;
 extern const cachefs_policy_ops_t cachefs__policy_hybrid;
+extern const cachefs_policy_ops_t cachefs__policy_fifo;
+extern const cachefs_policy_ops_t cachefs__policy_clock;
+extern const cachefs_policy_ops_t cachefs__policy_slru;
+extern const cachefs_policy_ops_t cachefs__policy_arc;
+extern const cachefs_policy_ops_t cachefs__policy_lirs;
+extern const cachefs_policy_ops_t cachefs__policy_clockpro;
+extern const cachefs_policy_ops_t cachefs__policy_s3fifo;
+extern const cachefs_policy_ops_t cachefs__policy_sieve;
+extern const cachefs_policy_ops_t cachefs__policy_wtinylfu;
 
 /* Every entry that a policy holds has this mark in the top byte of its word: an entry that is
  * touched or removed without being held is a bug of the engine, and would tear the lists. */
