@@ -9,10 +9,11 @@
 #include "cachefs/policy/policies.h"
 
 static const cachefs_policy_ops_t *const own[] = {
-    &cachefs__policy_lru,
-    &cachefs__policy_lfu,
-    &cachefs__policy_ttl,
-    &cachefs__policy_hybrid,
+    &cachefs__policy_lru,      &cachefs__policy_lfu,    &cachefs__policy_ttl,
+    &cachefs__policy_hybrid,   &cachefs__policy_fifo,   &cachefs__policy_clock,
+    &cachefs__policy_slru,     &cachefs__policy_arc,    &cachefs__policy_lirs,
+    &cachefs__policy_clockpro, &cachefs__policy_s3fifo, &cachefs__policy_sieve,
+    &cachefs__policy_wtinylfu,
 };
 #define OWN_COUNT (sizeof(own) / sizeof(own[0]))
 
