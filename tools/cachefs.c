@@ -12,7 +12,7 @@
 #include "tools/cli.h"
 
 static const cli_verb_t *const verbs[] = {
-    &cli_ls, &cli_cat, &cli_stat, &cli_cp, &cli_warm, &cli_compare, &cli_version,
+    &cli_ls, &cli_cat, &cli_stat, &cli_cp, &cli_warm, &cli_compare, &cli_replay, &cli_version,
 };
 
 const cli_verb_t *cli_verb_at(size_t i)
@@ -50,8 +50,9 @@ static int check_args(cli_t *cli)
     const cli_verb_t *verb = cli->verb;
     if (cli->nargs < verb->args_min) {
         cli_error(cli,
-                  cli->nargs == 0 ? "which origin? usage: cachefs %s %s"
-                                  : "something is missing; usage: cachefs %s %s",
+                  cli->nargs == 0 && (verb->bit & CLI_STACKED)
+                      ? "which origin? usage: cachefs %s %s"
+                      : "something is missing; usage: cachefs %s %s",
                   verb->name, verb->usage);
         return CLI_USAGE;
     }

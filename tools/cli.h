@@ -44,6 +44,10 @@ typedef struct cli_options_t {
     uint64_t random_reads, seed;
     uint32_t corfs_flags;
     const char *child_layer, *work_dir; /* set by the program itself for its children */
+    /* replay */
+    const char *policies, *sizes, *format;
+    uint32_t replay_shards;
+    int bytes;
 } cli_options_t;
 
 typedef struct cli_verb_t cli_verb_t;
@@ -72,7 +76,8 @@ struct cli_verb_t {
     int (*run)(cli_t *cli);
 };
 
-extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_version;
+extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_replay,
+    cli_version;
 
 #define CLI_LS 0x01u
 #define CLI_CAT 0x02u
@@ -81,6 +86,7 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_WARM 0x10u
 #define CLI_COMPARE 0x20u
 #define CLI_VERSION 0x40u
+#define CLI_REPLAY 0x80u
 #define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE)
 
 /* ---- options.c, help.c: the command line ---------------------------------------------------- */
@@ -193,6 +199,8 @@ void cli_print_name(FILE *out, const char *name);
 typedef struct cli_progress_t cli_progress_t;
 /* NULL where there is nobody to look at it; every function here takes that. */
 cli_progress_t *cli_progress_start(cli_t *cli, const char *what, uint64_t files);
+/* What is counted, instead of "files" and bytes; before the first is done. */
+void cli_progress_units(cli_progress_t *progress, const char *things, const char *parts);
 /* One more file is done. Any thread. */
 void cli_progress_add(cli_progress_t *progress, uint64_t bytes);
 /* So many are done. Any thread. */

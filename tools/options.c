@@ -115,7 +115,7 @@ static const char *set_corfs(cli_t *cli, const char *value)
     return NULL;
 }
 
-#define ALL (CLI_STACKED | CLI_VERSION)
+#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION)
 #define PLANNED (CLI_WARM | CLI_COMPARE)
 
 /* clang-format off */
@@ -142,11 +142,17 @@ const cli_option_t cli_options[] = {
     { "into", 0, "DIR", CLI_CP, CLI_TEXT, AT(into), NULL, NULL, "directory of the destination's stack, made if missing (/)" },
     { "no-clobber", 'n', NULL, CLI_CP, CLI_FLAG, AT(no_clobber), NULL, NULL, "leave files alone that are there already" },
 
+    { "policy", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(policies), NULL, NULL, "policies, with commas: see `cachefs version` (lru)" },
+    { "size", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(sizes), NULL, NULL, "sizes of the cache, with commas (1%,10%)" },
+    { "shards", 0, "N", CLI_REPLAY, CLI_COUNT, AT(replay_shards), NULL, NULL, "shards of the cache (1)" },
+    { "bytes", 0, NULL, CLI_REPLAY, CLI_FLAG, AT(bytes), NULL, NULL, "let the sizes of objects count" },
+    { "format", 0, "NAME", CLI_REPLAY, CLI_TEXT, AT(format), NULL, NULL, "oracle, csv, lirs or arc (by the name and the first line)" },
+
     { "list", 0, "FILE", PLANNED, CLI_TEXT, AT(list), NULL, NULL, "paths of the stack, one a line, # for comments; - is standard input" },
     { "glob", 0, "PATTERN", PLANNED, CLI_TEXT, AT(glob), NULL, NULL, "files that match, such as '/**/*.h'" },
     { "tree", 0, "DIR", PLANNED, CLI_TEXT, AT(tree), NULL, NULL, "files below a directory" },
     { "heat", 0, "FILE", CLI_WARM, CLI_TEXT, AT(heat), NULL, NULL, "block ranges of a heat log, hottest first" },
-    { "jobs", 'j', "N", CLI_CP | PLANNED, CLI_COUNT, AT(jobs), NULL, NULL, "threads that work at once (cp and compare 4, warm 16)" },
+    { "jobs", 'j', "N", CLI_CP | PLANNED | CLI_REPLAY, CLI_COUNT, AT(jobs), NULL, NULL, "threads that work at once (cp and compare 4, warm 16, replay one a processor)" },
     { "priority", 0, "LEVEL", CLI_WARM, CLI_CALL, 0, NULL, set_priority, "low (free memory only), normal, high (protected from eviction)" },
     { "rate", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(rate), NULL, NULL, "at most so many bytes a second" },
     { "max-file", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(file_bytes_max), NULL, NULL, "skip larger files" },

@@ -16,6 +16,8 @@
 struct cli_progress_t {
     pthread_mutex_t lock; /* guards the rest */
     const char *what;
+    const char *things; /* that are counted */
+    const char *parts;  /* of them; NULL: bytes */
     uint64_t files, files_done, bytes_done;
     uint64_t started_ns, drawn_ns;
 };
@@ -27,9 +29,17 @@ cli_progress_t *cli_progress_start(cli_t *cli, const char *what, uint64_t files)
     if (progress == NULL) return NULL; /* then there is no bar */
     (void)pthread_mutex_init(&progress->lock, NULL);
     progress->what = what;
+    progress->things = "files";
     progress->files = files;
     progress->started_ns = cli_now_ns();
     return progress;
+}
+
+void cli_progress_units(cli_progress_t *progress, const char *things, const char *parts)
+{
+    if (progress == NULL) return;
+    progress->things = things;
+    progress->parts = parts;
 }
 
 static unsigned terminal_width(void)
@@ -47,12 +57,20 @@ static void draw(cli_progress_t *progress, uint64_t now)
     for (int i = 0; i < BAR_WIDTH; i++)
         bar[i] = (double)i < share * BAR_WIDTH ? '#' : '.';
     bar[BAR_WIDTH] = '\0';
-    cli_show_bytes(total, sizeof(total), (double)progress->bytes_done);
-    cli_show_bytes(rate, sizeof(rate), seconds > 0 ? (double)progress->bytes_done / seconds : 0);
+    double done = (double)progress->bytes_done;
+    double each_second = seconds > 0 ? done / seconds : 0;
+    if (progress->parts == NULL) {
+        cli_show_bytes(total, sizeof(total), done);
+        cli_show_bytes(rate, sizeof(rate), each_second);
+    } else {
+        (void)snprintf(total, sizeof(total), "%.1f M %s", done / 1e6, progress->parts);
+        (void)snprintf(rate, sizeof(rate), "%.1f M", each_second / 1e6);
+    }
     if (share > 0.01 && share < 1.0)
         (void)snprintf(left, sizeof(left), ", %.0f s left", seconds / share - seconds);
-    (void)snprintf(line, sizeof(line), "%s [%s] %" PRIu64 "/%" PRIu64 " files, %s, %s/s%s",
-                   progress->what, bar, progress->files_done, progress->files, total, rate, left);
+    (void)snprintf(line, sizeof(line), "%s [%s] %" PRIu64 "/%" PRIu64 " %s, %s, %s/s%s",
+                   progress->what, bar, progress->files_done, progress->files, progress->things,
+                   total, rate, left);
     /* a line that wraps could not be taken away again */
     (void)fprintf(stderr, "\r%.*s\033[K", (int)terminal_width() - 1, line);
     progress->drawn_ns = now;

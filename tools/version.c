@@ -13,6 +13,7 @@
 #include "build_info.h"
 #include "cachefs/policy.h"
 #include "tools/cli.h"
+#include "tools/trace.h"
 
 typedef struct names_t {
     json_t *json;
@@ -54,6 +55,10 @@ static void print_json(cli_t *cli)
     json_string(&json, "apr", apr_version_string());
     json_string(&json, "apr_util", apu_version_string());
     json_string(&json, "xxhash", xxhash_version(cli->pool));
+    if (trace_zstd_version() != NULL)
+        json_string(&json, "zstd", trace_zstd_version());
+    else
+        json_null(&json, "zstd");
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -82,6 +87,9 @@ static int run(cli_t *cli)
     (void)printf("  APR        %s (built with %s)\n", apr_version_string(), APR_VERSION_STRING);
     (void)printf("  APR-util   %s (built with %s)\n", apu_version_string(), BUILD_APRUTIL);
     (void)printf("  xxHash     %s (built with %s)\n", xxhash_version(cli->pool), BUILD_XXHASH);
+    (void)printf("  zstd       %s\n", trace_zstd_version() != NULL
+                                          ? trace_zstd_version()
+                                          : "missing: replay reads no packed traces");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;
