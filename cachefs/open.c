@@ -202,9 +202,21 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_path_t *path
     cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
     st = give_handle(file, c, o, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
+    if (!st && !mine) { /* removed before our handle was known: what was dirty of it is gone */
+        cachefs__obj_lock(c, o);
+        int removed = (o->flags & OBJ_UNLINKED) != 0;
+        cachefs__obj_unlock(c, o);
+        if (!removed) return APR_SUCCESS;
+        (void)cachefs_op_close(*file, NULL); /* nothing was done through it */
+        *file = NULL;
+        *obj = NULL;
+        cachefs__obj_put(c, o);
+        return APR_FROM_OS_ERROR(ENOENT);
+    }
     if (st) {
         last_handle(c, o);
         cachefs__obj_put(c, o);
+        *obj = NULL;
     }
     return st;
 }

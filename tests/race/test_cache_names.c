@@ -106,7 +106,9 @@ static void compare_names(names_t *n)
         apr_status_t below = vfs_stat(n->r.mem, NULL, path, &b);
         CHECK_ST(vfs_stat(n->r.cache, NULL, path, &a), below);
         if (below) continue;
-        CHECK(a.ino == b.ino && a.size == b.size && a.nlink == b.nlink);
+        CHECK(a.ino == b.ino);
+        CHECK(a.size == b.size);
+        CHECK(a.nlink == b.nlink);
         vfs_file_t *f = race_file(n->r.cache, path, VFS_O_READ);
         vfs_file_t *g = race_file(n->r.mem, path, VFS_O_READ);
         if (a.size) {
