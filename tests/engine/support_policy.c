@@ -14,7 +14,8 @@ static apr_time_t rig_now(void)
     return policy_rig_time;
 }
 
-void policy_rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, uint64_t ttl_us)
+static void rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, uint64_t ttl_us,
+                     uint64_t bytes)
 {
     cachefs_policy_config_t config = {.size = sizeof(config), .entries_max = entries_max};
 
@@ -27,11 +28,23 @@ void policy_rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, 
     rig->nodes = malloc(entries_max * sizeof(*rig->nodes));
     cr_assert_not_null(rig->nodes);
     memset(rig->nodes, 0xa5, entries_max * sizeof(*rig->nodes)); /* whoever held them before */
-    config.capacity_bytes = (uint64_t)entries_max * 4096;
+    config.capacity_bytes = bytes;
+    config.entries_hint = entries_max;
     config.ttl_us = ttl_us;
     config.now = rig_now;
     config.nodes = rig->nodes;
     cr_assert_eq(rig->ops->create(&rig->state, &config, rig->pool), APR_SUCCESS);
+}
+
+void policy_rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, uint64_t ttl_us)
+{
+    rig_open(rig, name, entries_max, ttl_us, (uint64_t)entries_max * 4096);
+}
+
+void policy_rig_open_bytes(policy_rig_t *rig, const char *name, uint32_t entries_max,
+                           uint64_t bytes)
+{
+    rig_open(rig, name, entries_max, 0, bytes);
 }
 
 void policy_rig_close(policy_rig_t *rig)

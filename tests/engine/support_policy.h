@@ -19,6 +19,9 @@ typedef struct policy_rig_t {
 extern apr_time_t policy_rig_time;
 
 void policy_rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, uint64_t ttl_us);
+/* Of so many bytes, instead of 4096 for each entry. */
+void policy_rig_open_bytes(policy_rig_t *rig, const char *name, uint32_t entries_max,
+                           uint64_t bytes);
 void policy_rig_close(policy_rig_t *rig);
 
 /* xorshift64*, for traces that can be run again. */

@@ -93,7 +93,7 @@ Test(policy_contract, each_holds_exactly_what_it_was_given)
         run(ops->name, 88172645463325252ull + i, 0);
         run(ops->name, 77ull + i, 20000);
     }
-    cr_assert_geq(i, 4);
+    cr_assert_geq(i, 13);
 }
 
 Test(policy_contract, each_can_be_filled_to_the_last_entry_and_emptied)
@@ -228,16 +228,16 @@ Test(policy_contract, own_policies_catch_an_engine_that_errs)
     static void (*const mistakes[])(policy_rig_t *) = {
         touch_stranger, remove_stranger, remove_twice, insert_beyond, insert_more_than_there_are,
     };
-    static const char *const own[] = {"lru", "lfu", "ttl", "hybrid"};
+    const cachefs_policy_ops_t *ops;
     size_t i, j;
 
-    for (i = 0; i < 4; i++)
+    for (i = 0; (ops = cachefs_policy_at(i)) != NULL; i++)
         for (j = 0; j < sizeof(mistakes) / sizeof(mistakes[0]); j++) {
             policy_rig_t rig;
 
-            policy_rig_open(&rig, own[i], 4, 0);
+            policy_rig_open(&rig, ops->name, 4, 0);
             memset(rig.nodes, 0, 4 * sizeof(*rig.nodes));
-            cr_assert(aborts(&rig, mistakes[j]), "%s does not catch mistake %zu", own[i], j);
+            cr_assert(aborts(&rig, mistakes[j]), "%s does not catch mistake %zu", ops->name, j);
             policy_rig_close(&rig);
         }
 }
