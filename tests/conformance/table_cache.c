@@ -206,7 +206,7 @@ static int take_the_inode(conf_t *t, uint64_t ino)
         others_put_in_place(t, "/c", "cccc");
         OK(vfs_stat(t->sut.lower, NULL, "/c", &attr));
         if (attr.ino == ino) return 1;
-        char path[16];
+        char path[24];
         snprintf(path, sizeof path, "/spare%d", i);
         OK(vfs_rename(t->sut.lower, NULL, "/c", path, 0));
     }
