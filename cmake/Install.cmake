@@ -12,6 +12,10 @@ foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs
 endforeach()
 
 file(RELATIVE_PATH CACHEFS_PREFIX_FROM_PC /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
+set(CACHEFS_PC_PRIVATE "")
+if(XXHASH_FOUND)
+  set(CACHEFS_PC_PRIVATE libxxhash)
+endif()
 configure_file(cmake/cachefs.pc.in cachefs.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cachefs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

@@ -16,8 +16,10 @@ endforeach()
 set_target_properties(cachefs_shared PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION 0 EXPORT_NAME cachefs)
 set_target_properties(cachefs_static PROPERTIES EXPORT_NAME cachefs_static)
 target_link_libraries(cachefs_static INTERFACE
-  $<INSTALL_INTERFACE:PkgConfig::APRUTIL> $<INSTALL_INTERFACE:PkgConfig::XXHASH>
-  $<INSTALL_INTERFACE:Threads::Threads> $<INSTALL_INTERFACE:m>)
+  $<INSTALL_INTERFACE:Threads::Threads> $<INSTALL_INTERFACE:${CMAKE_DL_LIBS}> $<INSTALL_INTERFACE:m>)
+if(XXHASH_FOUND)
+  target_link_libraries(cachefs_static INTERFACE $<INSTALL_INTERFACE:PkgConfig::XXHASH>)
+endif()
 if(NOT CACHEFS_SANITIZE)
   # a sanitizer's own symbols come with the program, not with the library
   target_link_options(cachefs_shared PRIVATE -Wl,--no-undefined)

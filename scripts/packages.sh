@@ -4,7 +4,7 @@
 
 packages_of() {
     case "$1" in
-    build) echo build-essential cmake ninja-build pkg-config libapr1-dev libaprutil1-dev libxxhash-dev ;;
+    build) echo build-essential cmake ninja-build pkg-config libapr1-dev libxxhash-dev libzstd-dev ;;
     test) echo libcriterion-dev ;;
     clang) echo clang ;;
     valgrind) echo valgrind libc6-dbg ;;

@@ -38,14 +38,14 @@ int compare_has(compare_layer_e layer, compare_phase_e phase);
 typedef struct reference_file_t {
     const char *path;
     uint64_t size;
-    uint64_t hash;      /* XXH3 of all its bytes */
+    uint64_t hash;      /* of all its bytes, by COMPARE_CHUNK */
     size_t first_block; /* into `blocks` */
 } reference_file_t;
 
 typedef struct reference_t {
     reference_file_t *files;
     size_t count, room;
-    uint32_t *blocks; /* the low half of XXH3 of each COMPARE_BLOCK bytes */
+    uint32_t *blocks; /* half the hash of each COMPARE_BLOCK bytes */
     size_t block_count, block_room;
     uint64_t bytes;
     char *names; /* what the paths of a loaded one point into */

@@ -6,14 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "tools/compare.h"
+#include "vfs/digest.h"
 
 /* What one thread has. */
 typedef struct reader_t {
     char *buf;
-    XXH3_state_t *hash;
     uint64_t files, bytes, ns;
 } reader_t;
 
@@ -60,13 +58,12 @@ static void read_whole(void *baton, unsigned thread, size_t i)
     size_t got = COMPARE_CHUNK;
     uint64_t started = cli_now_ns(), stood = 0;
     apr_status_t status = vfs_open(&file, job->fs, ctx, want->path, VFS_O_READ, 0, NULL, NULL);
-    (void)XXH3_64bits_reset(reader->hash); /* fails for NULL only, as update does */
     while (status == APR_SUCCESS && got == COMPARE_CHUNK) {
         status = vfs_read_at(file, ctx, reader->buf, COMPARE_CHUNK, (apr_off_t)bytes, &got);
         bytes += got;
         if (status != APR_SUCCESS || got < COMPARE_CHUNK) break;
         uint64_t stop = cli_now_ns();
-        (void)XXH3_64bits_update(reader->hash, reader->buf, got);
+        hash = vfs__hash64(reader->buf, got, hash);
         stood += cli_now_ns() - stop;
     }
     if (file != NULL) {
@@ -78,8 +75,7 @@ static void read_whole(void *baton, unsigned thread, size_t i)
         failed(job, want->path, status);
         return;
     }
-    (void)XXH3_64bits_update(reader->hash, reader->buf, got < COMPARE_CHUNK ? got : 0);
-    hash = XXH3_64bits_digest(reader->hash);
+    hash = vfs__hash64(reader->buf, got, hash);
     if (bytes != want->size || hash != want->hash)
         differs(job, want->path);
     else
@@ -152,10 +148,8 @@ void compare_quantiles(reading_t *out, uint64_t *times, size_t count)
 
 static void end_readers(job_t *job, unsigned threads)
 {
-    for (unsigned i = 0; job->readers != NULL && i < threads; i++) {
+    for (unsigned i = 0; job->readers != NULL && i < threads; i++)
         free(job->readers[i].buf);
-        (void)XXH3_freeState(job->readers[i].hash); /* NULL is fine */
-    }
     free(job->readers);
     free(job->times);
 }
@@ -167,8 +161,7 @@ static int make_readers(job_t *job, unsigned threads, size_t count)
     if (job->readers == NULL || job->times == NULL) return 0;
     for (unsigned i = 0; i < threads; i++) {
         job->readers[i].buf = malloc(COMPARE_CHUNK);
-        job->readers[i].hash = XXH3_createState();
-        if (job->readers[i].buf == NULL || job->readers[i].hash == NULL) return 0;
+        if (job->readers[i].buf == NULL) return 0;
         memset(job->readers[i].buf, 0, COMPARE_CHUNK); /* its pages are had before the clock runs */
     }
     return 1;

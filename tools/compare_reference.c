@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <xxhash.h>
-
 #include "tools/compare.h"
+#include "vfs/digest.h"
 
 #define MAGIC "cfsref1\n"
 
@@ -24,7 +23,7 @@ typedef struct record_t {
 
 uint32_t reference_block_hash(const void *data, size_t len)
 {
-    return (uint32_t)XXH3_64bits(data, len);
+    return (uint32_t)vfs__hash64(data, len, 0);
 }
 
 /* Room for one more file and for its blocks. */
@@ -49,22 +48,21 @@ static apr_status_t make_room(reference_t *reference, uint64_t size)
 }
 
 static apr_status_t add_file(cli_t *cli, reference_t *reference, vfs_t *fs, const char *path,
-                             char *buf, XXH3_state_t *hash)
+                             char *buf)
 {
     vfs_file_t *file = NULL;
     vfs_attr_t attr;
     size_t got = COMPARE_CHUNK, first = reference->block_count;
-    uint64_t size = 0;
+    uint64_t size = 0, hash = 0;
     apr_status_t status = vfs_open(&file, fs, &cli->ctx, path, VFS_O_READ, 0, &attr, NULL);
     if (status != APR_SUCCESS) return status;
     if (attr.type == VFS_TYPE_DIR) status = APR_FROM_OS_ERROR(EISDIR);
-    (void)XXH3_64bits_reset(hash); /* fails for NULL only */
     while (status == APR_SUCCESS && got == COMPARE_CHUNK) {
         status = vfs_read_at(file, &cli->ctx, buf, COMPARE_CHUNK, (apr_off_t)size, &got);
         size += got;
         if (status == APR_SUCCESS) status = make_room(reference, got);
         if (status != APR_SUCCESS) break;
-        (void)XXH3_64bits_update(hash, buf, got);
+        hash = vfs__hash64(buf, got, hash);
         for (size_t off = 0; off < got; off += COMPARE_BLOCK)
             reference->blocks[reference->block_count++] = reference_block_hash(
                 buf + off, got - off < COMPARE_BLOCK ? got - off : COMPARE_BLOCK);
@@ -76,8 +74,7 @@ static apr_status_t add_file(cli_t *cli, reference_t *reference, vfs_t *fs, cons
         reference->block_count = first;
         return status;
     }
-    reference->files[reference->count++] =
-        (reference_file_t){path, size, XXH3_64bits_digest(hash), first};
+    reference->files[reference->count++] = (reference_file_t){path, size, hash, first};
     reference->bytes += size;
     return APR_SUCCESS;
 }
@@ -86,25 +83,21 @@ int reference_make(cli_t *cli, reference_t *out, vfs_t *fs, const warm_plan_t *p
 {
     size_t count = warm_plan_count(plan);
     char *buf = malloc(COMPARE_CHUNK);
-    XXH3_state_t *hash = XXH3_createState();
     memset(out, 0, sizeof(*out));
-    if (buf == NULL || hash == NULL) {
+    if (buf == NULL) {
         cli_error(cli, "out of memory");
-        free(buf);
-        (void)XXH3_freeState(hash);
         return CLI_INTERNAL;
     }
     cli_progress_t *progress = cli_progress_start(cli, "reading the origin", count);
     for (size_t i = 0; i < count && !cli_stopped(cli); i++) {
         uint64_t before = out->bytes;
         const char *path = warm_plan_path(plan, i);
-        apr_status_t status = add_file(cli, out, fs, path, buf, hash);
+        apr_status_t status = add_file(cli, out, fs, path, buf);
         if (status != APR_SUCCESS) cli_file_failed(cli, cli->args[0], path, status);
         cli_progress_add(progress, out->bytes - before);
     }
     cli_progress_end(progress);
     free(buf);
-    (void)XXH3_freeState(hash);
     return CLI_DONE;
 }
 

@@ -17,9 +17,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include <xxhash.h>
 
 #include "tools/trace.h"
+#include "vfs/digest.h"
 
 #define LINE_MAX_BYTES 8192u
 #define RECORD_BYTES 24u
@@ -100,7 +100,7 @@ static uint64_t id_of(const char *text)
     char *end = NULL;
     uint64_t id = strtoull(text, &end, 10);
     if (isdigit((unsigned char)text[0]) && *end == '\0') return id;
-    return XXH3_64bits(text, strlen(text));
+    return vfs__hash64(text, strlen(text), 0);
 }
 
 static int is_one_of(const char *name, const char *const *names)

@@ -7,13 +7,12 @@
 
 #include <apr_strings.h>
 #include <apr_version.h>
-#include <apu_version.h>
-#include <xxhash.h>
 
 #include "build_info.h"
 #include "cachefs/policy.h"
 #include "tools/cli.h"
 #include "tools/trace.h"
+#include "vfs/digest.h"
 
 typedef struct names_t {
     json_t *json;
@@ -39,10 +38,24 @@ static void add_policies(names_t *names)
         add_name(names, cachefs_policy_at(i)->name);
 }
 
+/* NULL: it is missing. */
 static const char *xxhash_version(apr_pool_t *pool)
 {
+#ifdef CACHEFS_WITH_XXHASH
     unsigned v = XXH_versionNumber();
     return apr_psprintf(pool, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
+#else
+    (void)pool;
+    return NULL;
+#endif
+}
+
+static void print_optional_json(json_t *json, const char *name, const char *version)
+{
+    if (version != NULL)
+        json_string(json, name, version);
+    else
+        json_null(json, name);
 }
 
 static void print_json(cli_t *cli)
@@ -53,12 +66,8 @@ static void print_json(cli_t *cli)
     json_object(&json, NULL);
     json_string(&json, "version", vfs_version());
     json_string(&json, "apr", apr_version_string());
-    json_string(&json, "apr_util", apu_version_string());
-    json_string(&json, "xxhash", xxhash_version(cli->pool));
-    if (trace_zstd_version() != NULL)
-        json_string(&json, "zstd", trace_zstd_version());
-    else
-        json_null(&json, "zstd");
+    print_optional_json(&json, "xxhash", xxhash_version(cli->pool));
+    print_optional_json(&json, "zstd", trace_zstd_version());
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -78,6 +87,7 @@ static int run(cli_t *cli)
         print_json(cli);
         return CLI_DONE;
     }
+    const char *xxhash = xxhash_version(cli->pool), *zstd = trace_zstd_version();
     names_t schemes = {NULL, cli->pool, ""}, policies = {NULL, cli->pool, ""};
     vfs_each_scheme(add_scheme, &schemes);
     add_policies(&policies);
@@ -85,11 +95,9 @@ static int run(cli_t *cli)
     (void)printf("  compiler   %s, %s%s%s\n", BUILD_COMPILER, BUILD_TYPE,
                  BUILD_SANITIZERS[0] != '\0' ? ", sanitizers " : "", BUILD_SANITIZERS);
     (void)printf("  APR        %s (built with %s)\n", apr_version_string(), APR_VERSION_STRING);
-    (void)printf("  APR-util   %s (built with %s)\n", apu_version_string(), BUILD_APRUTIL);
-    (void)printf("  xxHash     %s (built with %s)\n", xxhash_version(cli->pool), BUILD_XXHASH);
-    (void)printf("  zstd       %s\n", trace_zstd_version() != NULL
-                                          ? trace_zstd_version()
-                                          : "missing: replay reads no packed traces");
+    (void)printf("  xxHash     %s\n", xxhash != NULL ? xxhash : "missing: checksums take longer");
+    (void)printf("  zstd       %s\n",
+                 zstd != NULL ? zstd : "missing: replay reads no packed traces");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;

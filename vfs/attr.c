@@ -6,8 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <xxhash.h>
-
+#include "vfs/digest.h"
 #include "vfs/internal.h"
 
 #define GROUPS_ON_STACK 64
@@ -50,12 +49,10 @@ void vfs_validator_from_tag(vfs_validator_t *out, vfs_validator_e kind, const vo
         memcpy(out->data, tag, len);
         return;
     }
-    XXH128_canonical_t hash;
-    XXH128_canonicalFromHash(&hash, XXH3_128bits(tag, len));
     out->kind = VFS_VALIDATOR_DIGEST;
-    out->len = (uint8_t)(sizeof(hash.digest) + 1);
-    memcpy(out->data, hash.digest, sizeof(hash.digest));
-    out->data[sizeof(hash.digest)] = (uint8_t)kind; /* a tag and a version id are never equal */
+    out->len = VFS__DIGEST_BYTES + 1;
+    vfs__digest(out->data, tag, len);
+    out->data[VFS__DIGEST_BYTES] = (uint8_t)kind; /* a tag and a version id are never equal */
 }
 
 /* Is the process a member of the group? */

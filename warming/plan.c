@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include <apr_strings.h>
-#include <xxhash.h>
 
+#include "vfs/digest.h"
 #include "warming/internal.h"
 
 static apr_status_t free_items(void *data)
@@ -140,8 +140,8 @@ uint64_t warm__plan_hash(const warm_plan_t *plan)
         const warm__item_t *item = &plan->items[i];
         uint64_t range[2] = {item->off, item->len};
 
-        hash = XXH64(item->path, strlen(item->path), hash);
-        hash = XXH64(range, sizeof(range), hash);
+        hash = vfs__hash64(item->path, strlen(item->path), hash);
+        hash = vfs__hash64(range, sizeof(range), hash);
     }
     return hash;
 }

@@ -175,6 +175,7 @@ Test(cli_usage, version_tells_versions_schemes_and_policies)
     cr_assert_not_null(doc, "%s", json.out);
     cr_assert_str_not_empty(json_text(doc, "version"));
     cr_assert_str_not_empty(json_text(doc, "apr"));
+    cr_assert_not_null(json_get(doc, "xxhash"), "a version, or null where it is missing");
     cr_assert_str_not_empty(json_text(doc, "compiler"));
     cr_assert_geq(json_get(doc, "schemes")->count, 2);
     cr_assert_geq(json_get(doc, "policies")->count, 4);
