@@ -2,9 +2,10 @@
  * held.h - what most policies keep account of: which entries they hold, and how many bytes.
  * Floor 2, private to cachefs/policy/ and its tests.
  *
- * The word of a node is HELD (8 bits), the size of the entry (11), and what the policy notes (13).
- * Sizes are rounded down to 6 significant bits, once, when the entry comes in: so sums of them
- * come out even. Powers of two are exact, and shares need not be.
+ * The word of a node is HELD (8 bits), the size of the entry (11), whose it is (2; of instances
+ * that share nodes, see auto.c), and what the policy notes (11). Sizes are rounded down to 6
+ * significant bits, once, when the entry comes in: so sums of them come out even. Powers of two are
+ * exact, and shares need not be.
  *
  * Capacity. Limits of parts ("a tenth for newcomers") are shares of what the shard really holds,
  * which is not the configured number: dirty blocks are not the policy's, and shards share one
@@ -16,16 +17,21 @@
 
 #include "cachefs/policy/policies.h"
 
-#define CACHEFS__NOTE_BITS 13u
+#define CACHEFS__NOTE_BITS 11u
 #define CACHEFS__NOTE_MASK ((1u << CACHEFS__NOTE_BITS) - 1u)
+#define CACHEFS__WHOSE_SHIFT CACHEFS__NOTE_BITS
+#define CACHEFS__WHOSE_MASK 3u
+#define CACHEFS__SIZE_SHIFT (CACHEFS__NOTE_BITS + 2u)
 #define CACHEFS__SIZE_BITS 11u
 #define CACHEFS__SIZE_MASK ((1u << CACHEFS__SIZE_BITS) - 1u)
 #define CACHEFS__TYPICAL_BYTES 4096u /* an entry, where nobody says how many there will be */
 
+/* The first member of every state, so that who runs several can say whose entries are whose. */
 typedef struct cachefs__held_t {
     cachefs_policy_node_t *nodes;
     uint32_t entries_max;
     uint32_t count;
+    uint32_t whose; /* which of the instances that share nodes; 0: there is only one */
     uint64_t bytes;
     uint64_t capacity;
     uint64_t (*key_of)(const void *baton, uint32_t entry);
@@ -38,6 +44,7 @@ static inline void cachefs__held_init(cachefs__held_t *held, const cachefs_polic
     held->nodes = config->nodes;
     held->entries_max = config->entries_max;
     held->count = 0;
+    held->whose = 0;
     held->bytes = 0;
     held->capacity = config->capacity_bytes;
     held->key_of = config->key_of;
@@ -67,7 +74,8 @@ static inline uint32_t cachefs__size_unpack(uint32_t packed)
 
 static inline uint32_t cachefs__size(const cachefs__held_t *held, uint32_t entry)
 {
-    return cachefs__size_unpack(held->nodes[entry].word >> CACHEFS__NOTE_BITS & CACHEFS__SIZE_MASK);
+    return cachefs__size_unpack(held->nodes[entry].word >> CACHEFS__SIZE_SHIFT &
+                                CACHEFS__SIZE_MASK);
 }
 
 static inline uint32_t cachefs__note(const cachefs__held_t *held, uint32_t entry)
@@ -90,7 +98,8 @@ static inline uint32_t cachefs__hold(cachefs__held_t *held, uint32_t entry, uint
     VFS_ASSERT(entry < held->entries_max);
     VFS_ASSERT(held->count < held->entries_max);
     VFS_ASSERT(note <= CACHEFS__NOTE_MASK);
-    held->nodes[entry].word = CACHEFS__HELD | packed << CACHEFS__NOTE_BITS | note;
+    held->nodes[entry].word =
+        CACHEFS__HELD | packed << CACHEFS__SIZE_SHIFT | held->whose << CACHEFS__WHOSE_SHIFT | note;
     held->count++;
     held->bytes += cachefs__size_unpack(packed);
     if (held->bytes > held->capacity) held->capacity = held->bytes;

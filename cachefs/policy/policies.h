@@ -21,6 +21,7 @@ extern const cachefs_policy_ops_t cachefs__policy_clockpro;
 extern const cachefs_policy_ops_t cachefs__policy_s3fifo;
 extern const cachefs_policy_ops_t cachefs__policy_sieve;
 extern const cachefs_policy_ops_t cachefs__policy_wtinylfu;
+extern const cachefs_policy_ops_t cachefs__policy_auto;
 
 /* Every entry that a policy holds has this mark in the top byte of its word: an entry that is
  * touched or removed without being held is a bug of the engine, and would tear the lists. */

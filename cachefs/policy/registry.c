@@ -13,7 +13,7 @@ static const cachefs_policy_ops_t *const own[] = {
     &cachefs__policy_hybrid,   &cachefs__policy_fifo,   &cachefs__policy_clock,
     &cachefs__policy_slru,     &cachefs__policy_arc,    &cachefs__policy_lirs,
     &cachefs__policy_clockpro, &cachefs__policy_s3fifo, &cachefs__policy_sieve,
-    &cachefs__policy_wtinylfu,
+    &cachefs__policy_wtinylfu, &cachefs__policy_auto,
 };
 #define OWN_COUNT (sizeof(own) / sizeof(own[0]))
 

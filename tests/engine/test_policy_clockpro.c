@@ -11,7 +11,7 @@ enum { USED = 1, TEST = 2 };
 
 static void start(model_t *model)
 {
-    model->epoch = 1024;
+    model->epoch = 256;
     model->target_bytes = model->capacity / 100 > 0 ? model->capacity / 100 : 1;
 }
 
@@ -52,8 +52,8 @@ static uint32_t pop(model_t *model, uint32_t list)
 static void run_hot(model_t *model)
 {
     uint32_t key = pop(model, HOT);
-    /* an entry notes the epoch modulo 1024 */
-    uint64_t stamp = model->epoch - (model->epoch - model->stamp[key]) % 1024;
+    /* an entry notes the epoch modulo 256 */
+    uint64_t stamp = model->epoch - (model->epoch - model->stamp[key]) % 256;
 
     if (stamp > model->floor) model->floor = stamp;
     while (model->lists[TESTS].count > 0 && model->stamp[model_tail(model, TESTS)] <= model->floor)
@@ -105,7 +105,7 @@ static uint32_t victim(model_t *model)
             continue;
         }
         tested = (model->flag[key] & TEST) != 0;
-        on_test = tested && model->epoch - (model->epoch - model->stamp[key]) % 1024 > model->floor;
+        on_test = tested && model->epoch - (model->epoch - model->stamp[key]) % 256 > model->floor;
         if (!(model->flag[key] & USED)) {
             if (on_test) {
                 while (model->lists[TESTS].count > 0 &&

@@ -29,9 +29,9 @@ static cachefs_policy_ops_t like_lru(const char *name)
 
 Test(policy_registry, own_policies_come_first_and_are_found)
 {
-    static const char *const names[] = {"lru",    "lfu",   "ttl",     "hybrid", "fifo",
-                                        "clock",  "slru",  "arc",     "lirs",   "clockpro",
-                                        "s3fifo", "sieve", "wtinylfu"};
+    static const char *const names[] = {"lru",    "lfu",   "ttl",      "hybrid", "fifo",
+                                        "clock",  "slru",  "arc",      "lirs",   "clockpro",
+                                        "s3fifo", "sieve", "wtinylfu", "auto"};
     size_t i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

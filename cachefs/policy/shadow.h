@@ -1,0 +1,30 @@
+/*
+ * shadow.h - a cache of keys only, run by a real policy: what would it have hit?
+ * Floor 2, private to cachefs/policy/ and its tests.
+ *
+ * It sees a sample of the keys, chosen by their hash, and has the same share of the capacity:
+ * what it hits is then the same share of what the whole cache would (Waldspurger, Garthwaite,
+ * Ahmad: "Efficient MRC construction with SHARDS", FAST 2015). Its entries are the slots of a
+ * ghost table.
+ */
+#ifndef CACHEFS_POLICY_SHADOW_H
+#define CACHEFS_POLICY_SHADOW_H
+
+#include "cachefs/policy/ghost.h"
+
+typedef struct cachefs__shadow_t {
+    const cachefs_policy_ops_t *ops;
+    void *state;
+    cachefs__ghosts_t table;
+    uint64_t *keys; /* of slots */
+    uint64_t used;  /* bytes */
+} cachefs__shadow_t;
+
+/* Of up to so many entries, and so many bytes at first. */
+apr_status_t cachefs__shadow_create(cachefs__shadow_t *shadow, const cachefs_policy_ops_t *ops,
+                                    uint64_t entries, uint64_t bytes, apr_pool_t *pool);
+/* A mixed key is asked for, of so many bytes; the shadow may hold `capacity`. Did it hit? */
+int cachefs__shadow_ask(cachefs__shadow_t *shadow, uint64_t hash, uint32_t bytes,
+                        uint64_t capacity);
+
+#endif
