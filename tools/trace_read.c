@@ -17,7 +17,6 @@
 #include <string.h>
 #include <strings.h>
 
-
 #include "tools/trace.h"
 #include "vfs/digest.h"
 
