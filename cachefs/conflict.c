@@ -116,8 +116,9 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     o->changes++;
     o->local_mtime_ns = 0;
     o->flags &= ~OBJ_CONFLICT;
-    int same = !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
-                          (attr->ino == o->ino && attr->dev == o->dev));
+    int same =
+        !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
+                   (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
     if (same) {
         o->attr = *attr;
         o->validator = *val;
@@ -149,8 +150,9 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     vfs_file_t *file = NULL;
     cachefs__obj_lock(c, o);
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
-    int same = !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
-                          (attr->ino == o->ino && attr->dev == o->dev));
+    int same =
+        !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
+                   (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
     cachefs__obj_unlock(c, o);
     cachefs__obj_change_begin(c, o);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,

@@ -85,8 +85,8 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
  * ------------------------------------------------------------------------------------------------
  */
 
-/* The object with dirty data that has this name, referenced, or NULL: its node may have been evicted
- * or cleared, what is dirty of it stays. */
+/* The object with dirty data that has this name, referenced, or NULL: its node may have been
+ * evicted or cleared, what is dirty of it stays. */
 static obj_t *dirty_named(cache_t *c, const vfs_path_t *path)
 {
     if (!atomic_load(&c->dirty_bytes)) return NULL;

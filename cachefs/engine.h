@@ -127,6 +127,7 @@ typedef struct obj_t {
     _Atomic uint32_t shift;    /* log2 of the block size */
     uint32_t gen;              /* last generation of this slot; survives reuse */
     uint64_t dev, ino;         /* identity; set once, while nobody knows the object */
+    int64_t born_ns;           /* with them: 0 where the backend does not tell */
     uint32_t id_next;          /* identity chain (identity lock) */
     uint32_t flags;            /* OBJ_* */
     _Atomic uint64_t resident; /* bytes of arena in blocks of this slot */
@@ -324,9 +325,11 @@ static inline uint32_t cachefs__mix(uint64_t ver, uint32_t no)
 {
     /* the finaliser of MurmurHash3 (Appleby, public domain), over version and number */
     uint64_t x = ver * 0x9e3779b97f4a7c15ull + no;
-    x ^= x >> 32;
-    x *= 0xd6e8feb86659fd93ull;
-    x ^= x >> 32;
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    x *= 0xc4ceb9fe1a85ec53ull;
+    x ^= x >> 33;
     return (uint32_t)x;
 }
 /* The shard's number: the top bits; 64 bits wide, since one shard has none and shifts by 32. */
@@ -464,6 +467,12 @@ void cachefs__obj_new_version(cache_t *c, obj_t *o);
  * if the version changed. */
 int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
                        uint64_t asked);
+/* The same for an open file: bytes that are younger than the backend's clock are doubted at opens
+ * only. */
+int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
+                            const vfs_validator_t *val, uint64_t asked);
+/* Can it be the same file, by the time of its birth? */
+int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
 /* Our own change begins and ends (attributes or bytes): answers that were under way meanwhile are
  * not believed. */
 void cachefs__obj_change_begin(cache_t *c, obj_t *o);

@@ -187,7 +187,9 @@ static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ru
                 if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
             }
         } else {
-            other = !vfs_validator_equal(&o->validator, val) && o->changed_seq <= asked;
+            /* while a write of ours is under way the version below moves with it */
+            other =
+                !vfs_validator_equal(&o->validator, val) && o->changed_seq <= asked && !o->changing;
         }
     }
     cachefs__obj_unlock(c, o);
@@ -198,7 +200,7 @@ static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ru
     if (atomic_load(&o->ver) != r->ver) return FILL_RESTART;
     if (brief && atomic_load(&o->size) >= r->end)
         return VFS_ESTALE; /* it ends before its own size */
-    return other ? FILL_RESTART : APR_SUCCESS;
+    return APR_SUCCESS;    /* it was ours after all, or is the same by now */
 }
 
 /* Behind the end of the file below lies what we made longer and did not flush yet: a hole. */

@@ -122,7 +122,8 @@ static apr_status_t open_lower(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
         st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
     }
     if (st) return APR_STATUS_IS_ENOENT(st) ? VFS_ESTALE : st;
-    if ((attr.flags & VFS_ATTR_STABLE_ID) && (attr.ino != o->ino || attr.dev != o->dev)) {
+    if ((attr.flags & VFS_ATTR_STABLE_ID) &&
+        (attr.ino != o->ino || attr.dev != o->dev || !cachefs__same_birth(o, &attr))) {
         (void)vfs_close(*file, ctx); /* the name leads to another file by now */
         return VFS_ESTALE;
     }

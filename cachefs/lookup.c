@@ -342,7 +342,7 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     CACHE_NO_LOCKS_HELD();
     st = vfs_call_fstat(file, ctx, &attr, &val);
-    if (!st) cachefs__obj_learn(c, o, &attr, &val, asked);
+    if (!st) cachefs__obj_learn_open(c, o, &attr, &val, asked);
     cachefs__lower_done(c, o);
     return st;
 }

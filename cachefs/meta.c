@@ -171,6 +171,8 @@ apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     char text[VFS_PATH_MAX + 1];
     uint64_t n = 0;
     size_t got = 0;
+    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK))
+        return vfs_call_readlink(c->lower, ctx, path, buf, size, len);
     apr_status_t st = cachefs__lookup(c, ctx, path, 0, &o, &attr, NULL);
     if (st) return st;
     if (attr.type != VFS_TYPE_LINK) {

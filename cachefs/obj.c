@@ -12,6 +12,21 @@
 
 #define EVICT_ROUNDS 16u /* names of each shard that may leave for a new object */
 
+/* A device and a number name a file until it is removed: where the backend tells births, they tell
+ * a reused number. */
+int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr)
+{
+    return !o->born_ns || !attr->btime_ns || o->born_ns == attr->btime_ns;
+}
+
+/* Whoever comes by a name asks again. */
+static void obj_expire(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    o->flags |= OBJ_ATTR_OLD;
+    cachefs__obj_unlock(c, o);
+}
+
 /* ---- identity -----------------------------------------------------------------------------------
  */
 
@@ -47,12 +62,22 @@ obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
         cachefs__lock(&c->ids.lock, RANK_IDS);
         for (uint32_t i = stable ? *head : NONE; i != NONE && !o; i = c->objs[i].id_next)
             if (c->objs[i].ino == attr->ino && c->objs[i].dev == attr->dev) o = &c->objs[i];
+        if (o && !cachefs__same_birth(o, attr)) { /* the number was given to a new file */
+            atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+            cachefs__unlock(&c->ids.lock, RANK_IDS);
+            cachefs__obj_unhash(c, o);
+            obj_expire(c, o);
+            cachefs__obj_put(c, o);
+            o = NULL;
+            continue;
+        }
         if (!o && spare) {
             o = &c->objs[spare];
             spare = NONE;
             obj_reset(o);
             o->dev = attr->dev;
             o->ino = attr->ino;
+            o->born_ns = attr->btime_ns;
             o->attr.type = attr->type;
             o->flags = OBJ_USED | (stable ? OBJ_HASHED : 0);
             atomic_store_explicit(&o->refs, 0, memory_order_relaxed);
@@ -193,15 +218,22 @@ static int changed_below(const obj_t *o, const vfs_attr_t *attr, const vfs_valid
         return attr->type == VFS_TYPE_FILE &&
                (attr->size != atomic_load_explicit(&o->size, memory_order_relaxed) ||
                 attr->mtime_ns != o->attr.mtime_ns);
-    if (!vfs_validator_equal(&o->validator, val)) return 1;
-    return !o->dirty_bytes && (o->flags & OBJ_YOUNG) &&
+    return !vfs_validator_equal(&o->validator, val);
+}
+
+/* Bytes that were read under a young validator may be older than it. */
+static int distrusted(const obj_t *o)
+{
+    return !o->dirty_bytes && (o->flags & OBJ_YOUNG) && !(o->flags & OBJ_OWN_CHANGE) &&
            atomic_load_explicit(&o->resident, memory_order_relaxed) != 0;
 }
 
 /* Take the answer in; object locked. */
-static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val)
+static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                        int opening)
 {
-    int had = (o->flags & OBJ_ATTR) != 0, changed = had && changed_below(o, attr, val);
+    int had = (o->flags & OBJ_ATTR) != 0, others = had && changed_below(o, attr, val);
+    int changed = others || (had && opening && distrusted(o));
     if (o->dirty_bytes || o->flushing) {
         /* ours is on top of another base now: the flusher settles it (contract, conflict) */
         if (changed) {
@@ -223,7 +255,7 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
             o->flags =
                 (val->flags & VFS_VALIDATOR_YOUNG) ? o->flags | OBJ_YOUNG : o->flags & ~OBJ_YOUNG;
     }
-    if (changed) o->changes++;
+    if (others) o->changes++;
     if (attr->type == VFS_TYPE_FILE) {
         uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
         if (size != attr->size && had && !changed) {
@@ -239,8 +271,8 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
     return changed;
 }
 
-int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
-                       uint64_t asked)
+static int learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                 uint64_t asked, int opening)
 {
     int changed = 0;
     cachefs__obj_lock(c, o);
@@ -248,12 +280,24 @@ int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_v
     uint32_t shift = atomic_load(&o->shift);
     if (o->flags & OBJ_LISTED) size = o->list_bytes;
     if ((!o->changing && o->changed_seq <= asked) || !(o->flags & OBJ_ATTR)) {
-        changed = learn_locked(c, o, attr, val);
+        changed = learn_locked(c, o, attr, val, opening);
         if (o->changing || o->changed_seq > asked) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
     }
     cachefs__obj_unlock(c, o);
     if (changed && old) cachefs__version_drop(c, o, old, size, shift);
     return changed;
+}
+
+int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                       uint64_t asked)
+{
+    return learn(c, o, attr, val, asked, 1);
+}
+
+int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
+                            const vfs_validator_t *val, uint64_t asked)
+{
+    return learn(c, o, attr, val, asked, 0);
 }
 
 void cachefs__obj_change_begin(cache_t *c, obj_t *o)

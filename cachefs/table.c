@@ -63,6 +63,13 @@ static apr_status_t shards_create(cache_t *c)
     return APR_SUCCESS;
 }
 
+static uint64_t key_of(void *baton, uint32_t entry)
+{
+    const block_t *b = &((cache_t *)baton)->blocks[entry];
+    return atomic_load_explicit(&b->ver, memory_order_relaxed) * 31 +
+           atomic_load_explicit(&b->no, memory_order_relaxed);
+}
+
 static apr_status_t policies_create(cache_t *c)
 {
     for (uint32_t i = 0; i < c->shard_count; i++) {
@@ -71,7 +78,10 @@ static apr_status_t policies_create(cache_t *c)
                                       .capacity_bytes = c->arena.bytes / c->shard_count,
                                       .ttl_us = c->config.data_ttl_us,
                                       .now = cachefs__now_us,
-                                      .nodes = c->links};
+                                      .nodes = c->links,
+                                      .entries_hint = c->arena.bytes / c->shard_count / 4096,
+                                      .key_of = key_of,
+                                      .key_baton = c};
         apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
         if (st) return st;
     }

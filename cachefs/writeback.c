@@ -633,6 +633,8 @@ static void flush_work(void *baton)
     free(job);
 }
 
+#define JOB_LOOK_US 10000 /* a job that runs may end with a time to try again */
+
 /* Is it time for this object? Marks it if so. *next: when to look again. */
 static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
 {
@@ -650,6 +652,7 @@ static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
         else if (at < *next)
             *next = at;
     }
+    if ((o->flags & OBJ_FLUSH_JOB) && !yes && now + JOB_LOOK_US < *next) *next = now + JOB_LOOK_US;
     cachefs__obj_unlock(c, o);
     return yes;
 }
