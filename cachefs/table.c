@@ -63,9 +63,9 @@ static apr_status_t shards_create(cache_t *c)
     return APR_SUCCESS;
 }
 
-static uint64_t key_of(void *baton, uint32_t entry)
+static uint64_t key_of(const void *baton, uint32_t entry)
 {
-    const block_t *b = &((cache_t *)baton)->blocks[entry];
+    const block_t *b = &((const cache_t *)baton)->blocks[entry];
     return atomic_load_explicit(&b->ver, memory_order_relaxed) * 31 +
            atomic_load_explicit(&b->no, memory_order_relaxed);
 }

@@ -284,8 +284,9 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
     for (uint32_t k = 0; k < 16; k++) {
         uint64_t off = base + (uint64_t)k * g;
         if (!(p->mask & 1u << k)) continue;
-        if (off >= size) {
+        if (off >= size) { /* a write that has not told its new size yet: it stays dirty */
             p->mask &= ~(1u << k);
+            p->seq |= 1;
             continue;
         }
         uint32_t n = size - off < g ? (uint32_t)(size - off) : g;
