@@ -280,6 +280,11 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
     for (;;) {
         cachefs__lock(&s->lock, RANK_SHARD);
         uint32_t i = cachefs__block_find(c, s, p->ver, p->no, mix);
+        if (p->leans & ~(i ? LOAD(c->blocks[i].bits) : 0u)) {
+            st = FILL_AGAIN; /* the block left while there was no lock: what was known of it is not
+                              */
+            break;
+        }
         int moves = i && (cachefs__class_bytes(block_class(&c->blocks[i])) < need ||
                           LOAD(c->blocks[i].mark) >= MARK_BORROW);
         if (i && (!moves || (spare && spare != p->chunk))) {

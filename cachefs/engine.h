@@ -430,6 +430,7 @@ typedef struct cachefs__put_t {
     uint32_t from, to; /* bytes given, within the block */
     const void *bytes;
     uint32_t valid;
+    uint32_t leans;   /* those of `valid` that are known only because they were valid before */
     int only_missing; /* a fill: granules that are valid already stay as they are */
     int dirty;        /* becomes dirty: caller holds the object's lock */
     int low;          /* use free memory only */

@@ -49,6 +49,7 @@ static apr_status_t put_range(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t
         p.end = (uint32_t)min64(1ull << shift, size - base);
         uint32_t had = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
         p.valid = known_after(shift, base, p.from, p.to, old, had);
+        p.leans = p.valid & ~known_after(shift, base, p.from, p.to, old, 0);
         if (is_dirty && p.valid != cachefs__granules(shift, p.from, p.to)) return FILL_AGAIN;
         if (!is_dirty) p.existing = p.valid == 0;
         apr_status_t st = cachefs__block_put(c, o, &p);
