@@ -357,16 +357,16 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
     if (i) {
         block_t *b = &c->blocks[i];
         uint32_t cap = cachefs__class_bytes(block_class(b));
-        if (to > cap) to = cap;
+        uint32_t end = to > cap ? cap : to; /* a granule is valid behind its memory too: zeros */
         if (zero && LOAD(b->mark) >= MARK_BORROW && !(LOAD(b->bits) & BLOCK_DIRTY)) {
             cachefs__block_free(c, s, i); /* whoever borrowed the bytes keeps them as they are */
             cachefs__unlock(&s->lock, RANK_SHARD);
             return;
         }
         seq_begin(b);
-        if (zero && from < to)
+        if (zero && from < end)
             cachefs__zero_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from,
-                             to - from);
+                             end - from);
         if (!zero) STORE(b->bits, LOAD(b->bits) & ~cachefs__granules(shift, from, to));
         seq_end(b);
     }
