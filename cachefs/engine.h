@@ -622,7 +622,7 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
                             const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
                             vfs_validator_t *validator);
 
-/* ---- write.c, writeback.c, conflict.c
+/* ---- write.c, dirty.c, flush.c, writeback.c, conflict.c
  * ------------------------------------------------------------------------------------------------
  */
 apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
@@ -648,6 +648,11 @@ void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
 apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx);
 /* The block became dirty; object and shard locked. */
 void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t block, uint32_t granules);
+/* A dirty block is clean: the policy has it again. Object and shard locked. */
+void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t block);
+/* If nothing is dirty any more the object leaves the queue. Object locked. 1: the caller drops the
+ * queue's reference. */
+int cachefs__dirty_done(cache_t *c, obj_t *o);
 /* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
  * bytes. */
 uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
