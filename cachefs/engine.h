@@ -682,7 +682,7 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
 void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked);
 char *cachefs__content_get(cache_t *c, obj_t *o, uint64_t *len);
 
-/* ---- layer.c, control.c, tuner.c
+/* ---- layer.c, handle.c, control.c, tuner.c
  * --------------------------------------------------------------------------------------------------
  */
 void cachefs__log(cache_t *c, int level, const char *format, ...)

@@ -1,0 +1,337 @@
+/*
+ * handle.c - open files: their life, and the calls on them that are not reads or writes.
+ * Floor 2, private to cachefs/. How they are opened is in open.c.
+ */
+#include "cachefs/engine.h"
+
+/* ---- life
+ * ------------------------------------------------------------------------------------------- */
+
+handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
+{
+    handle_t *h;
+    if (atomic_fetch_add(&c->handle_count, 1) >= c->fixed.handles_max) {
+        atomic_fetch_sub(&c->handle_count, 1);
+        return NULL;
+    }
+    cachefs__lock(&c->handle_lock, RANK_LEAF);
+    h = c->handle_free;
+    if (h) c->handle_free = h->free_next;
+    cachefs__unlock(&c->handle_lock, RANK_LEAF);
+    if (!h) h = malloc(sizeof(*h));
+    if (!h) {
+        atomic_fetch_sub(&c->handle_count, 1);
+        return NULL;
+    }
+    memset(h, 0, sizeof(*h));
+    vfs_file_init(&h->base, c->fs, flags, NULL);
+    h->magic = HANDLE_MAGIC;
+    h->cache = c;
+    h->obj = o;
+    cachefs__obj_lock(c, o);
+    o->handles++;
+    if (flags & VFS_O_WRITE) o->writers++;
+    h->err_seen = o->err_seq;
+    cachefs__obj_unlock(c, o);
+    return h;
+}
+
+void cachefs__handle_free(cache_t *c, handle_t *h)
+{
+    h->magic = 0;
+    cachefs__lock(&c->handle_lock, RANK_LEAF);
+    h->free_next = c->handle_free;
+    c->handle_free = h;
+    cachefs__unlock(&c->handle_lock, RANK_LEAF);
+    atomic_fetch_sub(&c->handle_count, 1);
+}
+
+/* The last handle of an object is gone: close below, forget what has no name. */
+static void last_handle(cache_t *c, obj_t *o)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    vfs_file_t *file = NULL;
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    if (orphan && !cachefs__flush_begin(c, o, NULL)) {
+        (void)cachefs__dirty_discard(c, o,
+                                     0); /* contract: with the last name and the last handle */
+        cachefs__flush_end(c, o);
+    }
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    if (!o->handles && !o->io && !o->dirty_bytes && !o->flushing && !o->opening) {
+        file = o->lower_file;
+        o->lower_file = NULL;
+    }
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    if (file) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        (void)vfs_close(file, NULL); /* what was written through it had its own status */
+    }
+}
+
+void cachefs__hold(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    o->handles++;
+    cachefs__obj_unlock(c, o);
+}
+
+void cachefs__unhold(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    VFS_ASSERT(o->handles > 0);
+    int last = --o->handles == 0;
+    cachefs__obj_unlock(c, o);
+    if (last) last_handle(c, o);
+}
+
+/* Our own writes made a version that nobody asked for yet: learn it while the handle is open. */
+static void learn_own(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    cachefs__obj_lock(c, o);
+    int wanted = (o->flags & OBJ_OWN_CHANGE) && o->lower_file && !o->dirty_bytes && !o->changing &&
+                 !(o->flags & OBJ_UNLINKED) && o->attr.type == VFS_TYPE_FILE;
+    cachefs__obj_unlock(c, o);
+    if (wanted && !c->lower_is_far)
+        (void)cachefs__obj_refresh(c, o, ctx); /* else at the next open */
+}
+
+apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    obj_t *o = h->obj;
+    int writer = (file->flags & VFS_O_WRITE) != 0;
+    apr_status_t st = APR_SUCCESS;
+    if (writer && c->mode == CACHEFS_BACK && atomic_load(&c->t.flush_on_close)) {
+        cachefs__obj_lock(c, o);
+        int doomed = (o->flags & OBJ_UNLINKED) != 0;
+        cachefs__obj_unlock(c, o);
+        if (!doomed) {
+            st = cachefs__flush_obj(c, o, ctx);
+            if (st) (void)cachefs__pending_error(c, h); /* this handle is told now */
+        }
+    }
+    if (!st) st = cachefs__pending_error(c, h); /* contract: once to each handle, readers too */
+    if (writer) learn_own(c, o, ctx);
+    if (h->lock_lower) (void)vfs_close(h->lock_lower, ctx); /* its locks go with it */
+    cachefs__obj_lock(c, o);
+    VFS_ASSERT(o->handles > 0);
+    o->handles--;
+    if (writer) o->writers--;
+    int last = !o->handles;
+    cachefs__obj_unlock(c, o);
+    if (last) last_handle(c, o);
+    cachefs__handle_free(c, h);
+    cachefs__obj_put(c, o);
+    return st;
+}
+
+/* ---- calls
+ * ---------------------------------------------------------------------------------------------- */
+
+apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                              vfs_validator_t *validator)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    obj_t *o = h->obj;
+    apr_status_t st = APR_SUCCESS;
+    cachefs__obj_lock(c, o);
+    int fresh = cachefs__obj_fresh(c, o, atomic_load(&c->t.attr_ttl_us));
+    cachefs__obj_unlock(c, o);
+    if (!fresh) st = cachefs__obj_refresh(c, o, ctx);
+    if (st && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale)) {
+        cachefs__count(&c->counters, CNT_STALE_SERVED, 1);
+        st = APR_SUCCESS;
+        attr->flags |= VFS_ATTR_STALE;
+    }
+    if (st) return st;
+    uint32_t stale = attr->flags & VFS_ATTR_STALE;
+    cachefs__obj_lock(c, o);
+    cachefs__obj_attr(o, attr);
+    *validator = o->validator;
+    cachefs__obj_unlock(c, o);
+    attr->flags |= stale;
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs_op_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t size)
+{
+    handle_t *h = cachefs__handle(file);
+    return cachefs__obj_truncate(h->cache, h->obj, ctx, (uint64_t)size);
+}
+
+/* A change of attributes through the lower handle: `call` does it. */
+#define FILE_CHANGE(params, args, name, flush_first)                                               \
+    apr_status_t cachefs_op_##name params                                                          \
+    {                                                                                              \
+        handle_t *h = cachefs__handle(file);                                                       \
+        cache_t *c = h->cache;                                                                     \
+        vfs_file_t *lower;                                                                         \
+        apr_status_t st = flush_first ? cachefs__flush_obj(c, h->obj, ctx) : APR_SUCCESS;          \
+        if (!st) st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                               \
+        if (st) return st;                                                                         \
+        cachefs__obj_change_begin(c, h->obj);                                                      \
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
+        st = vfs_call_##name args;                                                                 \
+        cachefs__obj_change_end(c, h->obj, 1);                                                     \
+        cachefs__lower_done(c, h->obj);                                                            \
+        return st;                                                                                 \
+    }
+FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, uint32_t mode), (lower, ctx, mode), fchmod, 0)
+FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, uint32_t uid, uint32_t gid),
+            (lower, ctx, uid, gid), fchown, 0)
+FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, int64_t atime_ns, int64_t mtime_ns),
+            (lower, ctx, atime_ns, mtime_ns), futimens, 1)
+FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name, const void *value,
+             size_t len, uint32_t how),
+            (lower, ctx, name, value, len, how), fsetxattr, 0)
+FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name), (lower, ctx, name),
+            fremovexattr, 0)
+
+/* A question that the lower handle answers. */
+#define FILE_ASK(params, args, name)                                                               \
+    apr_status_t cachefs_op_##name params                                                          \
+    {                                                                                              \
+        handle_t *h = cachefs__handle(file);                                                       \
+        cache_t *c = h->cache;                                                                     \
+        vfs_file_t *lower;                                                                         \
+        apr_status_t st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                           \
+        if (st) return st;                                                                         \
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
+        st = vfs_call_##name args;                                                                 \
+        cachefs__lower_done(c, h->obj);                                                            \
+        return st;                                                                                 \
+    }
+FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name, void *buf, size_t size,
+          size_t *len),
+         (lower, ctx, name, buf, size, len), fgetxattr)
+FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, char *buf, size_t size, size_t *len),
+         (lower, ctx, buf, size, len), flistxattr)
+
+apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf,
+                                 size_t len, apr_off_t off, size_t *written,
+                                 vfs_validator_t *validator)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__write(c, h, ctx, buf, len, off, written, validator);
+    cachefs__count(&c->counters, CNT_WRITES, 1);
+    cachefs__count(&c->counters, CNT_WRITTEN_BYTES, *written);
+    if (!st && (file->flags & VFS_O_SYNC) && c->mode == CACHEFS_BACK)
+        st = cachefs_op_sync(file, ctx, VFS_SYNC_DATA);
+    if (c->lat[LAT_WRITE])
+        metrics_record(c->lat[LAT_WRITE], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    return st;
+}
+
+apr_status_t cachefs_op_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    vfs_file_t *lower;
+    apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
+    if (!st) st = told;
+    if (st || !(file->flags & VFS_O_WRITE)) return st;
+    st = cachefs__lower_use(c, h->obj, ctx, 1, &lower);
+    if (st) return st;
+    st = vfs_call_flush(lower, ctx);
+    cachefs__lower_done(c, h->obj);
+    return APR_STATUS_IS_ENOTIMPL(st) ? APR_SUCCESS
+                                      : st; /* a lower layer that holds nothing back */
+}
+
+apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    vfs_file_t *lower;
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
+    if (!st) st = told;
+    if (st) return st;
+    st = cachefs__lower_use(c, h->obj, ctx, (file->flags & VFS_O_WRITE) != 0, &lower);
+    if (st) return st;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    st = vfs_call_sync(lower, ctx, flags);
+    cachefs__lower_done(c, h->obj);
+    if (c->lat[LAT_SYNC])
+        metrics_record(c->lat[LAT_SYNC], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    return st;
+}
+
+/* Locks belong to a handle, and the lower handle is shared: each handle that locks gets one of its
+ * own. */
+apr_status_t cachefs_op_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t *lock)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    vfs_file_t *made = NULL;
+    cachefs__obj_lock(c, h->obj);
+    vfs_file_t *lower = h->lock_lower;
+    apr_status_t named = lower ? APR_SUCCESS : cachefs__obj_name(c, h->obj, &path, buf);
+    cachefs__obj_unlock(c, h->obj);
+    if (named) return VFS_ESTALE;
+    if (!lower) {
+        uint32_t flags = file->flags & (VFS_O_READ | VFS_O_WRITE);
+        apr_status_t st = vfs_call_open(&made, c->lower, ctx, &path, flags, 0, NULL, NULL);
+        if (st) return st;
+        cachefs__obj_lock(c, h->obj);
+        if (!h->lock_lower) {
+            h->lock_lower = made;
+            made = NULL;
+        }
+        lower = h->lock_lower;
+        cachefs__obj_unlock(c, h->obj);
+        if (made) (void)vfs_close(made, ctx); /* another thread of this handle was first */
+    }
+    return vfs_call_lock(lower, ctx, lock);
+}
+
+apr_status_t cachefs_op_seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,
+                                    vfs_whence_e whence, apr_off_t *where)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    vfs_file_t *lower;
+    apr_status_t st =
+        cachefs__flush_obj(c, h->obj, ctx); /* only the lower layer knows where data is */
+    if (!st) st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);
+    if (st) return st;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    st = vfs_call_seek_extent(lower, ctx, off, whence, where);
+    cachefs__lower_done(c, h->obj);
+    return st;
+}
+
+apr_status_t cachefs_op_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                              size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    obj_t *o = h->obj;
+    for (int tries = 0; tries < GET_GUARD + 1; tries++) {
+        size_t total = 0, n = 0;
+        apr_status_t st = APR_SUCCESS;
+        cachefs__obj_lock(c, o);
+        uint64_t ver = atomic_load(&o->ver);
+        *validator = o->validator;
+        if (o->flags & OBJ_OWN_CHANGE || o->dirty_bytes) validator->kind = VFS_VALIDATOR_NONE;
+        cachefs__obj_unlock(c, o);
+        for (size_t i = 0; i < count && !st; i++) {
+            st = cachefs_op_read_at(file, ctx, iov[i].base, iov[i].len, off + (apr_off_t)total, &n);
+            total += n;
+            if (n < iov[i].len) break;
+        }
+        if (st) return st;
+        *got = total;
+        if (atomic_load(&o->ver) == ver) return APR_SUCCESS;
+    }
+    return VFS_ESTALE;
+}

@@ -1,0 +1,93 @@
+/*
+ * range.c - bytes that the lower layer changes by itself: allocated, punched, moved, copied.
+ * Floor 2, private to cachefs/.
+ *
+ * What is dirty goes below first, nobody reads or writes the range meanwhile, and what is cached of
+ * it is forgotten.
+ */
+#include "cachefs/engine.h"
+
+static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate)
+{
+    apr_status_t st = cachefs__gate_enter(c, o, ctx, gate, NULL);
+    if (st) return st;
+    st = cachefs__flush_obj(c, o, ctx);
+    if (!st) st = cachefs__flush_begin(c, o, ctx);
+    if (st)
+        cachefs__gate_leave(c, o, gate, APR_SUCCESS);
+    else
+        cachefs__obj_change_begin(c, o);
+    return st;
+}
+
+static void range_end(cache_t *c, obj_t *o, gate_t *gate, uint64_t off, uint64_t end)
+{
+    uint64_t stop = atomic_load(&o->size);
+    cachefs__forget(c, o, off, end < stop ? end : stop);
+    cachefs__obj_change_end(c, o, 1);
+    cachefs__flush_end(c, o);
+    cachefs__gate_leave(c, o, gate, APR_SUCCESS);
+}
+
+/* The size that the lower layer has now. */
+static void take_size(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_file_t *lower)
+{
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    if (!vfs_call_fstat(lower, ctx, &attr, &val)) cachefs__cut(c, o, attr.size);
+}
+
+apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags,
+                                 apr_off_t off, apr_off_t len)
+{
+    handle_t *h = cachefs__handle(file);
+    cache_t *c = h->cache;
+    obj_t *o = h->obj;
+    vfs_file_t *lower;
+    int moves = (flags & (VFS_ALLOC_COLLAPSE | VFS_ALLOC_INSERT)) != 0;
+    gate_t gate = {.start = (uint64_t)off,
+                   .end = moves ? UINT64_MAX : (uint64_t)off + (uint64_t)len,
+                   .kind = GATE_WRITE};
+    if (!moves && !(flags & VFS_ALLOC_KEEP_SIZE)) gate.end = UINT64_MAX;
+    apr_status_t st = range_begin(c, o, ctx, &gate);
+    if (st) return st;
+    st = cachefs__lower_use(c, o, ctx, 1, &lower);
+    if (!st) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 2);
+        st = vfs_call_allocate(lower, ctx, flags, off, len);
+        cachefs__forget(c, o, (uint64_t)off,
+                        gate.end == UINT64_MAX ? atomic_load(&o->size) : gate.end);
+        if (!st && (moves || !(flags & VFS_ALLOC_KEEP_SIZE))) take_size(c, o, ctx, lower);
+        cachefs__lower_done(c, o);
+    }
+    range_end(c, o, &gate, (uint64_t)off, gate.end);
+    return st;
+}
+
+apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                                   vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    handle_t *hs = cachefs__handle(src), *hd = cachefs__handle(dst);
+    cache_t *c = hd->cache;
+    vfs_file_t *ls = NULL, *ld = NULL;
+    gate_t gate = {.start = (uint64_t)dst_off, .end = (uint64_t)dst_off + len, .kind = GATE_WRITE};
+    int same = hs->obj == hd->obj;
+    if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
+        return APR_EINVAL;
+    apr_status_t st = cachefs__flush_obj(c, hs->obj, ctx);
+    if (!st) st = range_begin(c, hd->obj, ctx, &gate);
+    if (st) return st;
+    st = cachefs__lower_use(c, hd->obj, ctx, 1, &ld);
+    if (!st) st = cachefs__lower_use(c, hs->obj, ctx, 0, &ls);
+    if (!st) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        st = vfs_copy_range(ls, ctx, src_off, ld, dst_off, len, copied);
+        uint64_t end = (uint64_t)dst_off + *copied;
+        cachefs__forget(c, hd->obj, (uint64_t)dst_off, atomic_load(&hd->obj->size));
+        if (*copied && end > atomic_load(&hd->obj->size)) cachefs__cut(c, hd->obj, end);
+    }
+    if (ld) cachefs__lower_done(c, hd->obj);
+    if (ls) cachefs__lower_done(c, hs->obj);
+    range_end(c, hd->obj, &gate, gate.start, gate.end);
+    return st;
+}
