@@ -378,12 +378,13 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
 {
     apr_status_t st = APR_SUCCESS;
     r->source = named_obj(c, ctx, r->from, 1);
-    r->target = named_obj(c, ctx, r->to, 0);
-    r->tree = is_dir(c, r->source) || is_dir(c, r->target);
+    int swap = (r->flags & VFS_RENAME_EXCHANGE) != 0;
+    r->target = named_obj(c, ctx, r->to, swap);
+    r->tree = !r->source || is_dir(c, r->source) || is_dir(c, r->target) || (swap && !r->target);
     if (c->mode == CACHEFS_BACK) {
         if (r->source && !is_dir(c, r->source)) st = cachefs__flush_obj(c, r->source, ctx);
         if (!st && r->tree) st = cachefs__flush_tree(c, ctx, r->from);
-        if (!st && (r->flags & VFS_RENAME_EXCHANGE)) st = cachefs__flush_tree(c, ctx, r->to);
+        if (!st && swap) st = cachefs__flush_tree(c, ctx, r->to);
     }
     if (!st && r->target && r->target != r->source) {
         r->target_kept = cachefs__keep_open(c, r->target, ctx);

@@ -221,11 +221,13 @@ static int changed_below(const obj_t *o, const vfs_attr_t *attr, const vfs_valid
     return !vfs_validator_equal(&o->validator, val);
 }
 
-/* Bytes that were read under a young validator may be older than it. */
-static int distrusted(const obj_t *o)
+/* Bytes that were read under a young validator may be older than it. Once it is old, a new version
+ * begins even where nothing is cached: what comes from now on is to be trusted. */
+static int distrusted(const obj_t *o, const vfs_validator_t *val)
 {
+    int settled = val->kind != VFS_VALIDATOR_NONE && !(val->flags & VFS_VALIDATOR_YOUNG);
     return !o->dirty_bytes && (o->flags & OBJ_YOUNG) && !(o->flags & OBJ_OWN_CHANGE) &&
-           atomic_load_explicit(&o->resident, memory_order_relaxed) != 0;
+           (settled || atomic_load_explicit(&o->resident, memory_order_relaxed) != 0);
 }
 
 /* Take the answer in; object locked. */
@@ -233,7 +235,7 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
                         int opening)
 {
     int had = (o->flags & OBJ_ATTR) != 0, others = had && changed_below(o, attr, val);
-    int changed = others || (had && opening && distrusted(o));
+    int changed = others || (had && opening && distrusted(o, val));
     if (o->dirty_bytes || o->flushing) {
         /* ours is on top of another base now: the flusher settles it (contract, conflict) */
         if (changed) {
