@@ -44,6 +44,7 @@
 #define NONE 0u                     /* no index: entry 0 of every table is never used */
 
 typedef struct cache_t cache_t;
+typedef struct cachefs__watch_t cachefs__watch_t;
 
 /* ---- blocks
  * ---------------------------------------------------------------------------------------
@@ -296,6 +297,8 @@ struct cache_t {
     void *_Atomic heat_baton;
     uint64_t watch;
     int watching;
+    pthread_mutex_t watch_lock; /* rank 5 */
+    cachefs__watch_t *watches;  /* of our callers */
     pthread_t tune_thread;
     int tune_started;
     _Atomic int tune_stop;
@@ -560,6 +563,8 @@ void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);
 /* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
  * he may be waiting for us. */
 void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
+/* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
+void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
 /* Nobody changed the name since `asked`, or is about to. */
 int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
 int cachefs__node_evict(cache_t *c, shard_t *s);
@@ -703,6 +708,11 @@ void cachefs__hold(cache_t *c, obj_t *o);
 void cachefs__unhold(cache_t *c, obj_t *o);
 /* A chunk that its block gave up while `borrowers` still read it. */
 void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
+
+/* ---- events.c */
+apr_status_t cachefs__events_start(cache_t *c);
+void cachefs__events_stop(cache_t *c);
+void cachefs__on_event(void *baton, uint32_t events, const char *raw);
 
 /* the ops */
 #define VFS_OP_FS(name, class, params, args, doc)                                                  \

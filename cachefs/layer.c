@@ -99,42 +99,6 @@ apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t size)
     return st;
 }
 
-/* ---- change events
- * ------------------------------------------------------------------------------------------ */
-
-static void on_event(void *baton, uint32_t events, const char *raw)
-{
-    cache_t *c = baton;
-    char buf[VFS_PATH_MAX + 1], dir_buf[VFS_PATH_MAX + 1];
-    vfs_path_t path, dir;
-    obj_t *o = NULL;
-    int negative;
-    if (vfs_path_init(&path, raw, buf)) return;
-    if (events & VFS_EVENT_OVERFLOW) {
-        (void)cachefs_invalidate_prefix(c->fs, raw, NULL, NULL); /* the path is good */
-        return;
-    }
-    cachefs__known_e known = cachefs__node_find(c, &path, 0, &o, &negative);
-    if (o) cachefs__obj_put(c, o);
-    o = NULL;
-    cachefs__node_expire_name(c, &path);
-    /* ask at once, so that open files move on; whether it was ours shows by the version */
-    if (known != KNOWN_NOTHING && !cachefs__lookup(c, NULL, &path, LOOKUP_FORCE, &o, NULL, NULL) &&
-        o)
-        cachefs__obj_put(c, o);
-    if (!(events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED))) return;
-    (void)vfs_path_parent(&dir, &path, dir_buf);
-    o = NULL;
-    (void)cachefs__node_find(c, &dir, 0, &o, &negative);
-    if (o) {
-        cachefs__obj_lock(c, o);
-        o->list_checked_us = INT64_MIN / 2;
-        o->checked_us = INT64_MIN / 2;
-        cachefs__obj_unlock(c, o);
-        cachefs__obj_put(c, o);
-    }
-}
-
 /* ---- the table
  * ------------------------------------------------------------------------------------------------
  */
@@ -217,7 +181,7 @@ static void cond_init(pthread_cond_t *cond)
 static void locks_create(cache_t *c)
 {
     pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,  &c->handle_lock, &c->orphan_lock,
-                                &c->flight_lock, &c->mut_lock, &c->tune_lock};
+                                &c->flight_lock, &c->mut_lock, &c->tune_lock,   &c->watch_lock};
     pthread_cond_t *conds[] = {&c->wb_cond, &c->flight_cond, &c->mut_cond, &c->tune_cond};
     for (size_t i = 0; i < sizeof(locks) / sizeof(*locks); i++)
         pthread_mutex_init(locks[i], NULL);
@@ -274,18 +238,12 @@ static apr_status_t start(cache_t *c)
     if (!st) st = vfs_workers_create(&c->workers, c->config.workers, 4096, c->fs->pool);
     if (!st) st = cachefs__wb_create(c);
     if (!st) st = cachefs__tune_start(c);
-    if (!st && c->config.watch && (c->lower->caps.bits & VFS_CAP_WATCH)) {
-        char root[2] = "/";
-        st = vfs_watch(c->lower, NULL, root, on_event, c, &c->watch);
-        c->watching = !st;
-    }
-    return st;
+    return st ? st : cachefs__events_start(c);
 }
 
 static void stop(cache_t *c)
 {
-    if (c->watching) (void)vfs_unwatch(c->lower, c->watch); /* it is going away */
-    c->watching = 0;
+    cachefs__events_stop(c);
     cachefs__tune_stop(c);
     cachefs__wb_destroy(c);
     if (c->workers) vfs_workers_destroy(c->workers);

@@ -152,14 +152,6 @@ NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, const char *
 NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf, size_t size,
           size_t *len, uint32_t flags),
          (c->lower, ctx, path, buf, size, len, flags), listxattr)
-NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_event_fn fn, void *baton,
-          uint64_t *watch),
-         (c->lower, ctx, path, fn, baton, watch), watch)
-
-apr_status_t cachefs_op_unwatch(vfs_t *fs, uint64_t watch)
-{
-    return vfs_call_unwatch(cachefs__of(fs)->lower, watch);
-}
 
 /* The text of a link is kept like a listing: as the content of the link's version. */
 apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf,

@@ -447,3 +447,12 @@ void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
         pthread_cond_wait(&c->mut_cond, &c->mut_lock);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }
+
+void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us)
+{
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
+    while ((c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) >= NAME_BELOW) &&
+           !cachefs__wait(&c->mut_cond, &c->mut_lock, NULL, until_us)) {
+    }
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
+}

@@ -316,6 +316,7 @@ void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
     o->changing--;
     o->changed_seq = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
     if (changed) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    if (!o->changing) pthread_cond_broadcast(&cachefs__stripe(c, o)->cond); /* see events.c */
     cachefs__obj_unlock(c, o);
 }
 

@@ -251,6 +251,44 @@ Test(fresh, change_events_of_memory_invalidate)
     events(rig_open);
 }
 
+static atomic_int heard;
+
+static void hear(void *baton, uint32_t events, const char *path)
+{
+    (void)baton;
+    (void)path;
+    if (events & VFS_EVENT_CHANGED) atomic_store(&heard, 1);
+}
+
+static int was_heard(void *baton)
+{
+    (void)baton;
+    return atomic_load(&heard);
+}
+
+/* Whoever hears of it asks us, and must not be told what was before. */
+Test(fresh, an_event_of_our_own_change_is_passed_on_when_that_has_ended)
+{
+    rig_t rig;
+    uint64_t watch = 0;
+
+    rig_open(&rig, LONG "watch=on");
+    rig_text(&rig, "/f", "old");
+    rig_holds_text(rig.fs, "/f", "old");
+    OK(vfs_watch(rig.fs, NULL, "/", hear, NULL, &watch));
+    obj_t *o = rig_obj(&rig, "/f");
+    cachefs__obj_change_begin(rig.c, o);
+    rig_poke(&rig, "/f", 0, "new", 3);
+    rig_nap(30);
+    CHECK(!atomic_load(&heard));
+    cachefs__obj_change_end(rig.c, o, 1);
+    CHECK(rig_until(was_heard, NULL));
+    cachefs__obj_put(rig.c, o);
+    OK(vfs_unwatch(rig.fs, watch));
+    CHECK(vfs_unwatch(rig.fs, watch) == APR_EINVAL);
+    rig_close(&rig);
+}
+
 Test(fresh, hard_links_share_bytes_and_attributes)
 {
     static const char *const modes[] = {
