@@ -262,7 +262,7 @@ static void entry_attr(dirh_t *d, vfs_dirent_t *e)
     cachefs__obj_lock(c, o);
     if (known == KNOWN_FRESH || o->dirty_bytes) {
         cachefs__obj_attr(o, &e->attr);
-        e->validator = o->validator;
+        cachefs__obj_validator(o, &e->validator);
         e->type = o->attr.type;
         e->has_attr = 1;
     }

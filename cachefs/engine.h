@@ -483,6 +483,9 @@ void cachefs__obj_change_begin(cache_t *c, obj_t *o);
 void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
 /* The attributes as the stack sees them. Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
+/* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
+ * last answer did not. Object locked. */
+void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
 int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
 /* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
  * `*waited` set, and is NOT entered: look again. */

@@ -152,7 +152,7 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     uint32_t stale = attr->flags & VFS_ATTR_STALE;
     cachefs__obj_lock(c, o);
     cachefs__obj_attr(o, attr);
-    *validator = o->validator;
+    cachefs__obj_validator(o, validator);
     cachefs__obj_unlock(c, o);
     attr->flags |= stale;
     return APR_SUCCESS;
@@ -321,8 +321,7 @@ apr_status_t cachefs_op_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
         apr_status_t st = APR_SUCCESS;
         cachefs__obj_lock(c, o);
         uint64_t ver = atomic_load(&o->ver);
-        *validator = o->validator;
-        if (o->flags & OBJ_OWN_CHANGE || o->dirty_bytes) validator->kind = VFS_VALIDATOR_NONE;
+        cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
         for (size_t i = 0; i < count && !st; i++) {
             st = cachefs_op_read_at(file, ctx, iov[i].base, iov[i].len, off + (apr_off_t)total, &n);

@@ -180,7 +180,7 @@ static void give(cache_t *c, obj_t *o, vfs_attr_t *attr, vfs_validator_t *valida
 {
     cachefs__obj_lock(c, o);
     if (attr) cachefs__obj_attr(o, attr);
-    if (validator) *validator = o->validator;
+    if (validator) cachefs__obj_validator(o, validator);
     cachefs__obj_unlock(c, o);
 }
 

@@ -64,7 +64,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
             cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);
             cachefs__obj_lock(c, o); /* a fill may have met a newer version: tell that one */
             cachefs__obj_attr(o, attr);
-            *validator = o->validator;
+            cachefs__obj_validator(o, validator);
             cachefs__obj_unlock(c, o);
         }
     }

@@ -330,6 +330,13 @@ void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
     if (o->local_mtime_ns) out->mtime_ns = out->ctime_ns = o->local_mtime_ns;
 }
 
+void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out)
+{
+    *out = o->validator;
+    if ((o->flags & OBJ_OWN_CHANGE) || o->dirty_bytes || o->local_mtime_ns)
+        out->kind = VFS_VALIDATOR_NONE;
+}
+
 int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us)
 {
     (void)c;

@@ -114,7 +114,7 @@ static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *
     if (!st && o) {
         cachefs__obj_lock(c, o);
         cachefs__obj_attr(o, attr);
-        *validator = o->validator;
+        cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
     }
     if (o) cachefs__obj_put(c, o);
@@ -209,7 +209,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (!st && plain) {
         cachefs__obj_lock(c, o);
         cachefs__obj_attr(o, attr);
-        *validator = o->validator;
+        cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
     }
     if (o) cachefs__obj_put(c, o);
