@@ -1,0 +1,209 @@
+/*
+ * batches.c - many paths in one call against a loop of calls; a prefix among few names and many.
+ * Floor 4, private to bench/.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/bench.h"
+
+#define PATHS_MAX 1000u
+
+typedef struct batch_t {
+    vfs_t *cache;
+    const char *paths[PATHS_MAX];
+    cachefs_entry_t entries[PATHS_MAX];
+    size_t count;
+} batch_t;
+
+/* The cache knows all of the names again. */
+static void know_names(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    (void)n; /* once is enough */
+    for (size_t i = 0; i < b->count; i++)
+        BENCH_OK(vfs_stat(b->cache, NULL, b->paths[i], NULL));
+}
+
+static void invalidate_batch(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t hit;
+        BENCH_OK(cachefs_invalidate_batch(b->cache, b->paths, b->count, &hit, NULL));
+        BENCH_CHECK(hit >= b->count);
+    }
+}
+
+static void invalidate_loop(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        for (size_t k = 0; k < b->count; k++) {
+            uint64_t hit;
+            BENCH_OK(cachefs_invalidate(b->cache, b->paths[k], &hit, NULL));
+            BENCH_CHECK(hit >= 1);
+        }
+}
+
+static void entries_batch(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++) {
+        BENCH_OK(cachefs_entries(b->cache, b->paths, b->count, b->entries));
+        BENCH_CHECK(!b->entries[b->count - 1].status);
+    }
+}
+
+static void entries_loop(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        for (size_t k = 0; k < b->count; k++)
+            BENCH_OK(cachefs_entry(b->cache, b->paths[k], &b->entries[k]));
+}
+
+static void make_names(bench_world_t *w, batch_t *b)
+{
+    BENCH_OK(vfs_mkdir_all(w->lower, NULL, "/a/directory", 0755));
+    for (size_t i = 0; i < PATHS_MAX; i++) {
+        char *path = apr_palloc(w->pool, 64);
+        (void)snprintf(path, 64, "/a/directory/name-of-a-file-%08zu", i);
+        bench_file(w->lower, path, 1, 0);
+        b->paths[i] = path;
+    }
+}
+
+static void batches(void)
+{
+    static const struct {
+        size_t count;
+        const char *invalidate, *stats;
+        double goal;
+    } sizes[] = {{100, "batch/invalidate/100/t1", "batch/stats/100/t1", 2},
+                 {1000, "batch/invalidate/1000/t1", "batch/stats/1000/t1", 3}};
+    const char *keys[] = {"ram", "64m", NULL};
+    bench_world_t w;
+    batch_t *b = calloc(1, sizeof(*b));
+    BENCH_CHECK(b != NULL);
+    bench_world_mem(&w, keys);
+    b->cache = w.cache;
+    make_names(&w, b);
+    for (size_t i = 0; i < 2; i++) {
+        b->count = sizes[i].count;
+        bench_run(&(bench_case_t){.id = sizes[i].invalidate,
+                                  .ours = invalidate_batch,
+                                  .baton = b,
+                                  .peer = "the loop",
+                                  .theirs = invalidate_loop,
+                                  .peer_baton = b,
+                                  .goal_kind = GOAL_FASTER,
+                                  .goal = sizes[i].goal,
+                                  .prepare = know_names});
+        know_names(b, 1);
+        bench_run(&(bench_case_t){.id = sizes[i].stats,
+                                  .ours = entries_batch,
+                                  .baton = b,
+                                  .peer = "the loop",
+                                  .theirs = entries_loop,
+                                  .peer_baton = b,
+                                  .goal_kind = GOAL_FASTER,
+                                  .goal = sizes[i].goal});
+    }
+    bench_world_end(&w);
+    free(b);
+}
+
+/* ---- a prefix ---------------------------------------------------------------------------------
+ */
+
+#define PREFIX_NAMES 10u
+#define PER_DIR 1000u
+
+typedef struct forest_t {
+    bench_world_t w;
+    uint64_t names;
+} forest_t;
+
+static void know_prefix(void *baton, uint64_t n)
+{
+    forest_t *f = baton;
+    (void)n; /* once is enough */
+    for (unsigned i = 0; i < PREFIX_NAMES; i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "/ten/%u", i);
+        BENCH_OK(vfs_stat(f->w.cache, NULL, path, NULL));
+    }
+}
+
+static void invalidate_prefix(void *baton, uint64_t n)
+{
+    forest_t *f = baton;
+    for (uint64_t i = 0; i < n; i++) {
+        uint64_t hit;
+        BENCH_OK(cachefs_invalidate_prefix(f->w.cache, "/ten", &hit, NULL));
+        BENCH_CHECK(hit >= PREFIX_NAMES);
+    }
+}
+
+/* Both are made ready, since one of them runs. */
+static void know_both(void *baton, uint64_t n)
+{
+    forest_t *f = baton;
+    know_prefix(&f[0], n);
+    know_prefix(&f[1], n);
+}
+
+static void grow(forest_t *f, uint64_t names)
+{
+    char ram[32];
+    (void)snprintf(ram, sizeof(ram), "%llum", (unsigned long long)(names / 400 + 64));
+    const char *keys[] = {"ram", ram, NULL};
+    bench_world_mem(&f->w, keys);
+    f->names = names;
+    BENCH_OK(vfs_mkdir(f->w.lower, NULL, "/ten", 0755));
+    for (uint64_t i = 0; i < names; i++) {
+        char path[64];
+        if (i % PER_DIR == 0) {
+            (void)snprintf(path, sizeof(path), "/dir%llu", (unsigned long long)(i / PER_DIR));
+            BENCH_OK(vfs_mkdir(f->w.lower, NULL, path, 0755));
+        }
+        if (i < PREFIX_NAMES)
+            (void)snprintf(path, sizeof(path), "/ten/%u", (unsigned)i);
+        else
+            (void)snprintf(path, sizeof(path), "/dir%llu/%llu", (unsigned long long)(i / PER_DIR),
+                           (unsigned long long)i);
+        BENCH_OK(vfs_mknod(f->w.lower, NULL, path, VFS_TYPE_FILE, 0600, 0));
+        BENCH_OK(vfs_stat(f->w.cache, NULL, path, NULL));
+    }
+    cachefs_stats_t s;
+    bench_stats(&f->w, &s);
+    BENCH_CHECK(s.names >= names);
+}
+
+static void prefix(void)
+{
+    static forest_t f[2]; /* the large one first */
+    char id[64];
+    (void)snprintf(id, sizeof(id), "invalidate_prefix/10_of_%llu/t1",
+                   (unsigned long long)bench_opt.names_max);
+    grow(&f[0], bench_opt.names_max);
+    grow(&f[1], PER_DIR);
+    bench_run(&(bench_case_t){.id = id,
+                              .ours = invalidate_prefix,
+                              .baton = f,
+                              .peer = "10 of 1,000",
+                              .theirs = invalidate_prefix,
+                              .peer_baton = &f[1],
+                              .goal_kind = GOAL_AT_MOST,
+                              .goal = 2,
+                              .prepare = know_both});
+    bench_world_end(&f[0].w);
+    bench_world_end(&f[1].w);
+}
+
+void bench_batches(void)
+{
+    if (bench_wanted("batch")) batches();
+    if (bench_wanted("invalidate_prefix") && !bench_opt.count) prefix();
+}
