@@ -182,7 +182,8 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     *ref = NULL;
     if (!r) return APR_ENOMEM;
     *r = (cachefs_ref_t){.cache = c};
-    apr_status_t st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
+    apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
+    if (!st) st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
     if (atomic_fetch_add(&c->pinned_bytes, r->bytes) + r->bytes > c->pin_bytes_max && r->count &&
         !st)
         st = VFS_ELIMIT;

@@ -161,7 +161,8 @@ typedef struct obj_t {
     uint32_t queue_prev, queue_next; /* dirty queue (its own lock) */
     _Atomic uint32_t pins;           /* cachefs_pin */
     int64_t local_mtime_ns;          /* to set below after a flush; 0: none */
-    _Atomic uint32_t changes;        /* versions that others made */
+    uint64_t doubt_cut; /* one more than the size that a truncation in doubt asked for; 0: none */
+    _Atomic uint32_t changes; /* versions that others made */
 } obj_t;
 
 #define OBJ_USED 0x01u
@@ -174,6 +175,7 @@ typedef struct obj_t {
 #define OBJ_CONFLICT 0x80u   /* changed below under dirty data */
 #define OBJ_LISTED 0x100u    /* list_bytes and the version's content are a listing */
 #define OBJ_FLUSH_JOB 0x400u /* a job to flush it is queued */
+#define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
 
 typedef struct cachefs__ostripe_t {
@@ -477,6 +479,9 @@ int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
                             const vfs_validator_t *val, uint64_t asked);
 /* Can it be the same file, by the time of its birth? */
 int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
+/* What a file in doubt (doubt.c) is below: that it changed was our doing, or not. Flush begun, no
+ * change of ours under way. */
+void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val);
 /* Our own change begins and ends (attributes or bytes): answers that were under way meanwhile are
  * not believed. */
 void cachefs__obj_change_begin(cache_t *c, obj_t *o);
@@ -536,6 +541,7 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
                            cachefs__names_t *out);
 /* Forget a name. Returns its object, referenced, or NULL. */
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
+void cachefs__name_drop(cache_t *c, const vfs_path_t *path);
 /* Make the name ask again, and drop its clean bytes. */
 int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
 /* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
@@ -676,6 +682,24 @@ void cachefs__overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf
 /* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
  * written any more. */
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);
+
+/* ---- doubt.c: calls below that failed, and may have been done */
+/* An error that says that nothing was done. */
+int cachefs__refused(apr_status_t st);
+/* Note that the size below is not known any more. `cut`: what a truncation asked for, or
+ * UINT64_MAX. */
+void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut);
+/* Ask for it if it is not known. The first with the flush begun by the caller. */
+apr_status_t cachefs__settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+
+/* What became of a change of names that answered `st`. Asks below if that does not say it. */
+typedef enum cachefs__done_e { DONE_NO = 0, DONE_YES, DONE_PERHAPS } cachefs__done_e;
+cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                     apr_status_t st);
+cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                                     const vfs_path_t *to, uint32_t flags, const obj_t *source,
+                                     apr_status_t st);
 
 /* ---- names.c: the parent of a name that changes */
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,

@@ -126,6 +126,14 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
     return whole;
 }
 
+/* The file is at least `size` bytes long below: a truncation that is in doubt compares with it. */
+static void size_below(cache_t *c, obj_t *o, uint64_t size)
+{
+    cachefs__obj_lock(c, o);
+    if (o->attr.size < size) o->attr.size = size;
+    cachefs__obj_unlock(c, o);
+}
+
 static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stage_t *stage)
 {
     vfs_file_t *file;
@@ -137,6 +145,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     if (st) return st;
     CACHE_NO_LOCKS_HELD();
     st = vfs_call_write_at(file, ctx, stage->buf, stage->len, (apr_off_t)stage->at, &written, &val);
+    if (!st) size_below(c, o, stage->at + stage->len);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
@@ -277,7 +286,9 @@ static void learn_torn(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
     cachefs__lower_done(c, o);
-    if (st || val.kind == VFS_VALIDATOR_NONE) return;
+    if (st) return;
+    size_below(c, o, attr.size);
+    if (val.kind == VFS_VALIDATOR_NONE) return;
     cachefs__obj_lock(c, o);
     if (!o->changing) {
         o->validator = val;
@@ -291,7 +302,8 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     piece_t p[BATCH];
     stage_t stage = {0};
     int theirs = 0;
-    apr_status_t st = cachefs__conflict(c, o, ctx, &theirs);
+    apr_status_t st = cachefs__settle(c, o, ctx);
+    if (!st) st = cachefs__conflict(c, o, ctx, &theirs);
     if (st || theirs) return st;
     stage.chunk = cachefs__stage_get(c, &stage.size);
     stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);

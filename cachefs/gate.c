@@ -67,7 +67,17 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
     VFS_ASSERT(gate->start < gate->end);
     if (waited) *waited = 0;
     cachefs__lock(&stripe->lock, RANK_OBJECT);
-    while (!st && (g = overlap(o, gate)) != NULL) {
+    while (!st && ((g = overlap(o, gate)) != NULL || (o->flags & OBJ_DOUBT))) {
+        if (!g) { /* nobody builds on a size that is in doubt */
+            cachefs__unlock(&stripe->lock, RANK_OBJECT);
+            st = cachefs__obj_sure(c, o, ctx);
+            if (!st && gate->kind == GATE_FILL && waited) { /* it may be another version */
+                *waited = 1;
+                return st;
+            }
+            cachefs__lock(&stripe->lock, RANK_OBJECT);
+            continue;
+        }
         cachefs__count(&c->counters, CNT_WAITS, 1);
         if (gate->kind == GATE_FILL) {
             if (waited) *waited = 1;

@@ -336,6 +336,10 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     vfs_file_t *file;
     vfs_attr_t attr;
     vfs_validator_t val;
+    cachefs__obj_lock(c, o);
+    int doubt = (o->flags & OBJ_DOUBT) != 0;
+    cachefs__obj_unlock(c, o);
+    if (doubt) return cachefs__obj_sure(c, o, ctx);
     apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);

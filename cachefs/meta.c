@@ -200,8 +200,8 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
 {
     cache_t *c = cachefs__of(fs);
     cachefs__mut_t m;
-    obj_t *parent = NULL, *o = NULL, *made = NULL;
-    int kept = 0;
+    obj_t *parent = NULL, *o = NULL;
+    int kept = 0, changed = 0;
     apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, NULL, NULL);
     if (st && !APR_STATUS_IS_ENOENT(st)) return st;
     st = o ? cachefs__flush_obj(c, o, ctx) : APR_SUCCESS;
@@ -220,9 +220,9 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
         if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
         if (o) cachefs__obj_change_end(c, o, 1);
-        if (!st) {
-            made = cachefs__node_drop(c, path);
-            if (made) cachefs__obj_put(c, made);
+        changed = !st || !cachefs__refused(st);
+        if (changed) {
+            cachefs__name_drop(c, path);
             if (o)
                 cachefs__obj_drop_clean(c, o,
                                         NULL); /* the name has other bytes, perhaps another file */
@@ -230,7 +230,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         if (kept) cachefs__lower_done(c, o);
     }
     cachefs__mut_end(c, &m, 0);
-    cachefs__parent_end(c, parent, !st);
+    cachefs__parent_end(c, parent, changed);
 done:
     if (o) cachefs__obj_put(c, o);
     return st;

@@ -6,7 +6,8 @@
  * not kept and others who change it wait; dirty data that it depends on is flushed; a file that
  * somebody has open gets a lower handle, so that it survives its name. After it: the nodes of the
  * name, and of all below it where a directory moved, are dropped, and the parent's listing and
- * attributes are asked for again. If it fails nothing has changed.
+ * attributes are asked for again. If it is refused
+ * nothing has changed; if it failed in another way doubt.c asks what became of it.
  */
 #include "cachefs/engine.h"
 
@@ -80,16 +81,34 @@ int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return needed && !cachefs__lower_use(c, o, ctx, write, &file);
 }
 
+/* The chunk of the object's name if that is `path`; it has none then. Object locked. */
+static uint32_t take_name(cache_t *c, obj_t *o, const vfs_path_t *path)
+{
+    uint32_t chunk = o->name;
+    if (!chunk || o->name_len != path->len ||
+        memcmp(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len) != 0)
+        return NONE;
+    o->name = NONE;
+    return chunk;
+}
+
+/* Whether the file still has this name cannot be known. It goes on without one, by its handle
+ * below, until somebody comes by one of its names; without a handle there is nothing better than
+ * this name. */
+static void name_lost(cache_t *c, obj_t *o, const vfs_path_t *path)
+{
+    cachefs__obj_lock(c, o);
+    uint32_t chunk = o->lower_file ? take_name(c, o, path) : NONE;
+    o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    cachefs__obj_unlock(c, o);
+    if (chunk) cachefs__chunk_put(c, chunk);
+}
+
 /* The name is gone below. `last`: it was the only one. */
 static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
 {
-    uint32_t chunk = NONE;
     cachefs__obj_lock(c, o);
-    if (o->name && o->name_len == path->len &&
-        memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0) {
-        chunk = o->name;
-        o->name = NONE;
-    }
+    uint32_t chunk = take_name(c, o, path);
     if (last) o->flags |= OBJ_UNLINKED;
     o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
     int idle = last && !o->handles;
@@ -130,12 +149,6 @@ static void drop_tree(cache_t *c, const vfs_path_t *path)
     (void)cachefs__node_sweep(c, match_within, (void *)(uintptr_t)path, 1, NULL);
 }
 
-static void drop_name(cache_t *c, const vfs_path_t *path)
-{
-    obj_t *o = cachefs__node_drop(c, path);
-    if (o) cachefs__obj_put(c, o);
-}
-
 static void observe(cache_t *c, int64_t start)
 {
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
@@ -154,6 +167,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     obj_t *parent = NULL, *o = NULL;
     int64_t start = cachefs__clock_us();
     int kept = 0, flushing = 0;
+    cachefs__done_e done = DONE_NO;
     apr_status_t st = cachefs__mut_begin(c, ctx, path, NULL, &m);
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
@@ -169,16 +183,20 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         CACHE_NO_LOCKS_HELD();
         st = dir ? vfs_call_rmdir(c->lower, ctx, path) : vfs_call_unlink(c->lower, ctx, path);
         observe(c, start);
-        if (!st) {
-            drop_name(c, path);
-            if (o) name_gone(c, o, path, last);
+        done = cachefs__was_removed(c, ctx, path, st);
+        if (done) {
+            cachefs__name_drop(c, path);
             if (dir) drop_tree(c, path);
+        } else {
+            cachefs__node_expire_name(c, path);
         }
+        if (o && done == DONE_YES) name_gone(c, o, path, last);
+        if (o && done == DONE_PERHAPS) name_lost(c, o, path);
     }
     if (flushing) cachefs__flush_end(c, o);
     if (kept) cachefs__lower_done(c, o);
-    cachefs__mut_end(c, &m, dir && !st);
-    cachefs__parent_end(c, parent, !st);
+    cachefs__mut_end(c, &m, dir && done);
+    cachefs__parent_end(c, parent, done != DONE_NO);
     if (o) cachefs__obj_put(c, o);
     return st;
 }
@@ -222,6 +240,7 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     cachefs__mut_t m;
     obj_t *parent = NULL, *source = NULL;
     int64_t start = cachefs__clock_us();
+    int made = 0;
     apr_status_t st = cachefs__mut_begin(c, ctx, path, how->from, &m);
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
@@ -230,15 +249,19 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     if (!st) {
         st = make_below(c, ctx, path, how);
         observe(c, start);
-        if (!st) drop_name(c, path);
-        if (!st && how->target) drop_tree(c, path); /* names behind the new link may exist now */
+        made = !st || !cachefs__refused(st); /* or may be there, which drops the same */
+        if (made)
+            cachefs__name_drop(c, path);
+        else
+            cachefs__node_expire_name(c, path);
+        if (made && how->target) drop_tree(c, path); /* names behind the new link may exist now */
     }
     if (source) {
-        cachefs__obj_change_end(c, source, !st); /* the number of its links */
+        cachefs__obj_change_end(c, source, made); /* the number of its links */
         cachefs__obj_put(c, source);
     }
-    cachefs__mut_end(c, &m, !st && how->target != NULL);
-    cachefs__parent_end(c, parent, !st);
+    cachefs__mut_end(c, &m, made && how->target != NULL);
+    cachefs__parent_end(c, parent, made);
     return st;
 }
 
@@ -274,6 +297,7 @@ apr_status_t cachefs_op_link(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
  * --------------------------------------------------------------------------------------------------
  */
 
+/* A file whose name is not known may be there too. */
 apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir)
 {
     size_t max = c->wb_files + 64, n;
@@ -285,7 +309,8 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
         char buf[VFS_PATH_MAX + 1];
         vfs_path_t name;
         cachefs__obj_lock(c, objs[i]);
-        int below = !cachefs__obj_name(c, objs[i], &name, buf) && vfs_path_within(&name, dir);
+        int named = !cachefs__obj_name(c, objs[i], &name, buf);
+        int below = named ? vfs_path_within(&name, dir) : !(objs[i]->flags & OBJ_UNLINKED);
         cachefs__obj_unlock(c, objs[i]);
         if (below) {
             apr_status_t one = cachefs__flush_obj(c, objs[i], ctx);
@@ -297,7 +322,8 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     return st;
 }
 
-/* Objects below `from` are below `to` now; with `swap` also the other way round. */
+/* Objects below `from` are below `to` now; with `swap` also the other way round. `to` NULL: nobody
+ * knows where they are. */
 static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to, int swap)
 {
     cachefs__lock(&c->arena.lock, RANK_ARENA);
@@ -320,6 +346,7 @@ static void move_names(cache_t *c, const vfs_path_t *from, const vfs_path_t *to,
             a = from, b = to;
         else if (named && swap && vfs_path_within(&name, to))
             a = to, b = from;
+        if (a && !b) name_lost(c, o, &name);
         if (a && b) {
             size_t tail = name.len - a->len;
             memcpy(moved, b->str, b->len);
@@ -351,12 +378,12 @@ static void renamed(cache_t *c, rename_t *r, const cachefs__mut_t *m)
 {
     int swap = (r->flags & VFS_RENAME_EXCHANGE) != 0;
     if (r->source && r->source == r->target) { /* two names of one file: nothing happened */
-        drop_name(c, r->from);
-        drop_name(c, r->to);
+        cachefs__name_drop(c, r->from);
+        cachefs__name_drop(c, r->to);
         return;
     }
-    drop_name(c, r->from);
-    drop_name(c, r->to);
+    cachefs__name_drop(c, r->from);
+    cachefs__name_drop(c, r->to);
     if (r->tree) {
         drop_tree(c, r->from);
         drop_tree(c, r->to);
@@ -372,6 +399,22 @@ static void renamed(cache_t *c, rename_t *r, const cachefs__mut_t *m)
         cachefs__node_put(c, r->to, 0, r->source, 0, m->asked);
         cachefs__node_expire_name(c, r->to);
     }
+}
+
+/* It failed, and may have been done. */
+static void perhaps_renamed(cache_t *c, rename_t *r)
+{
+    cachefs__name_drop(c, r->from);
+    cachefs__name_drop(c, r->to);
+    if (r->tree) {
+        drop_tree(c, r->from);
+        drop_tree(c, r->to);
+        move_names(c, r->from, NULL, 0);
+        move_names(c, r->to, NULL, 0);
+        return;
+    }
+    if (r->source) name_lost(c, r->source, r->from);
+    if (r->target) name_lost(c, r->target, r->to);
 }
 
 static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
@@ -405,6 +448,7 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     rename_t r = {.from = from, .to = to, .flags = flags};
     obj_t *pa = NULL, *pb = NULL;
     int64_t start = cachefs__clock_us();
+    cachefs__done_e done = DONE_NO;
     apr_status_t st = cachefs__mut_begin(c, ctx, from, to, &m);
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, from, &pa);
@@ -421,8 +465,14 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         CACHE_NO_LOCKS_HELD();
         st = vfs_call_rename(c->lower, ctx, from, to, flags);
         observe(c, start);
-        if (!st) renamed(c, &r, &m);
-        if (r.source) cachefs__obj_change_end(c, r.source, !st);
+        done = cachefs__was_renamed(c, ctx, from, to, flags, r.source, st);
+        if (done == DONE_YES) renamed(c, &r, &m);
+        if (done == DONE_PERHAPS) perhaps_renamed(c, &r);
+        if (done == DONE_NO) {
+            cachefs__node_expire_name(c, from);
+            cachefs__node_expire_name(c, to);
+        }
+        if (r.source) cachefs__obj_change_end(c, r.source, done != DONE_NO);
         if (r.tree) {
             cachefs__lock(&c->mut_lock, RANK_LEAF);
             c->tree_ops--;
@@ -431,9 +481,9 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     }
     if (r.flushing) cachefs__flush_end(c, r.source);
     if (r.target_kept) cachefs__lower_done(c, r.target);
-    cachefs__mut_end(c, &m, r.tree && !st);
-    cachefs__parent_end(c, pa, !st);
-    cachefs__parent_end(c, pb, !st);
+    cachefs__mut_end(c, &m, r.tree && done);
+    cachefs__parent_end(c, pa, done != DONE_NO);
+    cachefs__parent_end(c, pb, done != DONE_NO);
     if (r.source) cachefs__obj_put(c, r.source);
     if (r.target) cachefs__obj_put(c, r.target);
     return st;

@@ -276,6 +276,12 @@ obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
     return o;
 }
 
+void cachefs__name_drop(cache_t *c, const vfs_path_t *path)
+{
+    obj_t *o = cachefs__node_drop(c, path);
+    if (o) cachefs__obj_put(c, o);
+}
+
 void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);

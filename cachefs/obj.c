@@ -230,24 +230,10 @@ static int distrusted(const obj_t *o, const vfs_validator_t *val)
            (settled || atomic_load_explicit(&o->resident, memory_order_relaxed) != 0);
 }
 
-/* Take the answer in; object locked. */
-static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
-                        int opening)
+/* Take the answer in where nothing is dirty. Object locked. */
+static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val, int had,
+                int others, int changed)
 {
-    int had = (o->flags & OBJ_ATTR) != 0, others = had && changed_below(o, attr, val);
-    int changed = others || (had && opening && distrusted(o, val));
-    if (o->dirty_bytes || o->flushing) {
-        /* ours is on top of another base now: the flusher settles it (contract, conflict) */
-        if (changed) {
-            o->flags |= OBJ_CONFLICT;
-        } else if (!o->flushing) {
-            o->attr = *attr; /* size and times are ours, see obj_attr */
-            if (o->flags & OBJ_OWN_CHANGE) o->validator = *val;
-            o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
-        }
-        o->checked_us = cachefs__now_us();
-        return 0;
-    }
     o->attr = *attr;
     if (!had || changed || !atomic_load_explicit(&o->ver, memory_order_relaxed))
         cachefs__obj_new_version(c, o);
@@ -269,8 +255,31 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
         atomic_store_explicit(&o->size, attr->size, memory_order_release);
     }
     o->checked_us = cachefs__now_us();
-    o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+    o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_DOUBT);
+    o->doubt_cut = 0;
     return changed;
+}
+
+/* Take the answer in; object locked. */
+static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                        int opening)
+{
+    int had = (o->flags & OBJ_ATTR) != 0, others = had && changed_below(o, attr, val);
+    int changed = others || (had && opening && distrusted(o, val));
+    if (o->dirty_bytes || o->flushing) {
+        if (o->flags & OBJ_DOUBT) return 0; /* settled with its dirty data, by whoever needs it */
+        /* ours is on top of another base now: the flusher settles it (contract, conflict) */
+        if (changed) {
+            o->flags |= OBJ_CONFLICT;
+        } else if (!o->flushing) {
+            o->attr = *attr; /* size and times are ours, see obj_attr */
+            if (o->flags & OBJ_OWN_CHANGE) o->validator = *val;
+            o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+        }
+        o->checked_us = cachefs__now_us();
+        return 0;
+    }
+    return take(c, o, attr, val, had, others, changed);
 }
 
 static int learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
@@ -302,6 +311,25 @@ int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
     return learn(c, o, attr, val, asked, 0);
 }
 
+void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val)
+{
+    cachefs__obj_lock(c, o);
+    uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
+    uint32_t shift = atomic_load(&o->shift);
+    int others = changed_below(o, attr, val), changed = 0;
+    if (!o->dirty_bytes) {
+        changed = take(c, o, attr, val, 1, others, others);
+    } else { /* what is there is the base of what is dirty from now on */
+        o->attr = *attr;
+        o->validator = *val;
+        if (attr->size > size) atomic_store_explicit(&o->size, attr->size, memory_order_release);
+        o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_DOUBT);
+        o->doubt_cut = 0;
+    }
+    cachefs__obj_unlock(c, o);
+    if (changed && old) cachefs__version_drop(c, o, old, size, shift);
+}
+
 void cachefs__obj_change_begin(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o);
@@ -316,7 +344,8 @@ void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
     o->changing--;
     o->changed_seq = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
     if (changed) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
-    if (!o->changing) pthread_cond_broadcast(&cachefs__stripe(c, o)->cond); /* see events.c */
+    if (!o->changing) /* see events.c, doubt.c */
+        pthread_cond_broadcast(&cachefs__stripe(c, o)->cond);
     cachefs__obj_unlock(c, o);
 }
 

@@ -166,6 +166,14 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
                : open_moving(file, c, ctx, path, flags, attr, validator);
 }
 
+/* A file that we know by another name may have been cut. */
+static void ask_again(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    obj_t *o = NULL;
+    if (!cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW | LOOKUP_FORCE, &o, NULL, NULL))
+        cachefs__obj_put(c, o);
+}
+
 static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, uint32_t flags, uint32_t mode, int sure,
                                vfs_attr_t *attr, vfs_validator_t *validator)
@@ -190,14 +198,16 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (claimed) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     if (stale) below &= ~VFS_O_TRUNC; /* cut it in order with what is dirty, through the handle */
     if (!st) st = open_below(c, ctx, path, below, mode, &lower, &lower_flags, attr, validator);
-    int plain = !st && is_plain(attr->type);
+    int plain = !st && is_plain(attr->type), lost = st && !cachefs__refused(st);
+    if (lost && claimed) cachefs__name_drop(c, path); /* it may have been made */
     if (plain)
         st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, m.asked,
                     claimed, &o);
     else if (!st)
         *file = lower;
     if (claimed) cachefs__mut_end(c, &m, 0);
-    if (parent) cachefs__parent_end(c, parent, !st);
+    if (parent) cachefs__parent_end(c, parent, !st || lost);
+    if (lost && (below & VFS_O_TRUNC)) ask_again(c, ctx, path);
     if (!st && plain && (flags & VFS_O_TRUNC) &&
         (!(below & VFS_O_TRUNC) || atomic_load(&o->size) || atomic_load(&o->resident))) {
         st = cachefs__obj_truncate(c, o, ctx, 0);

@@ -216,11 +216,13 @@ static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, voi
     int is_dir = h->obj->attr.type == VFS_TYPE_DIR;
     cachefs__obj_unlock(c, h->obj);
     if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
+    apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
+    if (st && !(cachefs__unreachable(st) && atomic_load(&c->t.serve_stale))) return st;
     uint64_t window = ahead_window(c, h, off, len);
     int far = c->lower_is_far || c->lower->caps.round_trip_us;
     uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;
     uint64_t missed = 0;
-    apr_status_t st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, &missed);
+    st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, &missed);
     cachefs__count(&c->counters, missed || st ? CNT_MISSES : CNT_HITS, 1);
     if (!st) atomic_store_explicit(&h->next_off, off + *got, memory_order_relaxed);
     if (!st && far && window) ahead_start(c, h, off + *got, window);

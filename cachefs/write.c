@@ -111,6 +111,7 @@ static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
     if (st) return st;
     CACHE_NO_LOCKS_HELD();
     st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
+    if (st && (*written || !cachefs__refused(st))) cachefs__doubt(c, o, UINT64_MAX);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
@@ -356,25 +357,49 @@ void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
     cachefs__obj_unlock(c, o);
 }
 
+/* It failed, and may have been done: ask at once, since cached bytes are read without asking. Who
+ * cannot ask goes without them, unless what may be old is wanted then. */
+static void truncate_failed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
+{
+    cachefs__doubt(c, o, size);
+    uint32_t shift = atomic_load(&o->shift);
+    if (cachefs__settle(c, o, ctx) && !atomic_load(&c->t.serve_stale) && shift)
+        drop_from(c, o, atomic_load(&o->ver), 0, (atomic_load(&o->size) >> shift) + 1);
+}
+
+/* Gate held, flush begun. */
+static apr_status_t truncate_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
+{
+    vfs_file_t *file;
+    cachefs__obj_change_begin(c, o);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
+    int asked = !st;
+    if (asked) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        CACHE_NO_LOCKS_HELD();
+        st = vfs_call_ftruncate(file, ctx, (apr_off_t)size);
+        cachefs__lower_done(c, o);
+    }
+    if (!st) {
+        cachefs__cut(c, o, size);
+        cachefs__obj_lock(c, o);
+        o->attr.size = size;
+        cachefs__obj_unlock(c, o);
+    }
+    cachefs__obj_change_end(c, o, asked);
+    if (st && asked && !cachefs__refused(st)) truncate_failed(c, o, ctx, size);
+    return st;
+}
+
 apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
 {
     uint64_t old = atomic_load(&o->size), low = min64(old, size);
     gate_t gate = {.start = low, .end = UINT64_MAX, .kind = GATE_WRITE};
-    vfs_file_t *file;
     apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
     if (st) return st;
     st = cachefs__flush_begin(c, o, ctx); /* no flush may write behind the new end */
     if (!st) {
-        cachefs__obj_change_begin(c, o);
-        st = cachefs__lower_use(c, o, ctx, 1, &file);
-        if (!st) {
-            cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-            CACHE_NO_LOCKS_HELD();
-            st = vfs_call_ftruncate(file, ctx, (apr_off_t)size);
-            cachefs__lower_done(c, o);
-        }
-        if (!st) cachefs__cut(c, o, size);
-        cachefs__obj_change_end(c, o, 1); /* where it failed, nobody knows how far it went */
+        st = truncate_below(c, o, ctx, size);
         cachefs__flush_end(c, o);
     }
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);

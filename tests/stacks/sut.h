@@ -27,6 +27,7 @@
 #define SUT_AROUND 0x40u
 #define SUT_TINY 0x80u
 #define SUT_CORFS 0x100u
+#define SUT_LAZY_CLOSE 0x200u /**< close leaves dirty data in the cache */
 
 /** A stack under test. */
 typedef struct sut_t {
