@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -128,6 +129,7 @@ static run_t run_args(const how_t *how, char *const *args)
 {
     run_t run = {.out = calloc(1, 1), .err = calloc(1, 1)};
     const char *program = need_env("CACHEFS_PROGRAM");
+    struct rusage usage = {0};
     int out[2], err[2], status = 0;
     double started = now();
     make_ends(out, 0);
@@ -145,13 +147,14 @@ static run_t run_args(const how_t *how, char *const *args)
         out[0] = -1;
     }
     listen_to(&run, how, pid, out[0], err[0], started);
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+    while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR)
         continue;
     if (out[0] >= 0) (void)close(out[0]);
     (void)close(err[0]);
     run.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     run.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     run.seconds = now() - started;
+    run.peak_rss = (uint64_t)usage.ru_maxrss * 1024;
     (void)keep(run.out);
     (void)keep(run.err);
     return run;

@@ -22,6 +22,7 @@ typedef struct run_t {
     char *out, *err;
     size_t out_len, err_len;
     double seconds;
+    uint64_t peak_rss; /* bytes, of it and of the processes it started: the most that one had */
 } run_t;
 
 typedef struct how_t {
