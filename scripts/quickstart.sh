@@ -5,6 +5,7 @@
 # (/usr/include, or another tree that is there), and reads them directly, through a plain copy-on-read layer and through
 # cachefs, all behind a simulated remote with a round trip of 5 ms.
 set -euo pipefail
+here="$PWD" # what a TREE counts from
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
 
@@ -38,21 +39,44 @@ case "${1:-}" in
 esac
 [ $# -le 1 ] || { usage >&2; exit 2; }
 
+asked="${1:-$(pick_tree)}"
+tree="$(cd "$here" && CDPATH='' cd -- "$asked" 2>/dev/null && pwd -P)" || {
+    echo "quickstart: $asked is no directory, or none that may be entered" >&2
+    exit 2
+}
+
 need_packages build
 
-tree="${1:-$(pick_tree)}"
-[ -d "$tree" ] || { echo "quickstart: $tree is no directory" >&2; exit 2; }
-tree="$(cd "$tree" && pwd -P)"
-
 work="$(mktemp -d)"
+child=
 trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap 'stop 130' INT
+trap 'stop 143' TERM
+trap 'stop 129' HUP
+
+# Ends what runs, and then us: it tidies up itself.
+stop() {
+    if [ -n "$child" ]; then
+        kill -TERM "$child" 2>/dev/null || true
+        wait "$child" || true
+    fi
+    exit "$1"
+}
+
+# Runs a command; a signal to us alone, such as `kill` or `timeout` send, does not wait for its end.
+run() {
+    local code=0
+    "$@" &
+    child=$!
+    wait "$child" || code=$?
+    child=
+    return "$code"
+}
 
 echo "== building build/release/cachefs"
 SECONDS=0
 cmake --preset release -DCACHEFS_TESTS=OFF >"$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-cmake --build --preset release --target cachefs
+run cmake --build --preset release --target cachefs
 echo "   took $SECONDS s"
 
 echo "== picking files of $tree"
@@ -73,7 +97,7 @@ fi
 echo "== comparing, behind a simulated remote with a round trip of $DELAY (one to two minutes)"
 SECONDS=0
 code=0
-build/release/cachefs compare "$(file_uri "$tree")" --list "$work/list" --delay "$DELAY" || code=$?
+run build/release/cachefs compare "$(file_uri "$tree")" --list "$work/list" --delay "$DELAY" || code=$?
 echo "   took $SECONDS s"
 [ "$code" = 0 ] || { echo "quickstart: cachefs compare ended with $code" >&2; exit "$code"; }
 cat <<'TEXT'

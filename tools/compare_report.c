@@ -40,21 +40,24 @@ static const row_t *find(const row_t *rows, size_t count, unsigned layer, unsign
     return NULL;
 }
 
+static void print_ratio(const row_t *hot, const row_t *other, const char *name)
+{
+    if (hot == NULL || other == NULL || hot->seconds <= 0 || other->seconds <= 0) return;
+    double ratio = other->seconds / hot->seconds;
+    (void)printf("hot, cachefs is %.*f times as fast as %s.\n", ratio < 10 ? 2 : 0, ratio, name);
+}
+
 void report_tail(const row_t *rows, size_t count)
 {
-    const row_t *cache = find(rows, count, LAYER_CACHEFS, PHASE_HOT);
+    const row_t *hot = find(rows, count, LAYER_CACHEFS, PHASE_HOT);
     (void)puts("\np50 and p99 are those of one file, from open to close, and in warm from its "
                "start to its end;\n"
                "memory is the most that the layer's process had so far; hit ratio is bytes served "
                "from the cache\n"
-               "over bytes read.");
-    for (unsigned layer = 0; cache != NULL && layer < LAYER_CACHEFS; layer++) {
-        const row_t *other = find(rows, count, layer, PHASE_HOT);
-        if (other == NULL || cache->seconds <= 0 || other->seconds <= 0) continue;
-        double ratio = other->seconds / cache->seconds;
-        (void)printf("hot, cachefs is %.*f times as fast as %s.\n", ratio < 10 ? 2 : 0, ratio,
-                     compare_layers[layer]);
-    }
+               "over bytes read: 1 - backend bytes / bytes, at least 0.");
+    print_ratio(hot, find(rows, count, LAYER_CACHEFS, PHASE_COLD), "cold");
+    for (unsigned layer = 0; layer < LAYER_CACHEFS; layer++)
+        print_ratio(hot, find(rows, count, layer, PHASE_HOT), compare_layers[layer]);
 }
 
 void report_json(const row_t *rows, size_t count)
