@@ -51,7 +51,7 @@ static int make_work_dir(parent_t *parent)
     if (mkdtemp(parent->work_dir) != NULL) return CLI_DONE;
     cli_error(parent->cli, "%s: %s (TMPDIR names another place)", tmp, strerror(errno));
     parent->work_dir = NULL;
-    return CLI_INTERNAL;
+    return CLI_USAGE;
 }
 
 void compare_remove(const cli_t *cli, const char *dir)
@@ -122,8 +122,9 @@ static int make_reference(parent_t *parent)
         const char *file = apr_pstrcat(cli->pool, parent->work_dir, "/reference", NULL);
         apr_status_t status = reference_save(&reference, file);
         if (status != APR_SUCCESS) {
-            cli_error(cli, "%s: %s", file, vfs_strerror(status, why, sizeof(why)));
-            code = CLI_INTERNAL;
+            cli_error(cli, "%s: %s (TMPDIR names another place)", file,
+                      vfs_strerror(status, why, sizeof(why)));
+            code = CLI_SOME_FAILED;
         } else {
             print_head(parent, &reference);
         }
@@ -244,6 +245,12 @@ static int run_layers(parent_t *parent)
         int code = run_child(parent, compare_layers[layer]);
         if (code > worst) worst = code;
     }
+    return worst;
+}
+
+static void report(const parent_t *parent)
+{
+    const cli_t *cli = parent->cli;
     if (cli->opt.json)
         report_json(parent->rows, parent->row_count);
     else if (!cli_stopped(cli))
@@ -251,7 +258,6 @@ static int run_layers(parent_t *parent)
     if (cli_signalled(NULL) > 0)
         cli_error(cli, "interrupted: %zu of %zu rows are there", parent->row_count,
                   rows_wanted(cli));
-    return worst;
 }
 
 static int run(cli_t *cli)
@@ -268,6 +274,7 @@ static int run(cli_t *cli)
     int code = make_work_dir(&parent);
     if (code == CLI_DONE) code = make_reference(&parent);
     if (code == CLI_DONE && !cli_stopped(cli)) code = run_layers(&parent);
+    if (code == CLI_DONE || parent.row_count > 0 || cli_signalled(NULL) > 0) report(&parent);
     if (parent.work_dir != NULL) compare_remove(cli, parent.work_dir);
     return code;
 }

@@ -225,6 +225,12 @@ static int measure(child_t *child, compare_phase_e phase)
     row.backend_bytes = to.bytes_read - from.bytes_read;
     row.hit_ratio = hit_ratio(&row);
     row.rss_bytes = peak_rss();
+    if (child->layer == LAYER_CORFS && phase == PHASE_HOT && row.backend_bytes > 0 &&
+        child->cli->opt.corfs_flags == VFS_CORFS_SERVE)
+        cli_error(child->cli,
+                  "corfs has not all files in its copy: is there room in %s? (TMPDIR names another "
+                  "place)",
+                  child->cli->opt.work_dir);
     /* shorter than PIPE_BUF: it goes in one piece, or the parent is gone */
     return write(COMPARE_REPORT_FD, &row, sizeof(row)) == (ssize_t)sizeof(row) ? CLI_DONE
                                                                                : CLI_INTERNAL;

@@ -200,6 +200,19 @@ static apr_status_t copy_link(cp_t *cp, const pair_t *link)
     return status;
 }
 
+/* Either side may have failed: both are named. */
+static void copy_failed(cp_t *cp, const pair_t *pair, apr_status_t status)
+{
+    char both[2 * VFS_PATH_MAX + 1024];
+    const char *slash = cp->dest[0] != '\0' && cp->dest[strlen(cp->dest) - 1] == '/' ? "" : "/";
+    if (cp->name != NULL)
+        (void)snprintf(both, sizeof(both), "%s to %s", pair->from, cp->dest);
+    else
+        (void)snprintf(both, sizeof(both), "%s to %s%s%s", pair->from, cp->dest, slash,
+                       pair->to + 1);
+    cli_file_failed(cp->cli, NULL, both, status);
+}
+
 static void copy_one(void *baton, unsigned thread, size_t i)
 {
     cp_t *cp = baton;
@@ -213,7 +226,7 @@ static void copy_one(void *baton, unsigned thread, size_t i)
     } else {
         apr_status_t status = vfs_copy(cp->from.top, pair->from, cp->to.top, pair->to, ctx, &bytes);
         if (status != APR_SUCCESS)
-            cli_file_failed(cp->cli, cp->from.uri, pair->from, status);
+            copy_failed(cp, pair, status);
         else
             atomic_fetch_add(&cp->copied, 1);
         atomic_fetch_add(&cp->bytes, bytes);

@@ -89,7 +89,9 @@ void cli_file_failed(cli_t *cli, const char *uri, const char *path, apr_status_t
                       vfs_strerror(status, why, sizeof(why)), inside);
         if (scratch != NULL) apr_pool_destroy(scratch);
     }
-    if (inside == NULL) cli_error(cli, "%s: %s", path, vfs_strerror(status, why, sizeof(why)));
+    if (inside == NULL)
+        cli_error(cli, "%s: %s", path[0] != '\0' ? path : "an empty path (the root is /)",
+                  vfs_strerror(status, why, sizeof(why)));
 }
 
 void cli_output_failed(int error)

@@ -46,7 +46,11 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
     }
     apr_status_t status = vfs_open_uri(&fs, uri, err, sizeof(err), cli->pool);
     if (status == APR_SUCCESS) return cli_stack_push(cli, stack, fs, status, uri);
-    cli_error(cli, "%s: %s", uri, err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
+    if (strncmp(err, uri, strlen(uri)) == 0) /* it names the origin itself */
+        cli_error(cli, "%s", err);
+    else
+        cli_error(cli, "%s: %s", uri,
+                  err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
     if (status == APR_EINVAL || status == APR_ENOTIMPL) return CLI_USAGE;
     return APR_STATUS_IS_ENOMEM(status) ? CLI_INTERNAL : CLI_UNREACHABLE;
 }

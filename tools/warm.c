@@ -51,12 +51,23 @@ static void print_text(const warm_progress_t *result, const cachefs_stats_t *sta
         cli_show_bytes(ram, sizeof(ram), (double)stats->ram_used));
 }
 
+static void report(const cli_t *cli, const cli_stack_t *stack, const warm_progress_t *result)
+{
+    cachefs_stats_t stats = {.size = sizeof(stats)};
+    if (cachefs_stats(stack->cache, &stats) != APR_SUCCESS) stats.ram_used = 0;
+    if (cli->opt.json)
+        print_json(result, &stats);
+    else
+        print_text(result, &stats);
+    if (result->files_total == 0 && !cli_stopped(cli))
+        cli_note(cli, "there is no file to warm: nothing is listed or matches");
+}
+
 static int warm(cli_t *cli, cli_stack_t *stack, const warm_plan_t *plan)
 {
     const cli_options_t *opt = &cli->opt;
     warm_options_t options = WARM_OPTIONS_INIT;
     warm_progress_t result = {0};
-    cachefs_stats_t stats = {.size = sizeof(stats)};
     warm_job_t *job = NULL;
     const warm_error_t *errors = NULL;
     char err[1024] = "", why[256];
@@ -83,11 +94,7 @@ static int warm(cli_t *cli, cli_stack_t *stack, const warm_plan_t *plan)
     size_t count = warm_errors(job, &errors);
     for (size_t i = 0; i < count; i++)
         cli_file_failed(cli, stack->uri, errors[i].path, errors[i].status);
-    if (cachefs_stats(stack->cache, &stats) != APR_SUCCESS) stats.ram_used = 0;
-    if (opt->json)
-        print_json(&result, &stats);
-    else
-        print_text(&result, &stats);
+    report(cli, stack, &result);
     warm_job_destroy(job);
     /* the files' own errors are counted; what else ended the job is not */
     return status != APR_SUCCESS && count == 0 ? CLI_SOME_FAILED : CLI_DONE;
@@ -97,10 +104,14 @@ static int run(cli_t *cli)
 {
     cli_stack_t stack;
     warm_plan_t *plan = NULL;
+    const warm_progress_t none = {0};
     int code = cli_stack_open(cli, &stack, cli->args[0], 1);
     if (code != CLI_DONE) return code;
     code = cli_plan(cli, &plan, stack.top, cli->args[0]);
-    if (code == CLI_DONE) code = warm(cli, &stack, plan);
+    if (code == CLI_DONE)
+        code = warm(cli, &stack, plan);
+    else if (cli_signalled(NULL) > 0)
+        report(cli, &stack, &none); /* interrupted before it was known what is to be done */
     int closed = cli_stack_close(cli, &stack);
     return code != CLI_DONE ? code : closed;
 }

@@ -3,12 +3,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -81,6 +83,11 @@ static void child(const how_t *how, const char *program, char *const *args, int 
     (void)dup2(err, 2);
     for (int fd = 3; fd < 20; fd++)
         (void)close(fd);
+    if (how->unprivileged) {
+        /* fails for who has no privilege to lose */
+        (void)prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+        (void)prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+    }
     (void)execv(program, args);
     _exit(98);
 }

@@ -34,6 +34,7 @@ typedef struct how_t {
     double signal_after;   /* ... or so many seconds after the start, where signal_on is NULL */
     int signal;            /* 0: none */
     const char *env;       /* "NAME=VALUE" */
+    int unprivileged;      /* permissions count, root or not */
 } how_t;
 
 /* Run `cachefs ARG...`; the arguments end with NULL. A minute is too long for any of them. */
