@@ -124,10 +124,10 @@ static int split(char *line, char **columns)
 {
     int count = 0;
     for (char *next = line; next != NULL && count < COLUMNS_MAX; count++) {
-        columns[count] = next;
-        next = strchr(next, ',');
+        char *column = next;
+        next = strchr(column, ',');
         if (next != NULL) *next++ = '\0';
-        columns[count] = trim(columns[count]);
+        columns[count] = trim(column);
     }
     return count;
 }
