@@ -175,7 +175,7 @@ static atomic_uint seen[RECORDS];
 
 static void *read_records(void *baton)
 {
-    char record[RECORD];
+    char record[RECORD + 1] = "";
     size_t n;
     (void)baton; /* all readers are alike */
     for (;;) {
