@@ -141,6 +141,11 @@ static void sweep_nth(const char *spec, vfs_opid_e op, const kind_t *kind, uint6
         if (only > 0 || progress->wrong > 12) return; /* enough to see what is wrong with this op */
     }
     (void)alarm(0);
+    if (injected > 0) {
+        printf("FAIL [%s] --op %s --what %s: more calls than the sweep's %u\n", spec,
+               vfs_op_name(op), kind->name, NTH_MAX);
+        progress->wrong++;
+    }
 }
 
 static void sweep_in_child(const char *spec, vfs_opid_e op, const kind_t *kind, uint64_t only,

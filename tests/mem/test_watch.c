@@ -14,7 +14,8 @@ typedef struct heard_t {
     pthread_cond_t more;
     char text[8192];
     int count, overflows;
-    int block; /* callbacks wait while it is set */
+    int block;   /* callbacks wait while it is set */
+    int entered; /* callbacks that have begun */
 } heard_t;
 
 static void heard_init(heard_t *heard)
@@ -33,6 +34,8 @@ static void hear(void *baton, uint32_t events, const char *path)
                                                      : "O";
 
     pthread_mutex_lock(&heard->lock);
+    heard->entered++;
+    pthread_cond_broadcast(&heard->more);
     while (heard->block)
         pthread_cond_wait(&heard->more, &heard->lock);
     heard->count++;
@@ -180,32 +183,46 @@ Test(mem_watch, a_slow_watcher_stops_nobody_and_hears_that_events_were_lost)
     OK(vfs_unwatch(fs, watch));
 }
 
+typedef struct unwatch_t {
+    uint64_t watch;
+    heard_t *heard;
+    int count; /* of what was heard when unwatch returned */
+} unwatch_t;
+
 static void *unwatch_later(void *baton)
 {
-    cr_assert(vfs_unwatch(fs, *(uint64_t *)baton) == APR_SUCCESS);
-    return NULL;
+    unwatch_t *unwatch = baton;
+    apr_status_t status = vfs_unwatch(fs, unwatch->watch);
+    pthread_mutex_lock(&unwatch->heard->lock);
+    unwatch->count = unwatch->heard->count;
+    pthread_mutex_unlock(&unwatch->heard->lock);
+    return status == APR_SUCCESS ? NULL : baton;
 }
 
 Test(mem_watch, unwatch_waits_for_the_callback)
 {
     static heard_t heard;
-    uint64_t watch;
+    unwatch_t unwatch = {0, &heard, 0};
     pthread_t thread;
+    void *failed;
 
     heard_init(&heard);
-    OK(vfs_watch(fs, NULL, "/", hear, &heard, &watch));
+    OK(vfs_watch(fs, NULL, "/", hear, &heard, &unwatch.watch));
     set_block(&heard, 1);
     put_ok("/f", "");
-    apr_sleep(20000);
-    cr_assert(pthread_create(&thread, NULL, unwatch_later, &watch) == 0);
-    apr_sleep(20000);
-    cr_expect(heard.count == 0);
+    pthread_mutex_lock(&heard.lock);
+    while (heard.entered == 0)
+        pthread_cond_wait(&heard.more, &heard.lock);
+    pthread_mutex_unlock(&heard.lock);
+    cr_assert(pthread_create(&thread, NULL, unwatch_later, &unwatch) == 0);
+    apr_sleep(20000); /* time to do it wrong */
     set_block(&heard, 0);
-    cr_assert(pthread_join(thread, NULL) == 0);
-    int count = heard.count;
+    cr_assert(pthread_join(thread, &failed) == 0);
+    cr_expect(failed == NULL);
+    cr_expect(unwatch.count >= 1, "it returned before the callback did");
     put_ok("/g", "");
-    apr_sleep(20000);
-    cr_expect(heard.count == count);
+    apr_sleep(20000); /* time to do it wrong */
+    cr_expect(heard.count == unwatch.count);
 }
 
 Test(mem_watch, there_is_a_limit_to_watches)
