@@ -87,7 +87,7 @@ static void put_head(metrics__text_t *text, const metrics__group_t *group, int o
     metrics__put(text, types[group->type]);
 }
 
-void metrics__export_text(metrics__text_t *text, const metrics_snapshot_t *snapshot, int open)
+static void export_text(metrics__text_t *text, const metrics_snapshot_t *snapshot, int open)
 {
     for (const metrics__group_t *group = snapshot->first; group != NULL; group = group->next) {
         put_head(text, group, open);
@@ -117,7 +117,7 @@ apr_status_t metrics_export(char **text, size_t *len, const metrics_snapshot_t *
     if (format == METRICS_JSON) {
         metrics__export_json(&grown, snapshot);
     } else {
-        metrics__export_text(&grown, snapshot, format == METRICS_OPENMETRICS);
+        export_text(&grown, snapshot, format == METRICS_OPENMETRICS);
     }
     *text = grown.failed ? NULL : apr_pstrmemdup(pool, grown.data, grown.len);
     if (len != NULL) *len = grown.failed ? 0 : grown.len;

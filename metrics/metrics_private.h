@@ -248,7 +248,6 @@ void metrics__put_seconds(metrics__text_t *text, uint64_t ns);
 #define METRICS__BUCKET_FIRST 7u
 #define METRICS__BUCKET_LAST 35u
 
-void metrics__export_text(metrics__text_t *text, const metrics_snapshot_t *snapshot, int open);
 void metrics__export_json(metrics__text_t *text, const metrics_snapshot_t *snapshot);
 
 #endif

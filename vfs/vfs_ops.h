@@ -106,7 +106,6 @@ struct vfs_ops_t {
     apr_status_t (*copy_range)(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
                                vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
 
-#define VFS__COMMA(...) , ##__VA_ARGS__
 #define VFS_OP_FS(name, class, params, args, doc)                                                  \
     apr_status_t (*name)(vfs_t * fs, VFS_UNPACK params);
 #define VFS_OP_FILE(name, class, params, args, doc)                                                \

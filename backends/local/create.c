@@ -9,9 +9,16 @@
 
 #define TURNS_MAX 64
 #define PERMISSIONS 0777u
-#define SET_ID_GROUP 02000u
 
-void local__birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, local_birth_t *birth)
+/* The mode to ask the system for, and the one to end up with. */
+typedef struct birth_t {
+    uint32_t mode; /**< for the call */
+    int acl;       /**< the directory has access rules of its own: whatever comes out is right */
+    int certain;   /**< the descriptor is of what was made, not found by its name again */
+    int64_t before_ns; /**< when the call was made */
+} birth_t;
+
+static void plan_birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, birth_t *birth)
 {
     birth->mode = vfs_ctx_mode(ctx, mode);
     birth->acl = birth->mode != mode && port__has_default_acl(at->fd);
@@ -21,15 +28,16 @@ void local__birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, loca
 }
 
 /* Is it ours, of just now, and not another one that took its name? */
-static int newborn(const vfs_attr_t *attr, const local_birth_t *birth, uint32_t uid)
+static int newborn(const vfs_attr_t *attr, const birth_t *birth, uint32_t uid)
 {
     if (birth->certain) return 1;
     int64_t born_ns = attr->btime_ns != 0 ? attr->btime_ns : attr->ctime_ns;
     return attr->uid == uid && born_ns >= birth->before_ns - 2 * (int64_t)LOCAL_GRANULARITY_NS;
 }
 
-apr_status_t local__birth_mode(int fd, const port_at_t *at, const local_birth_t *birth,
-                               uint32_t uid, vfs_attr_t *attr)
+/* Give back to `fd`, just made, what the umask of the process has taken. attr is read anew then. */
+static apr_status_t give_mode(int fd, const port_at_t *at, const birth_t *birth, uint32_t uid,
+                              vfs_attr_t *attr)
 {
     apr_status_t status = port__stat(fd, attr);
     if (status != APR_SUCCESS || birth->acl) return status;
@@ -42,11 +50,11 @@ apr_status_t local__birth_mode(int fd, const port_at_t *at, const local_birth_t 
 
 /* chmod as the caller would clear the group bit of a directory of a foreign group: so the rest is
  * done as ourselves. */
-static apr_status_t finish(port_creds_t *creds, int fd, const port_at_t *at,
-                           const local_birth_t *birth, vfs_attr_t *attr)
+static apr_status_t finish(port_creds_t *creds, int fd, const port_at_t *at, const birth_t *birth,
+                           vfs_attr_t *attr)
 {
     port__creds_leave(creds);
-    return local__birth_mode(fd, at, birth, creds->as_uid, attr);
+    return give_mode(fd, at, birth, creds->as_uid, attr);
 }
 
 static apr_status_t make(local_t *self, port_creds_t *creds, const vfs_ctx_t *ctx, const char *path,
@@ -54,14 +62,14 @@ static apr_status_t make(local_t *self, port_creds_t *creds, const vfs_ctx_t *ct
                          vfs_attr_t *attr)
 {
     port_at_t at;
-    local_birth_t birth;
+    birth_t birth;
     apr_status_t status = port__at_open(&self->root, path, follow, &at);
     *direct = *direct && at.direct;
     if (status != APR_SUCCESS) return status;
     if (at.name[0] == '\0') { /* a link that leads to the root */
         status = APR_EEXIST;
     } else {
-        local__birth(&at, ctx, mode, &birth);
+        plan_birth(&at, ctx, mode, &birth);
         birth.certain = 1; /* what is opened is what was made */
         status = port__create(&at, flags, birth.mode, fd);
     }
@@ -109,7 +117,7 @@ static apr_status_t make_name(local_t *self, const vfs_ctx_t *ctx, const vfs_pat
 {
     port_creds_t creds;
     port_at_t at;
-    local_birth_t birth;
+    birth_t birth;
     vfs_attr_t attr;
     int fd = -1;
     apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
@@ -119,7 +127,7 @@ static apr_status_t make_name(local_t *self, const vfs_ctx_t *ctx, const vfs_pat
         port__creds_leave(&creds);
         return status;
     }
-    local__birth(&at, ctx, mode, &birth);
+    plan_birth(&at, ctx, mode, &birth);
     status =
         kind == MAKE_DIR ? port__mkdir(&at, birth.mode) : port__mknod(&at, type, birth.mode, rdev);
     if (status == APR_SUCCESS && port__openat(&at, PORT_O_PATH, &fd) == APR_SUCCESS) {

@@ -58,22 +58,8 @@ void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
 /** What the validator of an open file depends on, in 64 bits; never 0. */
 uint64_t local__print(const vfs_attr_t *attr);
 
-/* ---- create.c: making files with exactly the mode that was asked for ----------------------------
- */
+/* ---- create.c -------------------------------------------------------------------------------- */
 
-/** The mode to ask the system for, and the one to end up with. */
-typedef struct local_birth_t {
-    uint32_t mode; /**< for the call */
-    int acl;       /**< the directory has access rules of its own: whatever comes out is right */
-    int certain;   /**< the descriptor is of what was made, not found by its name again */
-    int64_t before_ns; /**< when the call was made */
-} local_birth_t;
-
-void local__birth(const port_at_t *at, const vfs_ctx_t *ctx, uint32_t mode, local_birth_t *birth);
-/** Give back to `fd`, just made, what the umask of the process has taken. attr is read anew then.
- */
-apr_status_t local__birth_mode(int fd, const port_at_t *at, const local_birth_t *birth,
-                               uint32_t uid, vfs_attr_t *attr);
 /** Open `path` for `flags`, making it if need be. */
 apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ctx_t *ctx,
                                 const char *path, uint32_t flags, uint32_t mode, int *fd,

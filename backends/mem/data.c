@@ -99,7 +99,8 @@ static void zero_edges(mem_pages_t *pages, uint64_t from, uint64_t to, uint64_t 
     if ((to & (MEM_PAGE - 1)) != 0) zero_part(pages, *end << MEM_PAGE_BITS, to);
 }
 
-void mem__data_punch(mem_fs_t *fs, mem_pages_t *pages, uint64_t from, uint64_t to)
+/* Make the bytes [from, to) a hole: pages go, parts of pages are zeroed. */
+static void punch(mem_fs_t *fs, mem_pages_t *pages, uint64_t from, uint64_t to)
 {
     uint64_t first, end;
 
@@ -108,13 +109,14 @@ void mem__data_punch(mem_fs_t *fs, mem_pages_t *pages, uint64_t from, uint64_t t
     mem__pages_drop(fs, pages, first, end);
 }
 
-int mem__data_resize(mem_fs_t *fs, mem_inode_t *inode, uint64_t size)
+/* Set the size: behind it there is nothing, and growing shows zeros. Returns whether it changed. */
+static int resize(mem_fs_t *fs, mem_inode_t *inode, uint64_t size)
 {
     uint64_t old = inode->size;
 
     VFS_ASSERT(size <= MEM_FILE_MAX);
     /* Reserved pages behind the end go too, as ext4 does it when a truncate does not grow. */
-    if (size <= old) mem__data_punch(fs, &inode->u.pages, size, MEM_FILE_MAX);
+    if (size <= old) punch(fs, &inode->u.pages, size, MEM_FILE_MAX);
     inode->size = size;
     return size != old;
 }
@@ -124,7 +126,7 @@ void mem__data_truncate(mem_fs_t *fs, mem_inode_t *inode, const mem_user_t *user
     int64_t now = vfs_now_ns();
 
     mem__inode_unprivilege(inode, user);
-    if (mem__data_resize(fs, inode, size)) inode->version++;
+    if (resize(fs, inode, size)) inode->version++;
     inode->mtime_ns = inode->ctime_ns = now;
 }
 
@@ -218,8 +220,7 @@ static apr_status_t insert(mem_fs_t *fs, mem_inode_t *inode, uint64_t off, uint6
 
     if (((off | len) & (MEM_PAGE - 1)) != 0 || off >= inode->size) return APR_EINVAL;
     if (len > MEM_FILE_MAX - inode->size) return MEM_ERR(EFBIG);
-    mem__data_punch(fs, &inode->u.pages, inode->size,
-                    MEM_FILE_MAX); /* nothing may move beyond the limit */
+    punch(fs, &inode->u.pages, inode->size, MEM_FILE_MAX); /* nothing may move beyond the limit */
     status = shift_pages(fs, &inode->u.pages, page_of(off), page_of(len), 0);
     if (status == APR_SUCCESS) inode->size += len;
     return status;
@@ -239,7 +240,7 @@ apr_status_t mem__data_allocate(mem_fs_t *fs, mem_inode_t *inode, uint32_t flags
         status = reserve(fs, &inode->u.pages, page_of(off), pages_for(to));
         break;
     case VFS_ALLOC_PUNCH_HOLE | VFS_ALLOC_KEEP_SIZE:
-        mem__data_punch(fs, &inode->u.pages, off, to);
+        punch(fs, &inode->u.pages, off, to);
         break;
     case VFS_ALLOC_ZERO_RANGE:
     case VFS_ALLOC_ZERO_RANGE | VFS_ALLOC_KEEP_SIZE:
@@ -284,7 +285,7 @@ apr_status_t mem__data_copy(mem_fs_t *fs, const mem_inode_t *src, uint64_t src_o
                 status = MEM_ERR(EFBIG);
                 break;
             }
-            mem__data_punch(fs, &dst->u.pages, to, to + n);
+            punch(fs, &dst->u.pages, to, to + n);
             if (to + n > dst->size) dst->size = to + n;
             put = n;
         } else {

@@ -37,7 +37,6 @@
 #define MEM_FILE_MAX ((uint64_t)UINT32_MAX << MEM_PAGE_BITS)
 #define MEM_LINK_MAX 65000u     /**< names of one file, as ext4 */
 #define MEM_FOLLOW_MAX 40u      /**< links followed in one walk, as Linux */
-#define MEM_TARGET_MAX 4095u    /**< bytes in the text of a link */
 #define MEM_XATTR_NAME_MAX 255u /**< bytes in the name of an attribute */
 #define MEM_XATTR_MAX 65536u    /**< bytes in a value, and in the list of names of one inode */
 #define MEM_EVENTS_MAX 16384u   /**< events that wait; more are an overflow */
@@ -325,11 +324,6 @@ size_t mem__data_read(const mem_inode_t *inode, unsigned char *buf, size_t len, 
 /** Copy bytes in; *written tells how many got in before the error. Sets the size, not the times. */
 apr_status_t mem__data_write(mem_fs_t *fs, mem_inode_t *inode, const unsigned char *buf, size_t len,
                              uint64_t off, size_t *written);
-/** Make the bytes [from, to) a hole: pages go, parts of pages are zeroed. */
-void mem__data_punch(mem_fs_t *fs, mem_pages_t *pages, uint64_t from, uint64_t to);
-/** Set the size: behind it there is nothing, and growing shows zeros. Returns whether it changed.
- */
-int mem__data_resize(mem_fs_t *fs, mem_inode_t *inode, uint64_t size);
 /** The whole of truncate: size, times, version, suid. */
 void mem__data_truncate(mem_fs_t *fs, mem_inode_t *inode, const mem_user_t *user, uint64_t size);
 /** vfs_allocate. Sets times, size and version. */

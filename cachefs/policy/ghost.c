@@ -101,7 +101,7 @@ void cachefs__glist_push(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint
     list->bytes += cachefs__ghost_bytes(ghosts, slot);
 }
 
-void cachefs__glist_unlink(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot)
+static void unlink_slot(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot)
 {
     uint32_t prev = ghosts->slots[slot].node.prev, next = ghosts->slots[slot].node.next;
 
@@ -120,6 +120,6 @@ void cachefs__glist_unlink(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, ui
 
 void cachefs__glist_drop(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot)
 {
-    cachefs__glist_unlink(list, ghosts, slot);
+    unlink_slot(list, ghosts, slot);
     cachefs__ghosts_give(ghosts, slot);
 }

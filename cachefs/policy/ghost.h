@@ -53,7 +53,6 @@ static inline uint32_t cachefs__ghost_bytes(const cachefs__ghosts_t *ghosts, uin
 
 void cachefs__glist_init(cachefs__glist_t *list);
 void cachefs__glist_push(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot);
-void cachefs__glist_unlink(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot);
 /* Unlink, and forget. */
 void cachefs__glist_drop(cachefs__glist_t *list, cachefs__ghosts_t *ghosts, uint32_t slot);
 
