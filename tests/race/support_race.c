@@ -146,6 +146,13 @@ int64_t race_now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+int race_go_on(int64_t end_ms, int enough)
+{
+    int64_t now = race_now_ms();
+    race_check(enough || now < end_ms + 60000, "there is enough in a minute", __FILE__, __LINE__);
+    return now < end_ms || !enough;
+}
+
 void race_sleep_us(unsigned us)
 {
     struct timespec ts = {us / 1000000, (long)(us % 1000000) * 1000};

@@ -50,6 +50,9 @@ race_crew_t *race_start(unsigned n, void (*fn)(void *baton, unsigned i), void *b
 void race_join(race_crew_t *crew);
 /* Milliseconds of the monotonic clock. */
 int64_t race_now_ms(void);
+/* Go on until end_ms, and on a slow machine until there was enough; ends the program where a minute
+ * more is too short for that. */
+int race_go_on(int64_t end_ms, int enough);
 void race_sleep_us(unsigned us);
 /* xorshift; *state must not be 0 */
 uint32_t race_random(uint32_t *state);
