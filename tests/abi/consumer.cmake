@@ -4,7 +4,7 @@ find_program(CACHEFS_CXX NAMES c++ g++ clang++)
 set(consumer ${CMAKE_COMMAND} "-DBUILD=${CMAKE_BINARY_DIR}" "-DSOURCE=${CMAKE_SOURCE_DIR}" "-DCC=${CMAKE_C_COMPILER}"
   "-DCXX=${CACHEFS_CXX}" "-DSANITIZE=${CACHEFS_SANITIZE}" "-DCOVERAGE=${CACHEFS_COVERAGE}"
   "-DLIBDIR=${CMAKE_INSTALL_LIBDIR}" "-DVERSION=${PROJECT_VERSION}")
-foreach(case pkgconfig package)
+foreach(case pkgconfig package bare)
   add_test(NAME abi_consumer_${case}
     COMMAND ${consumer} -DCASE=${case} -P ${CMAKE_CURRENT_SOURCE_DIR}/abi/consumer_run.cmake)
 endforeach()
@@ -12,3 +12,4 @@ add_test(NAME abi_readme_example
   COMMAND ${consumer} -DCASE=readme -P ${CMAKE_CURRENT_SOURCE_DIR}/abi/consumer_run.cmake)
 set_tests_properties(abi_consumer_pkgconfig abi_consumer_package abi_readme_example
   PROPERTIES LABELS "abi;medium" TIMEOUT 900)
+set_tests_properties(abi_consumer_bare PROPERTIES LABELS "abi;long" TIMEOUT 900)

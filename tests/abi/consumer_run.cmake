@@ -1,4 +1,4 @@
-# Run by consumer.cmake's tests: -DCASE=pkgconfig, package or readme.
+# Run by consumer.cmake's tests: -DCASE=pkgconfig, package, bare or readme.
 set(work "${BUILD}/consumer_${CASE}")
 set(prefix "${work}/prefix")
 file(REMOVE_RECURSE "${work}")
@@ -61,7 +61,16 @@ endif()
 if(NOT CXX)
   message(FATAL_ERROR "there is no C++ compiler: the headers cannot be tried from C++")
 endif()
-run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${prefix}")
+if(CASE STREQUAL bare)
+  # a packager's build: elsewhere, by make, nothing that is optional, another directory for libraries
+  set(BUILD "${work}/elsewhere")
+  set(LIBDIR lib64)
+  run(${CMAKE_COMMAND} -G "Unix Makefiles" -S "${SOURCE}" -B "${BUILD}" "-DCMAKE_C_COMPILER=${CC}" -DCACHEFS_TESTS=OFF
+      -DCACHEFS_XXHASH=OFF "-DCMAKE_INSTALL_LIBDIR=${LIBDIR}" "-DCACHEFS_SANITIZE=${SANITIZE}")
+  run(${CMAKE_COMMAND} --build "${BUILD}" --parallel 2)
+endif()
+run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/installed")
+file(RENAME "${work}/installed" "${prefix}") # an installation can be moved
 foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs/cachefs.h cachefs/policy.h
                backends/backends.h warming/warming.h metrics/metrics.h)
   if(NOT EXISTS "${prefix}/include/${header}")
@@ -70,7 +79,7 @@ foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs
 endforeach()
 
 set(here "${SOURCE}/tests/abi")
-if(CASE STREQUAL pkgconfig)
+if(NOT CASE STREQUAL package)
   pkg_config(flags --cflags --libs)
   pkg_config(static --cflags --libs --static)
   list(REMOVE_ITEM static -lcachefs) # the linker would take the shared one
