@@ -77,6 +77,33 @@ uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, 
     return NONE;
 }
 
+uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                             uint32_t n, uint8_t *dst)
+{
+    uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
+    shard_t *s = cachefs__block_shard(c, mix);
+    cachefs__lock(&s->lock, RANK_SHARD);
+    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    if (i) {
+        block_t *b = &c->blocks[i];
+        uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
+        uint32_t cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+        uint8_t *data =
+            cachefs__chunk_ptr(&c->arena, atomic_load_explicit(&b->data, memory_order_relaxed));
+        while (done < n && (bits & 1u << ((boff + done) / g))) {
+            uint32_t at = boff + done, stop = (at / g + 1) * g, m = stop - at;
+            if (m > n - done) m = n - done;
+            uint32_t in = at >= cap ? 0 : at + m > cap ? cap - at : m;
+            cachefs__copy_out(dst + done, data + at, in);
+            memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
+            done += m;
+        }
+        if (done) atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
+    }
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    return done;
+}
+
 static unsigned block_class(const block_t *b)
 {
     return LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15;

@@ -14,7 +14,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-void cachefs__overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf)
+/* Bytes [off, off + n) of the file into buf as far as they are cached; the rest stays theirs. */
+static void overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf)
 {
     uint64_t ver = atomic_load(&o->ver);
     uint32_t shift = atomic_load(&o->shift), g = shift ? cachefs__granule(shift) : GRANULE_MIN;
@@ -22,8 +23,7 @@ void cachefs__overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf
         uint64_t at = off + pos, no = at >> shift;
         uint32_t boff = (uint32_t)(at - (no << shift)), m = g - boff % g;
         if (m > n - pos) m = (uint32_t)(n - pos);
-        (void)cachefs__block_copy(c, ver, (uint32_t)no, shift, boff, m,
-                                  buf + pos); /* else theirs stays */
+        (void)cachefs__block_read(c, ver, (uint32_t)no, shift, boff, m, buf + pos);
         pos += m;
     }
 }
@@ -63,7 +63,7 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
         if (theirs) st = vfs_call_read_at(theirs, ctx, buf, n, (apr_off_t)at, &got);
         if (st) break;
         memset(buf + got, 0, n - got);
-        cachefs__overlay(c, o, at, n, buf);
+        overlay(c, o, at, n, buf);
         st = vfs_call_write_at(out, ctx, buf, n, (apr_off_t)at, &got, NULL);
     }
     if (old) cachefs__lower_done(c, o);
@@ -114,8 +114,6 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     uint32_t shift = atomic_load(&o->shift);
     cachefs__obj_new_version(c, o);
     o->changes++;
-    o->local_mtime_ns = 0;
-    o->flags &= ~OBJ_CONFLICT;
     int same =
         !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
                    (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
@@ -154,7 +152,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
                    (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
     cachefs__obj_unlock(c, o);
-    cachefs__obj_change_begin(c, o);
+    (void)cachefs__obj_change_begin(c, o);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,
                                     VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE, mode, NULL, NULL);
     if (!st) st = copy_ours(c, o, ctx, found ? NULL : file, file);
@@ -164,77 +162,121 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         if (!st) st = end;
     }
     cachefs__obj_change_end(c, o, !st);
-    if (st) return st; /* tried again as a whole */
-    if (same) {
-        cachefs__obj_lock(c, o);
-        o->flags &= ~OBJ_CONFLICT;
-        cachefs__obj_unlock(c, o);
-        return APR_SUCCESS; /* the flush goes on, and makes it clean */
-    }
+    if (st) return st;            /* tried again as a whole */
+    if (same) return APR_SUCCESS; /* the flush goes on, and makes it clean */
     take_theirs(c, o, path, attr, val,
                 APR_FROM_OS_ERROR(ENOENT)); /* this object is not the name's any more */
     return APR_SUCCESS;
 }
 
-/* Ask the name for its version. A name that one of us is changing right now is not evidence of
- * others. */
-static apr_status_t ask_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_path_t *path,
-                             char *buf, const vfs_validator_t *base, vfs_attr_t *attr,
-                             vfs_validator_t *val)
+/* ---- is it one?
+ * ---------------------------------------------------------------------------------------- */
+
+typedef struct below_t {
+    vfs_path_t path;
+    char buf[VFS_PATH_MAX + 1];
+    vfs_validator_t base; /* what ours is based on */
+    vfs_attr_t attr;      /* what is there now, if it is not gone */
+    vfs_validator_t val;
+    apr_status_t found;
+} below_t;
+
+/* What ours is based on, and its name. 0: there is none that could be compared. Object locked. */
+static int has_base(cache_t *c, const obj_t *o, below_t *b)
 {
-    for (;;) {
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        CACHE_NO_LOCKS_HELD();
-        apr_status_t st = vfs_call_stat(c->lower, ctx, path, attr, val);
-        if ((st && !APR_STATUS_IS_ENOENT(st)) || (!st && vfs_validator_equal(base, val))) return st;
-        char was[VFS_PATH_MAX + 1];
-        memcpy(was, path->str, path->len + 1);
-        cachefs__mut_wait(c, path);
-        cachefs__obj_lock(c, o);
-        apr_status_t named = cachefs__obj_name(c, o, path, buf);
-        cachefs__obj_unlock(c, o);
-        if (named) return VFS_ESTALE;
-        if (strcmp(was, path->str) == 0) return st;
-    }
+    b->base = o->validator;
+    return !(o->flags & (OBJ_OWN_CHANGE | OBJ_UNLINKED)) && b->base.kind != VFS_VALIDATOR_NONE &&
+           !cachefs__obj_name(c, o, &b->path, b->buf);
 }
 
-apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs)
+#define ASK_TRIES                                                                                  \
+    8 /* after which whoever changes the file without a pause has hidden the others                \
+       */
+
+/* Nothing of ours came between the question and its answer: no change of the file or of its name,
+ * no move of a directory above. */
+static int undisturbed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
 {
     char buf[VFS_PATH_MAX + 1];
-    vfs_path_t path;
-    vfs_attr_t attr;
-    vfs_validator_t val;
-    *theirs = 0;
+    vfs_path_t name;
+    cachefs__mut_wait(c, path);
     cachefs__obj_lock(c, o);
-    int known =
-        !(o->flags & (OBJ_OWN_CHANGE | OBJ_UNLINKED)) && o->validator.kind != VFS_VALIDATOR_NONE;
-    vfs_validator_t base = o->validator;
-    if (cachefs__obj_name(c, o, &path, buf)) known = 0;
+    int quiet = cachefs__obj_quiet(o, asked) && atomic_load(&c->tree_mut) <= asked &&
+                !cachefs__obj_name(c, o, &name, buf) && strcmp(name.str, path->str) == 0;
     cachefs__obj_unlock(c, o);
-    if (!known) return APR_SUCCESS;
-    apr_status_t st = ask_name(c, o, ctx, &path, buf, &base, &attr, &val);
-    if (st == VFS_ESTALE)
-        return APR_SUCCESS; /* its name is gone by our own hand: the handle is left */
-    if (st && !APR_STATUS_IS_ENOENT(st)) return st;
-    if (!st && vfs_validator_equal(&base, &val)) return APR_SUCCESS;
-    cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-    apr_status_t found = st;
+    return quiet;
+}
+
+/* Ask the name for its version. Only an answer that nothing of ours disturbed is evidence of
+ * others. 1: they changed it. */
+static int changed_by_others(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t *b,
+                             apr_status_t *st)
+{
+    *st = APR_SUCCESS;
+    for (int tries = 0; tries < ASK_TRIES; tries++) {
+        cachefs__obj_lock(c, o);
+        int known = has_base(c, o, b);
+        cachefs__obj_unlock(c, o);
+        if (!known) return 0; /* what is there now is the base, or nothing is left of it */
+        uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        CACHE_NO_LOCKS_HELD();
+        b->found = vfs_call_stat(c->lower, ctx, &b->path, &b->attr, &b->val);
+        if (b->found && !APR_STATUS_IS_ENOENT(b->found)) {
+            *st = b->found;
+            return 0;
+        }
+        if (!b->found && vfs_validator_equal(&b->base, &b->val)) return 0;
+        if (undisturbed(c, o, &b->path, asked)) return 1;
+    }
+    return 0;
+}
+
+/* ---- settling it
+ * -------------------------------------------------------------------------------------- */
+
+static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const below_t *b,
+                           int *theirs)
+{
+    apr_status_t st;
     switch (atomic_load(&c->t.conflict)) {
     case CACHEFS_OURS:
-        st = take_ours(c, o, ctx, &path, &attr, &val, found);
-        cachefs__log(c, 1, "%s changed below under unflushed data: ours replaced it", path.str);
+        st = take_ours(c, o, ctx, &b->path, &b->attr, &b->val, b->found);
+        if (!st)
+            cachefs__log(c, 1, "%s changed below under unflushed data: ours replaced it",
+                         b->path.str);
         cachefs__obj_lock(c, o);
         *theirs = !o->dirty_bytes;
         cachefs__obj_unlock(c, o);
         return st;
     case CACHEFS_THEIRS:
-        cachefs__log(c, 1, "%s changed below under unflushed data: ours was thrown away", path.str);
+        cachefs__log(c, 1, "%s changed below under unflushed data: ours was thrown away",
+                     b->path.str);
         break;
     default:
-        st = keep_both(c, o, ctx, &path);
+        st = keep_both(c, o, ctx, &b->path);
         if (st) return st;
     }
-    take_theirs(c, o, &path, &attr, &val, found);
+    take_theirs(c, o, &b->path, &b->attr, &b->val, b->found);
     *theirs = 1;
     return APR_SUCCESS;
+}
+
+apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    below_t b;
+    apr_status_t st;
+    *theirs = 0;
+    if (!changed_by_others(c, o, ctx, &b, &st)) return st;
+    cachefs__count(&c->counters, CNT_CONFLICTS, 1);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    o->flags |= OBJ_SETTLING; /* what is written from now on waits, and is on top of the outcome */
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    st = settle(c, o, ctx, &b, theirs);
+    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    o->flags &= ~OBJ_SETTLING;
+    pthread_cond_broadcast(&stripe->cond);
+    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    return st;
 }

@@ -90,11 +90,9 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
 static obj_t *dirty_named(cache_t *c, const vfs_path_t *path)
 {
     if (!atomic_load(&c->dirty_bytes)) return NULL;
-    cachefs__lock(&c->wb_lock, RANK_LEAF);
-    size_t max = c->wb_files;
-    cachefs__unlock(&c->wb_lock, RANK_LEAF);
-    obj_t **objs = max ? malloc(max * sizeof(*objs)) : NULL, *found = NULL;
-    size_t n = objs ? cachefs__dirty_objs(c, objs, max) : 0;
+    obj_t **objs, *found = NULL;
+    size_t n;
+    if (cachefs__dirty_all(c, &objs, &n)) return NULL;
     for (size_t i = 0; i < n; i++) {
         char buf[VFS_PATH_MAX + 1];
         vfs_path_t name;
@@ -480,14 +478,8 @@ apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char 
 
 static uint64_t oldest_age(cache_t *c)
 {
-    obj_t *o;
-    uint64_t age = 0;
-    if (!cachefs__dirty_objs(c, &o, 1)) return 0;
-    cachefs__obj_lock(c, o);
-    if (o->dirty_bytes) age = (uint64_t)(cachefs__clock_us() - o->dirty_since_us);
-    cachefs__obj_unlock(c, o);
-    cachefs__obj_put(c, o);
-    return age;
+    int64_t since = cachefs__dirty_oldest(c);
+    return since == INT64_MAX ? 0 : (uint64_t)(cachefs__clock_us() - since);
 }
 
 apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)

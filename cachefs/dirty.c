@@ -14,13 +14,10 @@
 /* ---- the queue
  * -------------------------------------------------------------------------------------- */
 
-static void queue_add(cache_t *c, obj_t *o)
+/* Both with the queue locked. */
+static void queue_link(cache_t *c, obj_t *o)
 {
     uint32_t i = cachefs__obj_index(c, o);
-    if (o->flags & OBJ_QUEUED) return;
-    o->flags |= OBJ_QUEUED;
-    cachefs__obj_ref(o);
-    cachefs__lock(&c->wb_lock, RANK_LEAF);
     o->queue_next = NONE;
     o->queue_prev = c->wb_last;
     if (c->wb_last)
@@ -28,16 +25,11 @@ static void queue_add(cache_t *c, obj_t *o)
     else
         c->wb_first = i;
     c->wb_last = i;
-    if (c->wb_files++ == 0) pthread_cond_broadcast(&c->wb_cond);
-    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    c->wb_files++;
 }
 
-/* Object locked. 1: the caller drops the queue's reference. */
-static int queue_remove(cache_t *c, obj_t *o)
+static void queue_unlink(cache_t *c, obj_t *o)
 {
-    if (!(o->flags & OBJ_QUEUED)) return 0;
-    o->flags &= ~OBJ_QUEUED;
-    cachefs__lock(&c->wb_lock, RANK_LEAF);
     if (o->queue_prev)
         c->objs[o->queue_prev].queue_next = o->queue_next;
     else
@@ -47,9 +39,53 @@ static int queue_remove(cache_t *c, obj_t *o)
     else
         c->wb_last = o->queue_prev;
     c->wb_files--;
+}
+
+/* Object locked. */
+static void queue_add(cache_t *c, obj_t *o)
+{
+    if (o->flags & OBJ_QUEUED) return;
+    o->flags |= OBJ_QUEUED;
+    cachefs__obj_ref(o);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    queue_link(c, o);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    cachefs__wb_wake(c, cachefs__wb_due(c, o));
+}
+
+/* Object locked. 1: the caller drops the queue's reference. */
+static int queue_remove(cache_t *c, obj_t *o)
+{
+    if (!(o->flags & OBJ_QUEUED)) return 0;
+    o->flags &= ~OBJ_QUEUED;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    queue_unlink(c, o);
     pthread_cond_broadcast(&c->wb_cond);
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     return 1;
+}
+
+void cachefs__dirty_next_turn(cache_t *c, obj_t *o)
+{
+    if (!(o->flags & OBJ_QUEUED)) return;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    queue_unlink(c, o);
+    queue_link(c, o);
+    pthread_cond_broadcast(&c->wb_cond); /* a part of it went: there may be room */
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    cachefs__wb_wake(c, cachefs__wb_due(c, o));
+}
+
+int64_t cachefs__dirty_oldest(cache_t *c)
+{
+    int64_t oldest = INT64_MAX;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    for (uint32_t i = c->wb_first; i != NONE; i = c->objs[i].queue_next) {
+        int64_t since = atomic_load(&c->objs[i].dirty_since_us);
+        if (since < oldest) oldest = since;
+    }
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    return oldest;
 }
 
 size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max)
@@ -64,8 +100,63 @@ size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max)
     return n;
 }
 
+/* Those of the queue into `out` if they are `max` at most; returns how many they are. */
+static size_t snapshot(cache_t *c, obj_t **out, size_t max)
+{
+    size_t n = 0;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    size_t files = (size_t)c->wb_files;
+    for (uint32_t i = files <= max ? c->wb_first : NONE; i != NONE; i = c->objs[i].queue_next) {
+        out[n] = &c->objs[i];
+        cachefs__obj_ref(out[n++]);
+    }
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    return files;
+}
+
+apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count)
+{
+    size_t room = 0;
+    *objs = NULL;
+    while ((*count = snapshot(c, *objs, room)) > room) {
+        free(*objs);
+        room = *count + 16; /* some may come until we look again */
+        *objs = malloc(room * sizeof(**objs));
+        if (!*objs) return APR_ENOMEM;
+    }
+    return APR_SUCCESS;
+}
+
 /* ---- dirty blocks
  * --------------------------------------------------------------------------------------- */
+
+/* Object and shard locked; the block is on no list. */
+static void list_last(cache_t *c, obj_t *o, uint32_t i)
+{
+    cachefs_policy_node_t *l = &c->links[i];
+    l->next = NONE;
+    l->prev = o->dirty_last;
+    if (o->dirty_last)
+        c->links[o->dirty_last].next = i;
+    else
+        o->dirty_first = i;
+    o->dirty_last = i;
+    o->dirty_blocks++;
+}
+
+static void list_remove(cache_t *c, obj_t *o, uint32_t i)
+{
+    cachefs_policy_node_t *l = &c->links[i];
+    if (l->prev)
+        c->links[l->prev].next = l->next;
+    else
+        o->dirty_first = l->next;
+    if (l->next)
+        c->links[l->next].prev = l->prev;
+    else
+        o->dirty_last = l->prev;
+    o->dirty_blocks--;
+}
 
 static uint64_t dirty_size(const obj_t *o, uint32_t mask)
 {
@@ -95,16 +186,10 @@ void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t i, uint32_t granules)
         }
         atomic_store_explicit(&b->bits, bits | BLOCK_DIRTY, memory_order_relaxed);
         l->word = 0;
-        l->next = NONE;
-        l->prev = o->dirty_last;
-        if (o->dirty_last)
-            c->links[o->dirty_last].next = i;
-        else
-            o->dirty_first = i;
-        o->dirty_last = i;
+        list_last(c, o, i);
     }
     if (!o->dirty_bytes) {
-        o->dirty_since_us = cachefs__clock_us();
+        atomic_store(&o->dirty_since_us, cachefs__clock_us());
         queue_add(c, o);
     }
     dirty_count(c, o, (int64_t)dirty_size(o, granules & ~l->word));
@@ -117,17 +202,17 @@ static void dirty_unlink(cache_t *c, obj_t *o, uint32_t i)
     block_t *b = &c->blocks[i];
     cachefs_policy_node_t *l = &c->links[i];
     VFS_ASSERT(LOAD(b->bits) & BLOCK_DIRTY);
-    if (l->prev)
-        c->links[l->prev].next = l->next;
-    else
-        o->dirty_first = l->next;
-    if (l->next)
-        c->links[l->next].prev = l->prev;
-    else
-        o->dirty_last = l->prev;
+    list_remove(c, o, i);
     dirty_count(c, o, -(int64_t)dirty_size(o, l->word));
     l->word = 0;
     atomic_store_explicit(&b->bits, LOAD(b->bits) & ~BLOCK_DIRTY, memory_order_relaxed);
+}
+
+void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t i)
+{
+    VFS_ASSERT(LOAD(c->blocks[i].bits) & BLOCK_DIRTY);
+    list_remove(c, o, i);
+    list_last(c, o, i);
 }
 
 static shard_t *shard_of(cache_t *c, const block_t *b)
@@ -146,9 +231,14 @@ void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t i)
 
 int cachefs__dirty_done(cache_t *c, obj_t *o)
 {
-    if (o->dirty_bytes) return 0;
-    VFS_ASSERT(o->dirty_first == NONE && o->dirty_last == NONE);
+    if (o->dirty_bytes) {
+        (void)queue_remove(c, o); /* to its end; the reference stays */
+        queue_add(c, o);
+        return 0;
+    }
+    VFS_ASSERT(o->dirty_first == NONE && o->dirty_last == NONE && !o->dirty_blocks);
     o->retry_wait_us = o->retry_at_us = 0;
+    o->local_mtime_ns = 0;
     return queue_remove(c, o);
 }
 

@@ -153,14 +153,15 @@ typedef struct obj_t {
     /* write-back */
     uint32_t dirty_first, dirty_last; /* by the policy nodes of the blocks */
     uint64_t dirty_bytes;
-    int64_t dirty_since_us;
+    uint32_t dirty_blocks;
+    _Atomic int64_t dirty_since_us;
     uint32_t flushing;
     uint32_t err_seq; /* counts failed flushes */
     apr_status_t err;
     int64_t retry_at_us, retry_wait_us;
     uint32_t queue_prev, queue_next; /* dirty queue (its own lock) */
     _Atomic uint32_t pins;           /* cachefs_pin */
-    int64_t local_mtime_ns;          /* to set below after a flush; 0: none */
+    int64_t local_mtime_ns;          /* last write that is not below; 0 where nothing is dirty */
     uint64_t doubt_cut; /* one more than the size that a truncation in doubt asked for; 0: none */
     _Atomic uint32_t changes; /* versions that others made */
 } obj_t;
@@ -172,7 +173,7 @@ typedef struct obj_t {
 #define OBJ_OWN_CHANGE 0x10u /* our own write made a version whose validator we do not know yet */
 #define OBJ_UNLINKED 0x20u   /* the last name is gone */
 #define OBJ_QUEUED 0x40u     /* in the dirty queue */
-#define OBJ_CONFLICT 0x80u   /* changed below under dirty data */
+#define OBJ_SETTLING 0x80u   /* a conflict is being settled: writes wait */
 #define OBJ_LISTED 0x100u    /* list_bytes and the version's content are a listing */
 #define OBJ_FLUSH_JOB 0x400u /* a job to flush it is queued */
 #define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
@@ -275,7 +276,8 @@ struct cache_t {
     _Atomic uint64_t dirty_bytes;
     pthread_t wb_thread;
     int wb_started, wb_stop;
-    unsigned wb_busy; /* flush jobs queued or running */
+    int64_t wb_wake_us; /* when the flusher looks next; wb_lock */
+    unsigned wb_busy;   /* flush jobs queued or running */
     _Atomic int wb_kick;
     _Atomic uint64_t dirty_reserved;
     uint32_t stage_chunk; /* the last resort; wb_lock */
@@ -425,6 +427,10 @@ uint64_t cachefs__shrink(cache_t *c, uint64_t target);
 /* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
 int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                         uint32_t n, void *dst);
+/* Copy what there is of [boff, boff + n), from boff on, under the shard's lock: for blocks that
+ * are changing, and for what lies behind their memory. Returns how many bytes. */
+uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                             uint32_t n, uint8_t *dst);
 /* The block, shard locked. NONE: not there. */
 uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix);
 /* Put bytes into a block, making it if there is room. `valid`: granules that are wholly known once
@@ -482,10 +488,20 @@ int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
 /* What a file in doubt (doubt.c) is below: that it changed was our doing, or not. Flush begun, no
  * change of ours under way. */
 void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val);
-/* Our own change begins and ends (attributes or bytes): answers that were under way meanwhile are
- * not believed. */
-void cachefs__obj_change_begin(cache_t *c, obj_t *o);
+/* Our own change of the file below begins and ends, whatever of it moves its validator: bytes,
+ * size, times, mode, names. Answers that were under way meanwhile are not believed (invariant 18).
+ * The begin answers `since`. */
+uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o);
 void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
+/* The same; `val`, which the change brought, is the file's if no other change of ours overlapped.
+ * NULL: none came. */
+void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
+                          const vfs_validator_t *val);
+/* No change of ours overlapped the question that was put at `asked`. Object locked. */
+static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
+{
+    return !o->changing && o->changed_seq <= asked;
+}
 /* The attributes as the stack sees them. Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
@@ -592,7 +608,9 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
                              vfs_validator_t *validator);
 /* Bytes that the last look-up of this thread read below. */
 uint64_t cachefs__lookup_fetched(void);
-/* Fresh attributes of an object that is open. */
+/* Ask for the attributes of an object that is open; the second settles first what is in doubt of
+ * it, and so waits for its flush. */
+apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 int cachefs__unreachable(apr_status_t st);
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
@@ -645,12 +663,18 @@ apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
 /* The file is `size` bytes long now: cut what is cached behind it, or make it longer. Gate of the
  * range held. */
 void cachefs__cut(cache_t *c, obj_t *o, uint64_t size);
+/* The file ends at `end` at least. */
+void cachefs__grow(cache_t *c, obj_t *o, uint64_t end);
 /* Bytes [off, end) changed below without us: forget them. */
 void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end);
 apr_status_t cachefs__wb_create(cache_t *c);
 void cachefs__wb_destroy(cache_t *c);
-/* One attempt to write all dirty data of an object below. */
+/* One attempt to write below all that is dirty of an object now; what becomes dirty meanwhile may
+ * stay. */
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
+ * come after what is dirty now. On an error there is nothing to end. */
+apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* Nobody flushes the object until cachefs__flush_end. */
 apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 void cachefs__flush_end(cache_t *c, obj_t *o);
@@ -664,21 +688,33 @@ apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx);
 void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t block, uint32_t granules);
 /* A dirty block is clean: the policy has it again. Object and shard locked. */
 void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t block);
+/* It was written while it was flushed: it comes after all that was dirty before. Object and shard
+ * locked. */
+void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
 /* If nothing is dirty any more the object leaves the queue. Object locked. 1: the caller drops the
  * queue's reference. */
 int cachefs__dirty_done(cache_t *c, obj_t *o);
 /* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
  * bytes. */
 uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
-/* Objects with dirty data, oldest first, referenced; returns how many. */
+/* Objects with dirty data in the order of their turn, referenced; returns how many. */
 size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max);
+/* All of them; *objs is the caller's to free. APR_ENOMEM, with none */
+apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count);
+/* The object had its turn: others come first. Object locked. */
+void cachefs__dirty_next_turn(cache_t *c, obj_t *o);
+/* Since when the oldest dirty byte is dirty; INT64_MAX: nothing is. */
+int64_t cachefs__dirty_oldest(cache_t *c);
+/* The flusher looks at `at_us` at the latest. */
+void cachefs__wb_wake(cache_t *c, int64_t at_us);
+/* It looks now, and flushes all that is not waiting for another try. */
+void cachefs__wb_hurry(cache_t *c);
+/* When the object's dirty data is due. Object locked. */
+int64_t cachefs__wb_due(cache_t *c, const obj_t *o);
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h);
 /* A chunk for copies on their way below, always to be had. *size receives its bytes. */
 uint32_t cachefs__stage_get(cache_t *c, size_t *size);
 void cachefs__stage_put(cache_t *c, uint32_t chunk);
-/* Bytes [off, off + n) of the file into buf as far as they are cached; the rest of buf is as it
- * was. */
-void cachefs__overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf);
 /* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
  * written any more. */
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);

@@ -176,25 +176,23 @@ static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ru
                                   const vfs_validator_t *val, uint64_t asked)
 {
     cachefs__obj_lock(c, o);
-    int is_dirty = o->dirty_bytes || o->flushing || o->local_mtime_ns;
+    /* where ours is not all below, or came there under the read, neither its version nor its end
+     * says anything about others */
+    int ours = o->dirty_bytes || !cachefs__obj_quiet(o, asked);
     int moved = atomic_load(&o->ver) != r->ver;
-    int other = 0, brief = r->start + r->got < r->end;
-    if (!is_dirty && val->kind != VFS_VALIDATOR_NONE) {
+    int other = 0, brief = !ours && r->start + r->got < r->end;
+    if (!ours && val->kind != VFS_VALIDATOR_NONE) {
         if ((o->flags & OBJ_OWN_CHANGE) || o->validator.kind == VFS_VALIDATOR_NONE) {
-            if (!o->changing && o->changed_seq <= asked) {
-                o->validator = *val;
-                o->flags &= ~OBJ_OWN_CHANGE;
-                if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
-            }
+            o->validator = *val;
+            o->flags &= ~OBJ_OWN_CHANGE;
+            if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
         } else {
-            /* while a write of ours is under way the version below moves with it */
-            other =
-                !vfs_validator_equal(&o->validator, val) && o->changed_seq <= asked && !o->changing;
+            other = !vfs_validator_equal(&o->validator, val);
         }
     }
     cachefs__obj_unlock(c, o);
     if (moved) return FILL_RESTART;
-    if (!other && (!brief || is_dirty)) return APR_SUCCESS;
+    if (!other && !brief) return APR_SUCCESS;
     apr_status_t st = cachefs__obj_refresh(c, o, ctx);
     if (st) return st;
     if (atomic_load(&o->ver) != r->ver) return FILL_RESTART;

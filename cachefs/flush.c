@@ -58,11 +58,13 @@ static int piece_cmp(const void *a, const void *b)
     return x->no < y->no ? -1 : x->no > y->no;
 }
 
-static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p)
+/* The blocks whose turn it is, in order of their offset; at most `most`. */
+static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p, size_t most)
 {
     size_t n = 0;
+    if (most > BATCH) most = BATCH;
     cachefs__obj_lock(c, o);
-    for (uint32_t i = o->dirty_first; i != NONE && n < BATCH; i = c->links[i].next)
+    for (uint32_t i = o->dirty_first; i != NONE && n < most; i = c->links[i].next)
         p[n++] = (piece_t){i, LOAD(c->blocks[i].no), 0, 0};
     cachefs__obj_unlock(c, o);
     qsort(p, n, sizeof(*p), piece_cmp);
@@ -75,6 +77,8 @@ typedef struct stage_t {
     uint8_t *buf;
     size_t size, len;
     uint64_t at;
+    int tried;           /* something was written, or may have been */
+    vfs_validator_t val; /* what the last write brought */
 } stage_t;
 
 /* Copy the dirty granules of a block to the stage, as far as they go on where it ends and fit. 0:
@@ -137,14 +141,16 @@ static void size_below(cache_t *c, obj_t *o, uint64_t size)
 static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stage_t *stage)
 {
     vfs_file_t *file;
-    vfs_validator_t val;
     size_t written = 0;
     int64_t start = cachefs__clock_us();
     if (!stage->len) return APR_SUCCESS;
     apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
     if (st) return st;
     CACHE_NO_LOCKS_HELD();
-    st = vfs_call_write_at(file, ctx, stage->buf, stage->len, (apr_off_t)stage->at, &written, &val);
+    stage->tried = 1;
+    memset(&stage->val, 0, sizeof(stage->val));
+    st = vfs_call_write_at(file, ctx, stage->buf, stage->len, (apr_off_t)stage->at, &written,
+                           &stage->val);
     if (!st) size_below(c, o, stage->at + stage->len);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
@@ -164,9 +170,12 @@ static void settle_pieces(cache_t *c, obj_t *o, const piece_t *p, size_t n)
         block_t *b = &c->blocks[p[k].block];
         shard_t *s = cachefs__block_shard(c, cachefs__mix(atomic_load(&o->ver), p[k].no));
         cachefs__lock(&s->lock, RANK_SHARD);
-        if (LOAD(b->ver) == atomic_load(&o->ver) && LOAD(b->no) == p[k].no &&
-            (LOAD(b->bits) & BLOCK_DIRTY) && LOAD(b->seq) == p[k].seq)
+        int ours = LOAD(b->ver) == atomic_load(&o->ver) && LOAD(b->no) == p[k].no &&
+                   (LOAD(b->bits) & BLOCK_DIRTY);
+        if (ours && LOAD(b->seq) == p[k].seq)
             cachefs__dirty_to_clean(c, o, s, p[k].block); /* invariant 6 */
+        else if (ours)
+            cachefs__dirty_to_last(c, o, p[k].block);
         cachefs__unlock(&s->lock, RANK_SHARD);
     }
     cachefs__obj_unlock(c, o);
@@ -190,37 +199,21 @@ static apr_status_t flush_batch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, piec
     return st;
 }
 
-/* Times and version of the file that is clean now. Flush begun. */
-static void learn_clean(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+/* All is below: the time of the last write becomes the file's own. 1: it was set. Flush and change
+ * begun. */
+static int set_time(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     vfs_file_t *file;
-    vfs_attr_t attr;
-    vfs_validator_t val;
     cachefs__obj_lock(c, o);
     int64_t mtime = o->dirty_bytes ? 0 : o->local_mtime_ns;
-    uint64_t seq = o->changed_seq;
     cachefs__obj_unlock(c, o);
-    if (!mtime || cachefs__lower_use(c, o, ctx, 1, &file)) return;
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 2);
+    if (!mtime || cachefs__lower_use(c, o, ctx, 1, &file)) return 0;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     CACHE_NO_LOCKS_HELD();
     (void)vfs_call_futimens(file, ctx, VFS_TIME_OMIT,
                             mtime); /* a backend without times keeps its own */
-    apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
     cachefs__lower_done(c, o);
-    cachefs__obj_lock(c, o);
-    if (!o->dirty_bytes && o->changed_seq == seq && !o->changing) {
-        o->local_mtime_ns = 0;
-        if (!st && attr.size == atomic_load(&o->size)) {
-            o->attr = attr;
-            o->validator = val;
-            o->checked_us = cachefs__now_us();
-            o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_YOUNG);
-            if (val.flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
-        } else {
-            o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
-        }
-    }
-    cachefs__obj_unlock(c, o);
+    return 1;
 }
 
 apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
@@ -250,9 +243,10 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
 }
 
-static void note_result(cache_t *c, obj_t *o, apr_status_t st)
+/* What the flush that began at `start` came to. What is dirty still became so later, or failed:
+ * others have their turn first. */
+static void note_result(cache_t *c, obj_t *o, int64_t start, apr_status_t st)
 {
-    int drop = 0;
     cachefs__obj_lock(c, o);
     if (st) {
         uint64_t least = atomic_load(&c->t.retry_min_us), most = atomic_load(&c->t.retry_max_us);
@@ -265,41 +259,39 @@ static void note_result(cache_t *c, obj_t *o, apr_status_t st)
         o->err_seq++;
         cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
     } else {
-        drop = cachefs__dirty_done(c, o);
+        o->retry_wait_us = o->retry_at_us = 0;
+        atomic_store(&o->dirty_since_us, start);
         cachefs__count(&c->counters, CNT_FLUSHES, 1);
     }
+    int drop = cachefs__dirty_done(c, o);
+    cachefs__dirty_next_turn(c, o);
     cachefs__obj_unlock(c, o);
-    cachefs__lock(&c->wb_lock, RANK_LEAF);
-    pthread_cond_broadcast(&c->wb_cond); /* there may be room */
-    cachefs__unlock(&c->wb_lock, RANK_LEAF);
     if (drop) cachefs__obj_put(c, o);
 }
 
-/* Some of it may be below: what is there now is ours, and what comes later is not. Who cannot be
- * asked leaves it open. */
-static void learn_torn(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
-{
-    vfs_file_t *file;
-    vfs_attr_t attr;
-    vfs_validator_t val;
-    if (cachefs__lower_use(c, o, ctx, 0, &file)) return;
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
-    cachefs__lower_done(c, o);
-    if (st) return;
-    size_below(c, o, attr.size);
-    if (val.kind == VFS_VALIDATOR_NONE) return;
-    cachefs__obj_lock(c, o);
-    if (!o->changing) {
-        o->validator = val;
-        o->flags &= ~OBJ_OWN_CHANGE;
-    }
-    cachefs__obj_unlock(c, o);
-}
-
-static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+/* Write what is dirty now. A block that is written meanwhile goes to the end of the list, so after
+ * as many blocks as there were all that was dirty at the beginning is below, and a writer that
+ * never stops does not keep us for ever. */
+static apr_status_t write_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stage_t *stage)
 {
     piece_t p[BATCH];
+    apr_status_t st = APR_SUCCESS;
+    cachefs__obj_lock(c, o);
+    size_t left = o->dirty_blocks;
+    cachefs__obj_unlock(c, o);
+    while (left && !st) {
+        size_t n = take_pieces(c, o, p, left);
+        if (!n) break;
+        st = flush_batch(c, o, ctx, p, n, stage);
+        left -= n;
+    }
+    return st;
+}
+
+/* Flush begun. From the first write to the time all is one change of ours; after it one question
+ * tells the version that it made, or how far it came. */
+static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
     stage_t stage = {0};
     int theirs = 0;
     apr_status_t st = cachefs__settle(c, o, ctx);
@@ -307,53 +299,44 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (st || theirs) return st;
     stage.chunk = cachefs__stage_get(c, &stage.size);
     stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
-    cachefs__obj_lock(c, o);
-    uint64_t left =
-        (o->dirty_bytes >> 12) + BATCH; /* a writer that never stops must not keep us for ever */
-    cachefs__obj_unlock(c, o);
-    cachefs__obj_change_begin(c, o);
-    while (!st) {
-        size_t n = take_pieces(c, o, p);
-        if (!n) break;
-        st = flush_batch(c, o, ctx, p, n, &stage);
-        if (left <= n) break;
-        left -= n;
-    }
-    cachefs__obj_change_end(c, o, 1);
+    uint64_t since = cachefs__obj_change_begin(c, o);
+    st = write_dirty(c, o, ctx, &stage);
+    int timed = !st && set_time(c, o, ctx);
+    cachefs__obj_changed(c, o, stage.tried || timed, since, st || timed ? NULL : &stage.val);
     cachefs__stage_put(c, stage.chunk);
-    if (st) learn_torn(c, o, ctx);
+    if (timed || (st && stage.tried))
+        (void)cachefs__obj_ask(c, o, ctx); /* who cannot be asked leaves it open */
+    return st;
+}
+
+apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    int64_t start = cachefs__clock_us();
+    apr_status_t st = cachefs__flush_begin(c, o, ctx);
+    if (st) return st;
+    cachefs__obj_lock(c, o);
+    int idle = !o->dirty_bytes, again = o->retry_wait_us != 0;
+    cachefs__obj_unlock(c, o);
+    if (idle) return APR_SUCCESS;
+    if (again) cachefs__count(&c->counters, CNT_FLUSH_RETRIES, 1);
+    st = flush_dirty(c, o, ctx);
+    note_result(c, o, start, st);
+    if (c->lat[LAT_FLUSH])
+        metrics_record(c->lat[LAT_FLUSH], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    if (!st) return APR_SUCCESS;
+    cachefs__flush_end(c, o);
+    cachefs__log(c, 1, "flush failed, the data stays dirty and is tried again: status %d", st);
     return st;
 }
 
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    int64_t start = cachefs__clock_us();
     cachefs__obj_lock(c, o);
     int idle = !o->dirty_bytes && !o->flushing;
     cachefs__obj_unlock(c, o);
     if (idle) return APR_SUCCESS;
-    apr_status_t st = cachefs__flush_begin(c, o, ctx);
-    if (st) return st;
-    cachefs__obj_lock(c, o);
-    idle = !o->dirty_bytes;
-    int again = o->retry_wait_us != 0;
-    cachefs__obj_unlock(c, o);
-    if (!idle) {
-        if (again) cachefs__count(&c->counters, CNT_FLUSH_RETRIES, 1);
-        cachefs__obj_ref(o); /* the queue's reference may be the last one */
-        st = flush_dirty(c, o, ctx);
-        if (!st) learn_clean(c, o, ctx);
-        note_result(c, o, st);
-        cachefs__flush_end(c, o);
-        if (c->lat[LAT_FLUSH])
-            metrics_record(c->lat[LAT_FLUSH], (uint64_t)(cachefs__clock_us() - start) * 1000);
-        if (st)
-            cachefs__log(c, 1, "flush failed, the data stays dirty and is tried again: status %d",
-                         st);
-        cachefs__obj_put(c, o);
-    } else {
-        cachefs__flush_end(c, o);
-    }
+    apr_status_t st = cachefs__flush_hold(c, o, ctx);
+    if (!st) cachefs__flush_end(c, o);
     return st;
 }
 

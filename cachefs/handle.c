@@ -171,14 +171,17 @@ apr_status_t cachefs_op_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_of
         handle_t *h = cachefs__handle(file);                                                       \
         cache_t *c = h->cache;                                                                     \
         vfs_file_t *lower;                                                                         \
-        apr_status_t st = flush_first ? cachefs__flush_obj(c, h->obj, ctx) : APR_SUCCESS;          \
-        if (!st) st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                               \
+        apr_status_t st = flush_first ? cachefs__flush_hold(c, h->obj, ctx) : APR_SUCCESS;         \
         if (st) return st;                                                                         \
-        cachefs__obj_change_begin(c, h->obj);                                                      \
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
-        st = vfs_call_##name args;                                                                 \
-        cachefs__obj_change_end(c, h->obj, 1);                                                     \
-        cachefs__lower_done(c, h->obj);                                                            \
+        st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                                        \
+        if (!st) {                                                                                 \
+            (void)cachefs__obj_change_begin(c, h->obj);                                            \
+            cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
+            st = vfs_call_##name args;                                                             \
+            cachefs__obj_change_end(c, h->obj, 1);                                                 \
+            cachefs__lower_done(c, h->obj);                                                        \
+        }                                                                                          \
+        if (flush_first) cachefs__flush_end(c, h->obj);                                            \
         return st;                                                                                 \
     }
 FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, uint32_t mode), (lower, ctx, mode), fchmod, 0)

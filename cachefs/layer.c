@@ -86,6 +86,7 @@ apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *er
         cachefs__tunables(c);
     }
     cachefs__unlock(&c->config_lock, RANK_LEAF);
+    if (!st) cachefs__wb_wake(c, 0); /* other things may be due now */
     return st;
 }
 

@@ -99,7 +99,7 @@ typedef struct answer_t {
 static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
                         answer_t *a)
 {
-    apr_status_t st;
+    apr_status_t st = VFS_ESTALE;
     int64_t start = cachefs__clock_us();
     memset(a, 0, sizeof(*a));
     CACHE_NO_LOCKS_HELD();
@@ -112,16 +112,19 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
                                           ctx && ctx->priority == VFS_PRIORITY_LOW);
     }
     a->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     if (a->chunk) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         st = vfs_call_get(c->lower, ctx, path, cachefs__chunk_ptr(&c->arena, a->chunk), a->room,
                           &a->got, &a->attr, &a->validator);
         cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
         cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, a->got);
-    } else if (want & LOOKUP_FOLLOW) {
-        st = vfs_call_stat(c->lower, ctx, path, &a->attr, &a->validator);
-    } else {
-        st = vfs_call_lstat(c->lower, ctx, path, &a->attr, &a->validator);
+    }
+    if (st == VFS_ESTALE) { /* or it changed under that read, by our own flush perhaps */
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        a->got = 0;
+        a->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+        st = want & LOOKUP_FOLLOW ? vfs_call_stat(c->lower, ctx, path, &a->attr, &a->validator)
+                                  : vfs_call_lstat(c->lower, ctx, path, &a->attr, &a->validator);
     }
     if (c->lat[LAT_BACKEND_META])
         metrics_record(c->lat[a->chunk ? LAT_BACKEND_READ : LAT_BACKEND_META],
@@ -331,15 +334,11 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
     return st;
 }
 
-apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     vfs_file_t *file;
     vfs_attr_t attr;
     vfs_validator_t val;
-    cachefs__obj_lock(c, o);
-    int doubt = (o->flags & OBJ_DOUBT) != 0;
-    cachefs__obj_unlock(c, o);
-    if (doubt) return cachefs__obj_sure(c, o, ctx);
     apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
@@ -349,4 +348,12 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (!st) cachefs__obj_learn_open(c, o, &attr, &val, asked);
     cachefs__lower_done(c, o);
     return st;
+}
+
+apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    cachefs__obj_lock(c, o);
+    int doubt = (o->flags & OBJ_DOUBT) != 0;
+    cachefs__obj_unlock(c, o);
+    return doubt ? cachefs__obj_sure(c, o, ctx) : cachefs__obj_ask(c, o, ctx);
 }

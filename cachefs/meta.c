@@ -90,12 +90,14 @@ static obj_t *changed_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pa
     {                                                                                              \
         cache_t *c = cachefs__of(fs);                                                              \
         obj_t *o = changed_obj(c, ctx, path, nofollow);                                            \
-        apr_status_t st = o && flush_first ? cachefs__flush_obj(c, o, ctx) : APR_SUCCESS;          \
+        int hold = o && flush_first;                                                               \
+        apr_status_t st = hold ? cachefs__flush_hold(c, o, ctx) : APR_SUCCESS;                     \
         if (!st) {                                                                                 \
-            if (o) cachefs__obj_change_begin(c, o);                                                \
+            if (o) (void)cachefs__obj_change_begin(c, o);                                          \
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
             st = vfs_call_##name args;                                                             \
             if (o) cachefs__obj_change_end(c, o, 1);                                               \
+            if (hold) cachefs__flush_end(c, o);                                                    \
         }                                                                                          \
         if (o) cachefs__obj_put(c, o);                                                             \
         return st;                                                                                 \
@@ -211,7 +213,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!st) {
         if (o) {
             kept = cachefs__keep_open(c, o, ctx);
-            cachefs__obj_change_begin(c, o);
+            (void)cachefs__obj_change_begin(c, o);
         }
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);

@@ -35,7 +35,7 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
             atomic_fetch_add(&c->ns_epoch, 1);
         }
     }
-    if (*parent) cachefs__obj_change_begin(c, *parent);
+    if (*parent) (void)cachefs__obj_change_begin(c, *parent);
     return APR_SUCCESS;
 }
 
@@ -179,6 +179,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     }
     if (!st) {
         int last = o && is_last_name(c, o, ctx, kept);
+        if (o) (void)cachefs__obj_change_begin(c, o); /* the number of its names */
         cachefs__mut_below(c, &m);
         CACHE_NO_LOCKS_HELD();
         st = dir ? vfs_call_rmdir(c->lower, ctx, path) : vfs_call_unlink(c->lower, ctx, path);
@@ -192,6 +193,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         }
         if (o && done == DONE_YES) name_gone(c, o, path, last);
         if (o && done == DONE_PERHAPS) name_lost(c, o, path);
+        if (o) cachefs__obj_change_end(c, o, done != DONE_NO);
     }
     if (flushing) cachefs__flush_end(c, o);
     if (kept) cachefs__lower_done(c, o);
@@ -245,7 +247,7 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
     if (!st && how->from) source = named_obj(c, ctx, how->from, 1);
-    if (source) cachefs__obj_change_begin(c, source);
+    if (source) (void)cachefs__obj_change_begin(c, source);
     if (!st) {
         st = make_below(c, ctx, path, how);
         observe(c, start);
@@ -297,20 +299,23 @@ apr_status_t cachefs_op_link(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
  * --------------------------------------------------------------------------------------------------
  */
 
-/* A file whose name is not known may be there too. */
+/* Has it a name within `dir`, or may it have: we know one name of a file at most. Object locked. */
+static int may_be_within(cache_t *c, const obj_t *o, const vfs_path_t *dir)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t name;
+    if (o->flags & OBJ_UNLINKED) return 0;
+    return o->attr.nlink > 1 || cachefs__obj_name(c, o, &name, buf) || vfs_path_within(&name, dir);
+}
+
 apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir)
 {
-    size_t max = c->wb_files + 64, n;
-    obj_t **objs = malloc(max * sizeof(*objs));
-    apr_status_t st = objs ? APR_SUCCESS : APR_ENOMEM;
-    if (!objs) return st;
-    n = cachefs__dirty_objs(c, objs, max);
-    for (size_t i = 0; i < n; i++) {
-        char buf[VFS_PATH_MAX + 1];
-        vfs_path_t name;
+    obj_t **objs;
+    size_t n;
+    apr_status_t st = cachefs__dirty_all(c, &objs, &n);
+    for (size_t i = 0; i < n && objs; i++) {
         cachefs__obj_lock(c, objs[i]);
-        int named = !cachefs__obj_name(c, objs[i], &name, buf);
-        int below = named ? vfs_path_within(&name, dir) : !(objs[i]->flags & OBJ_UNLINKED);
+        int below = may_be_within(c, objs[i], dir);
         cachefs__obj_unlock(c, objs[i]);
         if (below) {
             apr_status_t one = cachefs__flush_obj(c, objs[i], ctx);
@@ -460,7 +465,8 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
             c->tree_ops++;
             cachefs__unlock(&c->mut_lock, RANK_LEAF);
         }
-        if (r.source) cachefs__obj_change_begin(c, r.source);
+        if (r.source) (void)cachefs__obj_change_begin(c, r.source);
+        if (r.target) (void)cachefs__obj_change_begin(c, r.target);
         cachefs__mut_below(c, &m);
         CACHE_NO_LOCKS_HELD();
         st = vfs_call_rename(c->lower, ctx, from, to, flags);
@@ -473,6 +479,7 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
             cachefs__node_expire_name(c, to);
         }
         if (r.source) cachefs__obj_change_end(c, r.source, done != DONE_NO);
+        if (r.target) cachefs__obj_change_end(c, r.target, done != DONE_NO);
         if (r.tree) {
             cachefs__lock(&c->mut_lock, RANK_LEAF);
             c->tree_ops--;

@@ -4,9 +4,10 @@
  *
  * An answer of the lower layer is believed only if no change of ours overlapped the question:
  * `asked` is the instance's count of changes when the question was put, and each change stamps its
- * object when it ends. A validator that differs makes a new version, whose number no block has; one
- * that was younger than the backend's clock step when the bytes were read is not trusted the next
- * time, equal or not (as git does with its index).
+ * object when it ends. The first believed answer after a change of ours tells what version that
+ * made; one that differs later is the work of others. A validator that differs makes a new version,
+ * whose number no block has; one that was younger than the backend's clock step when the bytes were
+ * read is not trusted the next time, equal or not (as git does with its index).
  */
 #include "cachefs/engine.h"
 
@@ -266,17 +267,17 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
 {
     int had = (o->flags & OBJ_ATTR) != 0, others = had && changed_below(o, attr, val);
     int changed = others || (had && opening && distrusted(o, val));
-    if (o->dirty_bytes || o->flushing) {
+    if (o->dirty_bytes) {
         if (o->flags & OBJ_DOUBT) return 0; /* settled with its dirty data, by whoever needs it */
-        /* ours is on top of another base now: the flusher settles it (contract, conflict) */
-        if (changed) {
-            o->flags |= OBJ_CONFLICT;
-        } else if (!o->flushing) {
-            o->attr = *attr; /* size and times are ours, see obj_attr */
-            if (o->flags & OBJ_OWN_CHANGE) o->validator = *val;
-            o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
-        }
+        /* what others did is under ours: the next flush meets it and settles it (conflict.c) */
         o->checked_us = cachefs__now_us();
+        if (others) return 0;
+        o->attr = *attr; /* size and times are ours, see obj_attr */
+        if (o->flags & OBJ_OWN_CHANGE) {
+            o->validator = *val;
+            if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
+        }
+        o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
         return 0;
     }
     return take(c, o, attr, val, had, others, changed);
@@ -290,9 +291,10 @@ static int learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validat
     uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
     uint32_t shift = atomic_load(&o->shift);
     if (o->flags & OBJ_LISTED) size = o->list_bytes;
-    if ((!o->changing && o->changed_seq <= asked) || !(o->flags & OBJ_ATTR)) {
+    int quiet = cachefs__obj_quiet(o, asked);
+    if (quiet || !(o->flags & OBJ_ATTR)) {
         changed = learn_locked(c, o, attr, val, opening);
-        if (o->changing || o->changed_seq > asked) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+        if (!quiet) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
     }
     cachefs__obj_unlock(c, o);
     if (changed && old) cachefs__version_drop(c, o, old, size, shift);
@@ -330,20 +332,34 @@ void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs
     if (changed && old) cachefs__version_drop(c, o, old, size, shift);
 }
 
-void cachefs__obj_change_begin(cache_t *c, obj_t *o)
+uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o);
     o->changing++;
+    uint64_t since = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     cachefs__obj_unlock(c, o);
+    return since;
 }
 
 void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
 {
+    cachefs__obj_changed(c, o, changed, 0, NULL);
+}
+
+void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
+                          const vfs_validator_t *val)
+{
     cachefs__obj_lock(c, o);
     VFS_ASSERT(o->changing > 0);
     o->changing--;
+    int alone = val && val->kind != VFS_VALIDATOR_NONE && cachefs__obj_quiet(o, since);
     o->changed_seq = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
     if (changed) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
+    if (alone) {
+        o->validator = *val;
+        o->flags &= ~OBJ_OWN_CHANGE;
+        if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
+    }
     if (!o->changing) /* see events.c, doubt.c */
         pthread_cond_broadcast(&cachefs__stripe(c, o)->cond);
     cachefs__obj_unlock(c, o);

@@ -196,7 +196,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     int claimed = creates && !st;
     if (claimed) st = cachefs__parent_begin(c, ctx, path, &parent);
     if (claimed) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    if (stale) below &= ~VFS_O_TRUNC; /* cut it in order with what is dirty, through the handle */
+    below &= ~VFS_O_TRUNC; /* cut it in order with what is dirty, whatever name that came by */
     if (!st) st = open_below(c, ctx, path, below, mode, &lower, &lower_flags, attr, validator);
     int plain = !st && is_plain(attr->type), lost = st && !cachefs__refused(st);
     if (lost && claimed) cachefs__name_drop(c, path); /* it may have been made */
@@ -209,7 +209,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (parent) cachefs__parent_end(c, parent, !st || lost);
     if (lost && (below & VFS_O_TRUNC)) ask_again(c, ctx, path);
     if (!st && plain && (flags & VFS_O_TRUNC) &&
-        (!(below & VFS_O_TRUNC) || atomic_load(&o->size) || atomic_load(&o->resident))) {
+        (attr->size || atomic_load(&o->size) || atomic_load(&o->resident))) {
         st = cachefs__obj_truncate(c, o, ctx, 0);
         if (st) {
             (void)cachefs_op_close(*file, ctx); /* the error of the cut is the caller's */

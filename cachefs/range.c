@@ -11,12 +11,11 @@ static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate
 {
     apr_status_t st = cachefs__gate_enter(c, o, ctx, gate, NULL);
     if (st) return st;
-    st = cachefs__flush_obj(c, o, ctx);
-    if (!st) st = cachefs__flush_begin(c, o, ctx);
+    st = cachefs__flush_hold(c, o, ctx);
     if (st)
         cachefs__gate_leave(c, o, gate, APR_SUCCESS);
     else
-        cachefs__obj_change_begin(c, o);
+        (void)cachefs__obj_change_begin(c, o);
     return st;
 }
 
@@ -84,7 +83,7 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
         st = vfs_copy_range(ls, ctx, src_off, ld, dst_off, len, copied);
         uint64_t end = (uint64_t)dst_off + *copied;
         cachefs__forget(c, hd->obj, (uint64_t)dst_off, atomic_load(&hd->obj->size));
-        if (*copied && end > atomic_load(&hd->obj->size)) cachefs__cut(c, hd->obj, end);
+        if (*copied) cachefs__grow(c, hd->obj, end);
     }
     if (ld) cachefs__lower_done(c, hd->obj);
     if (ls) cachefs__lower_done(c, hs->obj);

@@ -5,36 +5,6 @@
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
 
-/* Bytes of a block that are there from boff on, at most n; shard locked inside. For blocks that are
- * whole only in part, or that moved under the reader without a lock. */
-static uint32_t copy_locked(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                            uint32_t n, void *dst)
-{
-    uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
-    shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
-    if (i) {
-        block_t *b = &c->blocks[i];
-        uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
-        uint32_t cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
-        uint8_t *data =
-            cachefs__chunk_ptr(&c->arena, atomic_load_explicit(&b->data, memory_order_relaxed));
-        while (done < n && (bits & 1u << ((boff + done) / g))) {
-            uint32_t at = boff + done, stop = (at / g + 1) * g, m = stop - at;
-            if (m > n - done) m = n - done;
-            uint32_t in = at >= cap ? 0 : at + m > cap ? cap - at : m;
-            cachefs__copy_out((uint8_t *)dst + done, data + at, in);
-            memset((uint8_t *)dst + done + in, 0,
-                   m - in); /* a valid granule is zero behind its memory */
-            done += m;
-        }
-        if (done) atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    return done;
-}
-
 #define PIECE_TRIES 4 /* looks at a block that is there in part, before it is read at once */
 
 /* A read under way: bytes [off, off + n) of a version, of which the first `pos` are in buf. */
@@ -69,7 +39,8 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
     if (shift) {
         uint64_t no = at >> shift, boff = at - (no << shift);
         if ((1ull << shift) - boff < m) m = (1ull << shift) - boff;
-        k = copy_locked(c, p->ver, (uint32_t)no, shift, (uint32_t)boff, (uint32_t)m, sink.buf);
+        k = cachefs__block_read(c, p->ver, (uint32_t)no, shift, (uint32_t)boff, (uint32_t)m,
+                                sink.buf);
         if (k == m) {
             advance(c, p, m, p->brought < m ? p->brought : m);
             return APR_SUCCESS;

@@ -60,7 +60,7 @@ static apr_status_t put_range(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t
     return APR_SUCCESS;
 }
 
-static void grow(cache_t *c, obj_t *o, uint64_t end)
+void cachefs__grow(cache_t *c, obj_t *o, uint64_t end)
 {
     cachefs__obj_lock(c, o);
     if (atomic_load(&o->size) < end) atomic_store_explicit(&o->size, end, memory_order_release);
@@ -85,19 +85,6 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
 
 /* ---- through and around
  * ---------------------------------------------------------------------------------- */
-
-static void note_validator(cache_t *c, obj_t *o, const vfs_validator_t *val)
-{
-    cachefs__obj_change_end(c, o, 1);
-    if (val->kind == VFS_VALIDATOR_NONE) return;
-    cachefs__obj_lock(c, o);
-    if (!o->changing) { /* no other write of ours is under way that could have made a later one */
-        o->validator = *val;
-        o->flags &= ~OBJ_OWN_CHANGE;
-        if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
-    }
-    cachefs__obj_unlock(c, o);
-}
 
 /* Write below, and say how much was accepted. Gate held, change begun. */
 static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
@@ -126,7 +113,7 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
                                   vfs_validator_t *validator)
 {
     vfs_validator_t val;
-    cachefs__obj_change_begin(c, o);
+    uint64_t since = cachefs__obj_change_begin(c, o);
     apr_status_t st = write_below(c, o, ctx, buf, len, off, written, &val);
     uint64_t old = atomic_load(&o->size), end = off + *written;
     if (*written && keep && !st) {
@@ -139,8 +126,8 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
         /* what is below is not known for sure: all that was asked for is dropped */
         cachefs__forget(c, o, off, st ? off + len : end);
     }
-    if (*written) grow(c, o, end);
-    note_validator(c, o, &val);
+    if (*written) cachefs__grow(c, o, end);
+    cachefs__obj_changed(c, o, 1, since, &val);
     *validator = val;
     return st;
 }
@@ -171,6 +158,17 @@ static apr_status_t read_edges(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
     return APR_SUCCESS;
 }
 
+/* While a conflict is settled nothing becomes dirty: what is copied beside is all there is. Object
+ * locked. */
+static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    apr_status_t st = APR_SUCCESS;
+    while ((o->flags & OBJ_SETTLING) && !st)
+        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+    return st;
+}
+
 /* Gate held. FILL_AGAIN: an edge is not known. */
 static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
                               uint64_t len, uint64_t off, uint64_t *done)
@@ -182,15 +180,17 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     for (int tries = 0; tries < BACK_TRIES; tries++) {
         uint64_t n = 0;
         cachefs__obj_lock(c, o);
+        st = wait_settled(c, o, ctx);
+        if (st) {
+            cachefs__obj_unlock(c, o);
+            break;
+        }
         uint64_t old = atomic_load(&o->size), end = off + len;
         st = put_range(c, o, buf + *done, len - *done, off + *done, old, max64(old, end), 1, &n);
         *done += n;
         if (*done && old < off + *done)
             atomic_store_explicit(&o->size, off + *done, memory_order_release);
-        if (*done) {
-            o->local_mtime_ns = vfs_now_ns();
-            o->changed_seq = atomic_fetch_add(&c->mut_seq, 1) + 1;
-        }
+        if (n) o->local_mtime_ns = vfs_now_ns();
         cachefs__obj_unlock(c, o);
         if (st != VFS_ELIMIT) break;
         if (cachefs__flush_some(c, ctx)) break; /* no room, and none to be made */
@@ -205,10 +205,8 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
 {
     size_t n = 0;
     vfs_validator_t val;
-    apr_status_t st = cachefs__flush_obj(c, o, ctx);
     *done = 0;
-    if (st) return st;
-    st = cachefs__flush_begin(c, o, ctx); /* nothing older may land after it */
+    apr_status_t st = cachefs__flush_hold(c, o, ctx); /* nothing older may land after it */
     if (st) return st;
     st = write_through(c, o, ctx, buf, len, off, 0, &n, &val);
     cachefs__flush_end(c, o);
@@ -290,17 +288,21 @@ apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const
         st = write_back(c, o, ctx, buf, len, off, written);
         return st == FILL_AGAIN || st == FILL_RESTART ? VFS_ESTALE : st;
     }
-    if (c->mode == CACHEFS_BACK && (st = cachefs__flush_obj(c, o, ctx)) != APR_SUCCESS) return st;
     for (;;) {
         uint64_t at = off == VFS_OFFSET_END ? atomic_load(&o->size) : (uint64_t)off;
         gate_t gate = {.start = at, .end = at + len, .kind = GATE_WRITE};
         if (off == VFS_OFFSET_END) gate.end = UINT64_MAX;
         st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
         if (st) return st;
-        int again = off == VFS_OFFSET_END && atomic_load(&o->size) != at;
-        if (!again)
+        int again = off == VFS_OFFSET_END && atomic_load(&o->size) != at, hold = 0;
+        if (!again && c->mode == CACHEFS_BACK) { /* what is dirty of the range goes first */
+            st = cachefs__flush_hold(c, o, ctx);
+            hold = !st;
+        }
+        if (!again && !st)
             st = write_through(c, o, ctx, buf, len, at, c->mode == CACHEFS_THROUGH && !direct,
                                written, validator);
+        if (hold) cachefs__flush_end(c, o);
         cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
         if (!again) return st;
     }
@@ -354,6 +356,7 @@ void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
     } else {
         atomic_store_explicit(&o->size, size, memory_order_release);
     }
+    if (o->dirty_bytes) o->local_mtime_ns = vfs_now_ns(); /* what is left must not set it back */
     cachefs__obj_unlock(c, o);
 }
 
@@ -371,7 +374,7 @@ static void truncate_failed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t
 static apr_status_t truncate_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
 {
     vfs_file_t *file;
-    cachefs__obj_change_begin(c, o);
+    (void)cachefs__obj_change_begin(c, o);
     apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
     int asked = !st;
     if (asked) {

@@ -44,11 +44,7 @@ static void slow_down(cache_t *c, uint64_t max)
     uint64_t dirty = atomic_load(&c->dirty_bytes), soft = max / 5 * 4;
     if (dirty <= soft || max == soft) return;
     cachefs__count(&c->counters, CNT_THROTTLED, 1);
-    if (!atomic_exchange(&c->wb_kick, 1)) {
-        cachefs__lock(&c->wb_lock, RANK_LEAF);
-        pthread_cond_broadcast(&c->wb_cond);
-        cachefs__unlock(&c->wb_lock, RANK_LEAF);
-    }
+    cachefs__wb_hurry(c);
     uint64_t us = (dirty - soft) * 10000 / (max - soft);
     struct timespec ts = {0, (long)(us > 10000 ? 10000 : us) * 1000};
     nanosleep(&ts, NULL);
@@ -82,41 +78,68 @@ void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes)
 }
 
 /* ---- the flusher's thread
- * ------------------------------------------------------------------------------------------ */
+ * ------------------------------------------------------------------------------------------
+ * It sleeps until wb_wake_us. Whoever makes something due earlier brings that forward under the
+ * same lock, so no wake-up is lost and nothing is polled. */
+
+void cachefs__wb_wake(cache_t *c, int64_t at_us)
+{
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    if (at_us < c->wb_wake_us) {
+        c->wb_wake_us = at_us;
+        pthread_cond_broadcast(&c->wb_cond);
+    }
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+}
+
+void cachefs__wb_hurry(cache_t *c)
+{
+    if (!atomic_exchange(&c->wb_kick, 1)) cachefs__wb_wake(c, 0);
+}
+
+int64_t cachefs__wb_due(cache_t *c, const obj_t *o)
+{
+    int64_t interval = (int64_t)atomic_load(&c->t.flush_interval_us);
+    int64_t age = (int64_t)atomic_load(&c->t.dirty_age_us);
+    int64_t at = atomic_load(&o->dirty_since_us) + (interval < age ? interval : age);
+    return at < o->retry_at_us ? o->retry_at_us : at;
+}
 
 typedef struct flush_job_t {
     cache_t *cache;
     obj_t *obj;
 } flush_job_t;
 
-static void flush_work(void *baton)
+/* The job of an object ended: it may be looked at again. */
+static void job_done(cache_t *c, obj_t *o)
 {
-    flush_job_t *job = baton;
-    cache_t *c = job->cache;
-    (void)cachefs__flush_obj(c, job->obj, NULL); /* kept with the object, and tried again */
-    cachefs__obj_lock(c, job->obj);
-    job->obj->flags &= ~OBJ_FLUSH_JOB;
-    cachefs__obj_unlock(c, job->obj);
-    cachefs__obj_put(c, job->obj);
+    cachefs__obj_lock(c, o);
+    o->flags &= ~OBJ_FLUSH_JOB;
+    int64_t due = o->dirty_bytes ? cachefs__wb_due(c, o) : INT64_MAX;
+    cachefs__obj_unlock(c, o);
+    cachefs__obj_put(c, o);
+    cachefs__wb_wake(c, due);
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_busy--;
     pthread_cond_broadcast(&c->wb_cond);
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
-    free(job);
 }
 
-#define JOB_LOOK_US 10000 /* a job that runs may end with a time to try again */
+static void flush_work(void *baton)
+{
+    flush_job_t *job = baton;
+    (void)cachefs__flush_obj(job->cache, job->obj, NULL); /* kept with the object, tried again */
+    job_done(job->cache, job->obj);
+    free(job);
+}
 
 /* Is it time for this object? Marks it if so. *next: when to look again. */
 static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
 {
-    int64_t now = cachefs__clock_us(), interval = (int64_t)atomic_load(&c->t.flush_interval_us);
-    int64_t age = (int64_t)atomic_load(&c->t.dirty_age_us);
+    int64_t now = cachefs__clock_us();
     int yes = 0;
     cachefs__obj_lock(c, o);
-    int64_t at = o->dirty_since_us + (interval < age ? interval : age);
-    if (hurry) at = now;
-    if (at < o->retry_at_us) at = o->retry_at_us;
+    int64_t at = hurry ? o->retry_at_us : cachefs__wb_due(c, o);
     if (o->dirty_bytes && !(o->flags & OBJ_FLUSH_JOB)) {
         yes = at <= now;
         if (yes)
@@ -124,7 +147,6 @@ static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
         else if (at < *next)
             *next = at;
     }
-    if ((o->flags & OBJ_FLUSH_JOB) && !yes && now + JOB_LOOK_US < *next) *next = now + JOB_LOOK_US;
     cachefs__obj_unlock(c, o);
     return yes;
 }
@@ -135,47 +157,57 @@ static void start_flush(cache_t *c, obj_t *o)
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     c->wb_busy++;
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    cachefs__obj_ref(o);
     if (job) {
         *job = (flush_job_t){c, o};
-        cachefs__obj_ref(o);
         if (vfs_workers_try(c->workers, flush_work, job))
             flush_work(job); /* all busy: by ourselves */
-        return;
+    } else {
+        (void)cachefs__flush_obj(c, o, NULL); /* as above */
+        job_done(c, o);
     }
-    cachefs__obj_lock(c, o);
-    o->flags &= ~OBJ_FLUSH_JOB;
-    cachefs__obj_unlock(c, o);
-    cachefs__lock(&c->wb_lock, RANK_LEAF);
-    c->wb_busy--;
-    cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
-#define ROUND 256
+#define LOOK_AGAIN_US 1000000 /* without memory for a list of what is dirty */
+
+/* Start what is due; returns when to look again. */
+static int64_t look(cache_t *c, int hurry)
+{
+    int64_t next = INT64_MAX;
+    obj_t **objs;
+    size_t n;
+    if (cachefs__dirty_all(c, &objs, &n)) return cachefs__clock_us() + LOOK_AGAIN_US;
+    for (size_t i = 0; i < n; i++) {
+        if (due(c, objs[i], hurry, &next)) start_flush(c, objs[i]);
+        cachefs__obj_put(c, objs[i]);
+    }
+    free(objs);
+    return next;
+}
+
+#define REST_SHARE 9 /* of the time that looking took: it costs a tenth of a processor at most */
+#define REST_US_MAX 50000 /* a flush that the flusher did itself is no reason to rest */
 
 static void *flusher(void *arg)
 {
     cache_t *c = arg;
-    obj_t **objs = malloc(ROUND * sizeof(*objs));
+    int64_t rested = 0;
     cachefs__lock(&c->wb_lock, RANK_LEAF);
-    while (!c->wb_stop && objs) {
-        if (!c->wb_files) {
-            pthread_cond_wait(&c->wb_cond, &c->wb_lock);
+    while (!c->wb_stop) {
+        int64_t now = cachefs__clock_us(), at = c->wb_wake_us > rested ? c->wb_wake_us : rested;
+        if (now < at) {
+            (void)cachefs__wait(&c->wb_cond, &c->wb_lock, NULL, at == INT64_MAX ? 0 : at);
             continue;
         }
+        c->wb_wake_us = INT64_MAX;
         cachefs__unlock(&c->wb_lock, RANK_LEAF);
-        int hurry = atomic_exchange(&c->wb_kick, 0);
-        int64_t next = cachefs__clock_us() + 1000000;
-        size_t n = cachefs__dirty_objs(c, objs, ROUND);
-        for (size_t i = 0; i < n; i++) {
-            if (due(c, objs[i], hurry, &next)) start_flush(c, objs[i]);
-            cachefs__obj_put(c, objs[i]);
-        }
+        int64_t next = look(c, atomic_exchange(&c->wb_kick, 0)), end = cachefs__clock_us();
+        int64_t rest = (end - now) * REST_SHARE;
+        rested = end + (rest < REST_US_MAX ? rest : REST_US_MAX);
         cachefs__lock(&c->wb_lock, RANK_LEAF);
-        if (!c->wb_stop && !atomic_load(&c->wb_kick))
-            (void)cachefs__wait(&c->wb_cond, &c->wb_lock, NULL, next);
+        if (next < c->wb_wake_us) c->wb_wake_us = next;
     }
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
-    free(objs);
     return NULL;
 }
 
@@ -184,6 +216,7 @@ apr_status_t cachefs__wb_create(cache_t *c)
     c->stage_chunk = cachefs__chunk_get(c, 16u << 10, OWNER_PRIVATE | 6, 0, 1);
     if (!c->stage_chunk) return APR_ENOMEM;
     if (c->mode != CACHEFS_BACK) return APR_SUCCESS;
+    c->wb_wake_us = INT64_MAX;
     int rc = pthread_create(&c->wb_thread, NULL, flusher, c);
     if (rc) return APR_FROM_OS_ERROR(rc);
     c->wb_started = 1;

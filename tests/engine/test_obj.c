@@ -198,7 +198,31 @@ Test(obj, our_own_version_of_another_size_is_not_ours_alone)
     rig_close(&rig);
 }
 
-Test(obj, what_is_learned_under_dirty_data_is_a_conflict_and_changes_no_byte)
+Test(obj, a_version_that_a_change_brought_counts_only_if_no_other_change_overlapped)
+{
+    rig_t rig;
+
+    rig_open(&rig, LONG);
+    vfs_attr_t a = some_attr(1, 10);
+    vfs_validator_t v1 = some_version("one", 0), v2 = some_version("two", 0);
+    int made;
+    obj_t *o = cachefs__obj_get(rig.c, &a, &made);
+    (void)cachefs__obj_learn(rig.c, o, &a, &v1, now_seq(&rig));
+    uint64_t first = cachefs__obj_change_begin(rig.c, o);
+    uint64_t second = cachefs__obj_change_begin(rig.c, o);
+    cachefs__obj_changed(rig.c, o, 1, second, &v2); /* the first is still under way */
+    CHECK(o->flags & OBJ_OWN_CHANGE);
+    cachefs__obj_changed(rig.c, o, 1, first, &v1); /* the second came between */
+    CHECK(o->flags & OBJ_OWN_CHANGE);
+    first = cachefs__obj_change_begin(rig.c, o);
+    cachefs__obj_changed(rig.c, o, 1, first, &v2);
+    CHECK(!(o->flags & OBJ_OWN_CHANGE));
+    CHECK(vfs_validator_equal(&o->validator, &v2));
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
+Test(obj, what_is_learned_under_dirty_data_changes_neither_its_base_nor_a_byte)
 {
     rig_t rig;
 
@@ -213,7 +237,7 @@ Test(obj, what_is_learned_under_dirty_data_is_a_conflict_and_changes_no_byte)
     vfs_validator_t v = some_version("theirs", 0);
     a.size = 3;
     EQ(cachefs__obj_learn(rig.c, o, &a, &v, now_seq(&rig)), 0);
-    CHECK(o->flags & OBJ_CONFLICT);
+    CHECK(!vfs_validator_equal(&o->validator, &v)); /* ours is based on what was there before */
     EQ(atomic_load(&o->ver), ver);
     rig_read(w, 0, "OUR text", 8);
     cachefs__obj_put(rig.c, o);

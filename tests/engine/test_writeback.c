@@ -267,6 +267,11 @@ Test(writeback, a_writer_without_room_ends_at_its_deadline_and_keeps_what_was_ac
     rig_close(&rig);
 }
 
+static int has_flushed(void *baton)
+{
+    return rig_stats(baton).flushes >= 1;
+}
+
 Test(writeback, what_is_written_during_its_flush_stays_dirty)
 {
     rig_t rig;
@@ -282,13 +287,37 @@ Test(writeback, what_is_written_during_its_flush_stays_dirty)
     memset(data + 10000, 'n', 100);
     rig_write(w, 10000, data + 10000, 100);
     vfs_fault_release(rig.fault);
-    CHECK(rig_until(is_clean, &rig)); /* not before the new bytes are below too */
-    rig_holds(rig.bottom, "/f", data, 50000);
+    CHECK(rig_until(has_flushed, &rig));
+    CHECK(rig_stats(&rig).dirty_bytes > 0); /* the new bytes are for the next one */
     rig_read(w, 0, data, 50000);
     OK(vfs_flush(w, NULL));
+    EQ(rig_stats(&rig).dirty_bytes, 0);
     rig_holds(rig.bottom, "/f", data, 50000);
     OK(vfs_close(w, NULL));
     free(data);
+    rig_close(&rig);
+}
+
+Test(writeback, files_that_keep_failing_keep_no_other_from_being_flushed)
+{
+    enum { BAD = 300 };
+    rig_t rig;
+    char name[16];
+    vfs_fault_t rule = {.what = VFS_FAULT_ERROR, .status = EIO_, .glob = "/bad*"};
+
+    rig_open(&rig, LONG "flush_interval=1ms flush_on_close=off retry_min=5ms retry_max=10ms");
+    VFS_FAULT_OP(rule, VFS_OPID_write_at);
+    OK(vfs_fault_add(rig.fault, &rule));
+    for (int i = 0; i < BAD; i++) {
+        (void)snprintf(name, sizeof(name), "/bad%d", i);
+        rig_save(&rig, name, "text", 4);
+    }
+    rig_save(&rig, "/good", "text", 4);
+    CHECK(rig_until(has_flushed, &rig));
+    rig_holds_text(rig.bottom, "/good", "text");
+    EQ(rig_stats(&rig).dirty_files, BAD);
+    vfs_fault_clear(rig.fault);
+    CHECK(rig_until(is_clean, &rig));
     rig_close(&rig);
 }
 

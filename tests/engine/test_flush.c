@@ -1,0 +1,110 @@
+/*
+ * test_flush.c - one flush of one object: what it covers, what it leaves, in which order.
+ */
+#include <stdatomic.h>
+
+#include "tests/engine/support_rig.h"
+
+#define LAZY                                                                                       \
+    "attr_ttl=1h negative_ttl=1h listing_ttl=1h mode=back flush_interval=1h dirty_age=1h "         \
+    "flush_on_close=off "
+
+typedef struct syncer_t {
+    vfs_file_t *file;
+    rig_t *rig;
+    apr_status_t st;
+    atomic_int done;
+} syncer_t;
+
+static void *sync_it(void *arg)
+{
+    syncer_t *s = arg;
+
+    s->st = vfs_sync(s->file, NULL, VFS_SYNC_ALL);
+    atomic_store(&s->done, 1);
+    return NULL;
+}
+
+static int is_done_or_blocked(void *baton)
+{
+    syncer_t *s = baton;
+
+    return atomic_load(&s->done) || vfs_fault_blocked(s->rig->fault);
+}
+
+Test(flush, sync_covers_what_was_dirty_while_others_write_on)
+{
+    enum { BLOCK = 16384, BLOCKS = 256, HOT = 128 };
+    rig_t rig;
+    char *data = rig_bytes(BLOCKS * BLOCK, 1), *below = NULL;
+    pthread_t thread;
+    size_t len;
+    int calls = 0;
+
+    rig_open(&rig, LAZY "ram=64m block_size=16k");
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    rig_write(w, 0, data, BLOCKS * BLOCK);
+    rig_block(&rig, VFS_OPID_write_at, 0);
+    syncer_t s = {.file = w, .rig = &rig};
+    EQ(pthread_create(&thread, NULL, sync_it, &s), 0);
+    for (;; calls++) { /* at each of its writes, the oldest blocks are written again */
+        CHECK(rig_until(is_done_or_blocked, &s));
+        if (atomic_load(&s.done)) break;
+        for (int i = 0; i < HOT; i++)
+            rig_write(w, (apr_off_t)i * BLOCK, "x", 1);
+        vfs_fault_release(rig.fault);
+        CHECK(calls < BLOCKS); /* and it ends */
+    }
+    pthread_join(thread, NULL);
+    OK(s.st);
+    OK(vfs_read_file(&below, &len, rig.bottom, NULL, "/f", 0, rig.pool));
+    EQ(len, BLOCKS * BLOCK);
+    for (int i = 0; i < BLOCKS; i++) /* but for the byte that is written again */
+        CHECK(memcmp(below + i * BLOCK + 1, data + i * BLOCK + 1, BLOCK - 1) == 0);
+    vfs_fault_clear(rig.fault);
+    OK(vfs_close(w, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
+Test(flush, a_time_that_was_set_stays_after_a_cut)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LAZY);
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    rig_write(w, 0, "text", 4);
+    OK(vfs_ftruncate(w, NULL, 0)); /* nothing is dirty any more */
+    OK(vfs_utimens(rig.fs, NULL, "/f", VFS_TIME_OMIT, 1000000000, 0));
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    EQ(attr.mtime_ns, 1000000000);
+    rig_write(w, 0, "text", 4);
+    OK(vfs_futimens(w, NULL, VFS_TIME_OMIT, 2000000000));
+    OK(vfs_close(w, NULL));
+    OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    EQ(attr.mtime_ns, 2000000000);
+    rig_close(&rig);
+}
+
+Test(flush, a_cut_by_another_name_is_no_conflict)
+{
+    rig_t rig;
+    vfs_file_t *t;
+
+    rig_open(&rig, LAZY);
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    OK(vfs_link(rig.fs, NULL, "/f", "/g"));
+    rig_write(w, 0, "precious", 8);
+    OK(vfs_open(&t, rig.fs, NULL, "/g", VFS_O_WRITE | VFS_O_TRUNC, 0, NULL, NULL));
+    rig_write(w, 0, "new", 3);
+    OK(vfs_close(t, NULL));
+    OK(vfs_close(w, NULL));
+    OK(vfs_unlink(rig.fs, NULL, "/f")); /* dirty, by a name that the cache did not see yet */
+    OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    EQ(rig_stats(&rig).conflicts, 0);
+    rig_holds_text(rig.bottom, "/g", "new");
+    rig_close(&rig);
+}
