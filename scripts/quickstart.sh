@@ -100,10 +100,10 @@ code=0
 run build/release/cachefs compare "$(file_uri "$tree")" --list "$work/list" --delay "$DELAY" || code=$?
 echo "   took $SECONDS s"
 [ "$code" = 0 ] || { echo "quickstart: cachefs compare ended with $code" >&2; exit "$code"; }
-cat <<'TEXT'
+cat <<TEXT
 
 What to try next:
   build/release/cachefs --help
-  build/release/cachefs cat file:///etc os-release --delay 50ms --stats
-  scripts/test.sh --short          the tests, in two minutes
+  build/release/cachefs ls '$(file_uri "$tree")' --delay 50ms --stats
+  scripts/test.sh --short          the tests that are quick
 TEXT

@@ -143,6 +143,8 @@ const char *cli_file_uri(const char *path, apr_pool_t *pool);
 const char *cli_origin_root(const char *uri, apr_pool_t *pool);
 /* A path of the command line as one of the stack: a relative one counts from the root. */
 const char *cli_stack_path(const char *path, apr_pool_t *pool);
+/* Does a symbolic link take this path of the stack out of a "file:" origin? */
+int cli_leads_out(const char *uri, const char *path, apr_pool_t *pool);
 /* Where an OS path lies in the stack of an origin, or NULL. */
 const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t *pool);
 

@@ -75,6 +75,18 @@ const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t 
     return os_path[len] == '\0' ? "/" : os_path + len;
 }
 
+int cli_leads_out(const char *uri, const char *path, apr_pool_t *pool)
+{
+    const char *root = cli_origin_root(uri, pool);
+    if (root == NULL || strcmp(root, "/") == 0) return 0;
+    char *real = realpath(apr_pstrcat(pool, root, "/", path, NULL), NULL);
+    size_t len = strlen(root);
+    int out =
+        real != NULL && (strncmp(real, root, len) != 0 || (real[len] != '/' && real[len] != '\0'));
+    free(real);
+    return out;
+}
+
 const char *cli_stack_path(const char *path, apr_pool_t *pool)
 {
     return path[0] == '/' || path[0] == '\0' ? path : apr_pstrcat(pool, "/", path, NULL);

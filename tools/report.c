@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <apr_strings.h>
+
 #include "tools/cli.h"
 
 static vfs_cancel_t *signal_cancel;
@@ -73,25 +75,29 @@ void cli_note(const cli_t *cli, const char *format, ...)
     va_end(args);
 }
 
+/* What a user may not see in the status alone. "" if there is nothing more to say. */
+static const char *hint(const char *uri, const char *path, apr_status_t status, apr_pool_t *pool)
+{
+    if (uri == NULL) return "";
+    const char *inside = APR_STATUS_IS_ENOENT(status) ? cli_path_in_origin(uri, path, pool) : NULL;
+    if (inside != NULL)
+        return apr_pstrcat(pool, " (paths are those of the stack: write ", inside, ")", NULL);
+    if (APR_STATUS_IS_EACCES(status) && cli_leads_out(uri, path, pool))
+        return " (a symbolic link leads out of the origin)";
+    return "";
+}
+
 void cli_file_failed(cli_t *cli, const char *uri, const char *path, apr_status_t status)
 {
     char why[256];
-    const char *inside = NULL;
+    apr_pool_t *scratch = NULL;
     if (status == VFS_ECANCELED && cli_signalled(NULL) > 0) return;
     atomic_fetch_add_explicit(&cli->failures, 1, memory_order_relaxed);
     if (status == VFS_EOFFLINE) atomic_fetch_add_explicit(&cli->offline, 1, memory_order_relaxed);
-    if (uri != NULL && APR_STATUS_IS_ENOENT(status)) {
-        apr_pool_t *scratch = NULL;
-        if (apr_pool_create(&scratch, NULL) != APR_SUCCESS) scratch = NULL;
-        if (scratch != NULL) inside = cli_path_in_origin(uri, path, scratch);
-        if (inside != NULL)
-            cli_error(cli, "%s: %s (paths are those of the stack: write %s)", path,
-                      vfs_strerror(status, why, sizeof(why)), inside);
-        if (scratch != NULL) apr_pool_destroy(scratch);
-    }
-    if (inside == NULL)
-        cli_error(cli, "%s: %s", path[0] != '\0' ? path : "an empty path (the root is /)",
-                  vfs_strerror(status, why, sizeof(why)));
+    if (apr_pool_create(&scratch, NULL) != APR_SUCCESS) uri = NULL;
+    cli_error(cli, "%s: %s%s", path[0] != '\0' ? path : "an empty path (the root is /)",
+              vfs_strerror(status, why, sizeof(why)), hint(uri, path, status, scratch));
+    if (scratch != NULL) apr_pool_destroy(scratch);
 }
 
 void cli_output_failed(int error)

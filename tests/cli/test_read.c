@@ -113,6 +113,21 @@ Test(cli_cat, a_path_of_the_system_gets_the_right_form_named)
     cr_assert_not_null(strstr(r.err, "write /sub/b.txt"), "%s", r.err);
 }
 
+Test(cli_cat, what_is_behind_a_message_is_said)
+{
+    char *dir = tree_make(), *origin = origin_of(dir);
+    cr_assert_eq(symlink("/etc/passwd", path_in(dir, "out")), 0);
+    cr_assert_eq(symlink(path_in(dir, "a.txt"), path_in(dir, "in")), 0);
+    run_t r = run("cat", origin, "out", "in", NULL);
+    cr_assert_eq(r.code, 1);
+    cr_assert_str_eq(r.out, "alpha\n");
+    cr_assert_str_eq(r.err, "cachefs cat: out: Permission denied (a symbolic link leads out of the "
+                            "origin)\n");
+    r = run("cat", origin, "", NULL);
+    cr_assert_eq(r.code, 1);
+    cr_assert_not_null(strstr(r.err, "an empty path (the root is /): "), "%s", r.err);
+}
+
 Test(cli_cat, stats_and_trace_tell_what_reached_the_origin)
 {
     char *origin = origin_of(tree_make());
