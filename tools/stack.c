@@ -4,6 +4,8 @@
  */
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "tools/cli.h"
 
 #define FLUSH_TIMEOUT_US 60000000u
@@ -57,7 +59,7 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
 
 static int add_cache(cli_t *cli, cli_stack_t *stack)
 {
-    char err[512] = "";
+    char err[512] = "", ram[64] = "";
     vfs_t *fs = NULL;
     apr_status_t status =
         cachefs_create(&fs, stack->top, &cli->opt.config, err, sizeof(err), cli->pool);
@@ -66,8 +68,11 @@ static int add_cache(cli_t *cli, cli_stack_t *stack)
         end_all(stack);
         return CLI_USAGE;
     }
+    /* the key is there */
+    (void)cachefs_config_get(&cli->opt.config, "ram", ram, sizeof(ram));
     stack->cache = fs;
-    return cli_stack_push(cli, stack, fs, status, err[0] != '\0' ? err : "cannot make the cache");
+    return cli_stack_push(cli, stack, fs, status,
+                          apr_psprintf(cli->pool, "cannot make a cache with ram %s", ram));
 }
 
 int cli_stack_open(cli_t *cli, cli_stack_t *stack, const char *uri, int with_cache)

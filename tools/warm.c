@@ -2,6 +2,12 @@
  * warm.c - `cachefs warm`: fill a cache on purpose, and say how it went.
  * Floor 4.
  */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
 #include "tools/cli.h"
 
 typedef struct bar_t {
@@ -100,11 +106,24 @@ static int warm(cli_t *cli, cli_stack_t *stack, const warm_plan_t *plan)
     return status != APR_SUCCESS && count == 0 ? CLI_SOME_FAILED : CLI_DONE;
 }
 
+/* Known before the work, not when an interrupted job has to be written down. */
+static int can_resume(const cli_t *cli)
+{
+    const char *file = cli->opt.resume, *slash = file != NULL ? strrchr(file, '/') : NULL;
+    if (file == NULL) return 1;
+    const char *dir =
+        slash != NULL ? apr_pstrndup(cli->pool, file, (apr_size_t)(slash - file) + 1) : ".";
+    if (access(dir, W_OK | X_OK) == 0) return 1;
+    cli_error(cli, "--resume %s cannot be written: %s", file, strerror(errno));
+    return 0;
+}
+
 static int run(cli_t *cli)
 {
     cli_stack_t stack;
     warm_plan_t *plan = NULL;
     const warm_progress_t none = {0};
+    if (!can_resume(cli)) return CLI_USAGE;
     int code = cli_stack_open(cli, &stack, cli->args[0], 1);
     if (code != CLI_DONE) return code;
     code = cli_plan(cli, &plan, stack.top, cli->args[0]);

@@ -94,6 +94,7 @@ static const wrong_t wrongs[] = {
     {{"warm", "file:///", "a", "--priority", "urgent"}, "low, normal or high"},
     {{"warm", "file:///", "a", "--rate", "fast"}, "512m"},
     {{"warm", "file:///", "--list", "/no/such/list"}, "/no/such/list"},
+    {{"warm", "file:///", "a", "--resume", "/no/such/dir/x"}, "/no/such/dir/x cannot be written"},
     {{"warm", "file:///", "--glob", "/[a"}, "/[a"},
     {{"compare", "file:///"}, "which files"},
     {{"compare", "file:///", "--list", "/no/such/list"}, "/no/such/list"},
@@ -165,6 +166,13 @@ Test(cli_usage, the_options_that_name_a_key_are_that_key)
             "--shards", "8", "--workers", "2", "--attr-ttl", "5s", "--ram", "32m", NULL);
     cr_assert_eq(r.code, 0, "%s", r.err);
     cr_assert_str_eq(r.out, "alpha\n");
+}
+
+Test(cli_usage, memory_that_cannot_be_had_is_4_and_says_how_much)
+{
+    run_t r = run("ls", "file:///", "--ram", "4194304t", NULL);
+    cr_assert_eq(r.code, 4, "%d: %s", r.code, r.err);
+    cr_assert_not_null(strstr(r.err, "cannot make a cache with ram 4194304t: "), "%s", r.err);
 }
 
 Test(cli_usage, version_tells_versions_schemes_and_policies)
