@@ -517,6 +517,8 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
 apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
                                 vfs_file_t **file);
 void cachefs__lower_done(cache_t *c, obj_t *o);
+/* The lower handle if there is one, counted as in use; else NULL. Waits for nobody. */
+vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o);
 /* Close the lower handle if nobody needs it any more. */
 void cachefs__lower_idle(cache_t *c, obj_t *o);
 /* Give the object a lower handle that an open brought; closed if it has a better one. */
@@ -741,6 +743,8 @@ cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    obj_t **parent);
 void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
+/* 1: the open file has no name any more, 0: it has, -1: not known. */
+int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
  */
 int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);

@@ -215,6 +215,15 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
     return st;
 }
 
+vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    vfs_file_t *file = o->lower_file;
+    if (file) o->io++;
+    cachefs__obj_unlock(c, o);
+    return file;
+}
+
 void cachefs__lower_done(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);

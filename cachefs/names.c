@@ -104,39 +104,48 @@ static void name_lost(cache_t *c, obj_t *o, const vfs_path_t *path)
     if (chunk) cachefs__chunk_put(c, chunk);
 }
 
-/* The name is gone below. `last`: it was the only one. */
+/* The name is gone below. `last`: 1: it was the only one; 0: there are others; -1: nobody knows,
+ * and what has the file's number from now on may be another file, so its version decides. */
 static void name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
 {
     cachefs__obj_lock(c, o);
     uint32_t chunk = take_name(c, o, path);
-    if (last) o->flags |= OBJ_UNLINKED;
-    o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
-    int idle = last && !o->handles;
+    if (last > 0) o->flags |= OBJ_UNLINKED;
+    o->flags |= OBJ_ATTR_OLD | (last < 0 ? 0 : OBJ_OWN_CHANGE);
+    int idle = last > 0 && !o->handles;
     cachefs__obj_unlock(c, o);
     if (chunk) cachefs__chunk_put(c, chunk);
-    if (last) cachefs__obj_unhash(c, o);
+    if (last > 0) cachefs__obj_unhash(c, o);
     if (idle) {
         (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
         cachefs__lower_idle(c, o);             /* which stayed open for that data alone */
     }
 }
 
-/* Is this its last name? Where somebody could lose bytes (`kept`: there is a handle below) the
- * lower layer is asked: what we know of its links may be older than one of them. */
-static int is_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int kept)
+int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    vfs_file_t *file;
     vfs_attr_t attr;
     vfs_validator_t val;
-    cachefs__obj_lock(c, o);
-    int last = o->attr.nlink <= 1 || o->attr.type == VFS_TYPE_DIR;
-    cachefs__obj_unlock(c, o);
-    if (!kept || !(c->lower->caps.bits & VFS_CAP_HARDLINK)) return last;
-    if (cachefs__lower_use(c, o, ctx, 0, &file)) return last;
+    vfs_file_t *file = cachefs__lower_here(c, o);
+    if (!file) return -1;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    if (!vfs_call_fstat(file, ctx, &attr, &val)) last = attr.nlink <= 1;
+    apr_status_t st = vfs_call_fstat(file, ctx, &attr, &val);
     cachefs__lower_done(c, o);
-    return last;
+    return st ? -1 : attr.nlink == 0;
+}
+
+/* A name of it is gone below: was that the last one? Of two names that go at the same time the
+ * later one finds none left, so the lower layer is asked, through the handle that is there if
+ * anybody could lose bytes. Where there is none, nobody can: the object is left as it is, since
+ * another name may lead to it, and ends with its last reference. */
+static int was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    cachefs__obj_lock(c, o);
+    int dir = o->attr.type == VFS_TYPE_DIR, lost = o->attr.nlink <= 1 && o->dirty_bytes;
+    cachefs__obj_unlock(c, o);
+    if (dir || !(c->lower->caps.bits & VFS_CAP_HARDLINK)) return 1;
+    int removed = cachefs__is_removed(c, o, ctx);
+    return removed < 0 && lost ? 1 : removed;
 }
 
 static int match_within(void *baton, const vfs_path_t *path)
@@ -178,7 +187,6 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         flushing = !st;
     }
     if (!st) {
-        int last = o && is_last_name(c, o, ctx, kept);
         if (o) (void)cachefs__obj_change_begin(c, o); /* the number of its names */
         cachefs__mut_below(c, &m);
         CACHE_NO_LOCKS_HELD();
@@ -191,9 +199,9 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         } else {
             cachefs__node_expire_name(c, path);
         }
-        if (o && done == DONE_YES) name_gone(c, o, path, last);
+        if (o && done == DONE_YES) name_gone(c, o, path, was_last_name(c, o, ctx));
         if (o && done == DONE_PERHAPS) name_lost(c, o, path);
-        if (o) cachefs__obj_change_end(c, o, done != DONE_NO);
+        if (o) cachefs__obj_change_end(c, o, done == DONE_PERHAPS); /* else name_gone noted it */
     }
     if (flushing) cachefs__flush_end(c, o);
     if (kept) cachefs__lower_done(c, o);
@@ -367,7 +375,7 @@ typedef struct rename_t {
     const vfs_path_t *from, *to;
     uint32_t flags;
     obj_t *source, *target;
-    int flushing, target_kept, target_last, tree;
+    int flushing, target_kept, tree;
 } rename_t;
 
 static int is_dir(cache_t *c, obj_t *o)
@@ -379,7 +387,7 @@ static int is_dir(cache_t *c, obj_t *o)
     return yes;
 }
 
-static void renamed(cache_t *c, rename_t *r, const cachefs__mut_t *m)
+static void renamed(cache_t *c, const vfs_ctx_t *ctx, rename_t *r, const cachefs__mut_t *m)
 {
     int swap = (r->flags & VFS_RENAME_EXCHANGE) != 0;
     if (r->source && r->source == r->target) { /* two names of one file: nothing happened */
@@ -393,12 +401,10 @@ static void renamed(cache_t *c, rename_t *r, const cachefs__mut_t *m)
         drop_tree(c, r->from);
         drop_tree(c, r->to);
         move_names(c, r->from, r->to, swap);
-    } else {
-        if (r->target && !swap) name_gone(c, r->target, r->to, r->target_last);
-        if (r->source) cachefs__obj_set_name(c, r->source, r->to);
-        if (r->target && swap) cachefs__obj_set_name(c, r->target, r->from);
     }
-    if (r->tree && r->target && !swap) name_gone(c, r->target, r->to, r->target_last);
+    if (r->target && !swap) name_gone(c, r->target, r->to, was_last_name(c, r->target, ctx));
+    if (!r->tree && r->source) cachefs__obj_set_name(c, r->source, r->to);
+    if (!r->tree && r->target && swap) cachefs__obj_set_name(c, r->target, r->from);
     if (r->source && !swap && !r->tree && (c->lower->caps.bits & VFS_CAP_STABLE_ID)) {
         /* keep the object, and with it the bytes: the next look-up finds it by its identity */
         cachefs__node_put(c, r->to, 0, r->source, 0, m->asked);
@@ -436,7 +442,6 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
     }
     if (!st && r->target && r->target != r->source) {
         r->target_kept = cachefs__keep_open(c, r->target, ctx);
-        r->target_last = is_last_name(c, r->target, ctx, r->target_kept);
     }
     if (!st && r->source && !r->tree) { /* no flush looks for it by a name that is going */
         st = cachefs__flush_begin(c, r->source, ctx);
@@ -472,14 +477,17 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         st = vfs_call_rename(c->lower, ctx, from, to, flags);
         observe(c, start);
         done = cachefs__was_renamed(c, ctx, from, to, flags, r.source, st);
-        if (done == DONE_YES) renamed(c, &r, &m);
+        if (done == DONE_YES) renamed(c, ctx, &r, &m);
         if (done == DONE_PERHAPS) perhaps_renamed(c, &r);
         if (done == DONE_NO) {
             cachefs__node_expire_name(c, from);
             cachefs__node_expire_name(c, to);
         }
         if (r.source) cachefs__obj_change_end(c, r.source, done != DONE_NO);
-        if (r.target) cachefs__obj_change_end(c, r.target, done != DONE_NO);
+        if (r.target) /* else name_gone noted it */
+            cachefs__obj_change_end(c, r.target,
+                                    done == DONE_PERHAPS ||
+                                        (done == DONE_YES && (flags & VFS_RENAME_EXCHANGE)));
         if (r.tree) {
             cachefs__lock(&c->mut_lock, RANK_LEAF);
             c->tree_ops--;

@@ -47,10 +47,10 @@ static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
 
 /* What an open below told, and a handle for it. `asked`: before the call; `mine`: the name is
  * claimed. */
-static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_path_t *path, uint32_t flags,
-                           vfs_file_t *lower, uint32_t lower_flags, vfs_attr_t *attr,
-                           vfs_validator_t *validator, obj_t *stale, uint64_t asked, int mine,
-                           obj_t **obj)
+static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
+                           const vfs_path_t *path, uint32_t flags, vfs_file_t *lower,
+                           uint32_t lower_flags, vfs_attr_t *attr, vfs_validator_t *validator,
+                           obj_t *stale, uint64_t asked, int mine, obj_t **obj)
 {
     int made;
     obj_t *o = stale;
@@ -75,9 +75,11 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_path_t *path
     st = give_handle(file, c, o, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
     if (!st && !mine) { /* removed before our handle was known: what was dirty of it is gone */
+        int moving = !cachefs__name_quiet(c, path, asked);
         cachefs__obj_lock(c, o);
         int removed = (o->flags & OBJ_UNLINKED) != 0;
         cachefs__obj_unlock(c, o);
+        if (!removed && moving) removed = cachefs__is_removed(c, o, ctx) == 1;
         if (!removed) return APR_SUCCESS;
         (void)cachefs_op_close(*file, NULL); /* nothing was done through it */
         *file = NULL;
@@ -108,7 +110,8 @@ static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     apr_status_t st = open_below(c, ctx, path, flags, 0, &lower, &lower_flags, attr, validator);
     if (!st && is_plain(attr->type))
-        st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, asked, 0, &o);
+        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, stale, asked, 0,
+                    &o);
     else if (!st)
         *file = lower;
     if (!st && o) {
@@ -201,7 +204,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     int plain = !st && is_plain(attr->type), lost = st && !cachefs__refused(st);
     if (lost && claimed) cachefs__name_drop(c, path); /* it may have been made */
     if (plain)
-        st = opened(file, c, path, flags, lower, lower_flags, attr, validator, stale, m.asked,
+        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, stale, m.asked,
                     claimed, &o);
     else if (!st)
         *file = lower;
