@@ -177,6 +177,14 @@ static void ask_again(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
         cachefs__obj_put(c, o);
 }
 
+static int is_file(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    int yes = o->attr.type == VFS_TYPE_FILE;
+    cachefs__obj_unlock(c, o);
+    return yes;
+}
+
 static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, uint32_t flags, uint32_t mode, int sure,
                                vfs_attr_t *attr, vfs_validator_t *validator)
@@ -188,11 +196,9 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     int negative, creates = (flags & VFS_O_CREATE) != 0;
     apr_status_t st = APR_SUCCESS;
     cachefs__known_e known = cachefs__node_find(c, path, 0, &stale, &negative);
-    if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL) && !sure) creates = 0; /* it is there */
-    if (!creates && stale) { /* if a known file is not there, it is made with the name claimed */
-        cachefs__obj_lock(c, stale);
-        if (stale->attr.type == VFS_TYPE_FILE) below &= ~VFS_O_CREATE;
-        cachefs__obj_unlock(c, stale);
+    if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL) && !sure && is_file(c, stale)) {
+        creates = 0; /* it is there; if it is not, it is made with the name claimed */
+        below &= ~VFS_O_CREATE;
     }
     if (creates) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
     if (!creates) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
@@ -208,6 +214,8 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
                     claimed, &o);
     else if (!st)
         *file = lower;
+    if (claimed && !st && !(attr->flags & VFS_ATTR_DIRECT)) /* it may have been made elsewhere */
+        atomic_fetch_add(&c->meta_epoch, 1);
     if (claimed) cachefs__mut_end(c, &m, 0);
     if (parent) cachefs__parent_end(c, parent, !st || lost);
     if (lost && (below & VFS_O_TRUNC)) ask_again(c, ctx, path);

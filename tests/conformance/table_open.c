@@ -402,6 +402,26 @@ static void create_through_a_dangling_link_makes_its_target(conf_t *t)
     NAMES("/", "l target ");
 }
 
+static void what_a_link_made_elsewhere_is_seen_there(conf_t *t)
+{
+    vfs_attr_t attr;
+    memset(&attr, 0, sizeof attr);
+    OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
+    OK(vfs_symlink(t->fs, NULL, "d/target", "/l"));
+    OK(vfs_symlink(t->fs, NULL, "d/target", "/m"));
+    OK(vfs_symlink(t->fs, NULL, "d/target/in", "/n"));
+    NAMES("/d", "");
+    OK(vfs_lstat(t->fs, NULL, "/l", &attr)); /* it is known to be a link when it is opened */
+    IS(APR_ENOENT, vfs_stat(t->fs, NULL, "/m", &attr));
+    IS(APR_ENOENT, vfs_stat(t->fs, NULL, "/n", &attr));
+    IS(APR_ENOENT, vfs_stat(t->fs, NULL, "/d/target", &attr));
+    PUT("/l", "made");
+    HOLDS("/d/target", "made");
+    HOLDS("/m", "made");
+    IS(APR_ENOTDIR, vfs_stat(t->fs, NULL, "/n", &attr));
+    NAMES("/d", "target ");
+}
+
 static const conf_behaviour_t behaviours[] = {
     B(all_flags_on_a_missing_name),
     B(all_flags_on_a_file),
@@ -430,5 +450,6 @@ static const conf_behaviour_t behaviours[] = {
     B(sync_and_direct_handles_read_and_write),
     B_CAPS(nofollow_counts_for_the_last_component_only, VFS_CAP_SYMLINK),
     B_CAPS(create_through_a_dangling_link_makes_its_target, VFS_CAP_SYMLINK),
+    B_CAPS(what_a_link_made_elsewhere_is_seen_there, VFS_CAP_SYMLINK),
 };
 CONF_TABLE(open, behaviours);
