@@ -613,6 +613,9 @@ uint64_t cachefs__lookup_fetched(void);
 /* Ask for the attributes of an object that is open; the second settles first what is in doubt of
  * it, and so waits for its flush. */
 apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* What is dirty, or will be (`writing`), must know the version that it is based on, or others could
+ * not be told apart at the flush: ask for it where a change of ours left it open. */
+void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
 apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 int cachefs__unreachable(apr_status_t st);
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);

@@ -179,6 +179,7 @@ apr_status_t cachefs_op_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_of
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
             st = vfs_call_##name args;                                                             \
             cachefs__obj_change_end(c, h->obj, 1);                                                 \
+            cachefs__learn_base(c, h->obj, ctx, 0);                                                \
             cachefs__lower_done(c, h->obj);                                                        \
         }                                                                                          \
         if (flush_first) cachefs__flush_end(c, h->obj);                                            \

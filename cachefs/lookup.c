@@ -350,6 +350,15 @@ apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
+void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing)
+{
+    cachefs__obj_lock(c, o);
+    int open = (writing || o->dirty_bytes) && (o->flags & OBJ_OWN_CHANGE) && !o->changing &&
+               !(o->flags & (OBJ_UNLINKED | OBJ_DOUBT));
+    cachefs__obj_unlock(c, o);
+    if (open) (void)cachefs__obj_ask(c, o, ctx); /* else what is there at the flush is the base */
+}
+
 apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     cachefs__obj_lock(c, o);

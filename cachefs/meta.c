@@ -97,6 +97,7 @@ static obj_t *changed_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pa
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
             st = vfs_call_##name args;                                                             \
             if (o) cachefs__obj_change_end(c, o, 1);                                               \
+            if (o) cachefs__learn_base(c, o, ctx, 0);                                              \
             if (hold) cachefs__flush_end(c, o);                                                    \
         }                                                                                          \
         if (o) cachefs__obj_put(c, o);                                                             \

@@ -76,6 +76,7 @@ static void act(cache_t *c, double pressure)
     if (c->fixed.pressure) c->fixed.pressure(c->fixed.pressure_baton, pressure, used, most);
     uint64_t target = (uint64_t)((double)most * (1 - 0.75 * pressure));
     if (used <= target) return;
+    cachefs__wb_hurry(c); /* what is dirty cannot go: once it is below it can, at the next look */
     uint64_t left = cachefs__shrink(c, target);
     cachefs__log(c, 1, "memory pressure %.2f: gave %llu bytes back", pressure,
                  (unsigned long long)(used > left ? used - left : 0));

@@ -164,14 +164,16 @@ static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
-    while ((o->flags & OBJ_SETTLING) && !st)
+    while ((o->flags & OBJ_SETTLING) && !st) {
+        cachefs__count(&c->counters, CNT_WAITS, 1);
         st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+    }
     return st;
 }
 
-/* Gate held. FILL_AGAIN: an edge is not known. */
+/* Gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved. */
 static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                              uint64_t len, uint64_t off, uint64_t *done)
+                              uint64_t len, uint64_t off, int append, uint64_t *done)
 {
     uint64_t g = cachefs__granule(atomic_load(&o->shift)), room = (len / g + 2) * g;
     apr_status_t st = cachefs__dirty_reserve(c, ctx, room);
@@ -181,6 +183,7 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         uint64_t n = 0;
         cachefs__obj_lock(c, o);
         st = wait_settled(c, o, ctx);
+        if (!st && append && atomic_load(&o->size) != off + *done) st = FILL_AGAIN;
         if (st) {
             cachefs__obj_unlock(c, o);
             break;
@@ -217,14 +220,14 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
 
 /* One pass with the gate held, from *pos on. FILL_AGAIN: an edge must be read first. */
 static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                              uint64_t len, uint64_t off, uint64_t *pos, int last)
+                              uint64_t len, uint64_t off, int append, uint64_t *pos, int last)
 {
     apr_status_t st = APR_SUCCESS;
     uint64_t step = min64(BACK_STEP, atomic_load(&c->t.dirty_bytes_max) / 4 / 4096 * 4096);
     if (step < 4096) step = 4096;
     while (*pos < len && !st) {
         uint64_t n = 0, m = min64(step - (off + *pos) % step, len - *pos);
-        st = back_step(c, o, ctx, buf + *pos, m, off + *pos, &n);
+        st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
         *pos += n;
         if ((st == VFS_ELIMIT && n < m && !vfs_ctx_check(ctx)) || (st == FILL_AGAIN && last)) {
             st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);
@@ -242,6 +245,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
     int append = off == VFS_OFFSET_END;
     int cut = 0; /* behind the largest file */
     uint64_t most = c->lower->caps.file_size_max ? c->lower->caps.file_size_max : INT64_MAX;
+    cachefs__learn_base(c, o, ctx, 1);
     for (int tries = 0; tries <= BACK_TRIES; tries++) {
         st = APR_SUCCESS;
         if (append) at = atomic_load(&o->size);
@@ -263,7 +267,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
             tries -= tries > 0;
             continue;
         }
-        st = back_pass(c, o, ctx, buf, len, at, &pos, tries == BACK_TRIES);
+        st = back_pass(c, o, ctx, buf, len, at, append, &pos, tries == BACK_TRIES);
         cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
         if (st != FILL_AGAIN) break;
         if (pos) append = 0; /* the place is ours: it began there */
@@ -403,6 +407,7 @@ apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     st = cachefs__flush_begin(c, o, ctx); /* no flush may write behind the new end */
     if (!st) {
         st = truncate_below(c, o, ctx, size);
+        cachefs__learn_base(c, o, ctx, 0);
         cachefs__flush_end(c, o);
     }
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);

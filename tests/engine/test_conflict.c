@@ -210,6 +210,114 @@ Test(conflict, a_conflict_that_cannot_be_settled_loses_nothing)
     rig_close(&rig);
 }
 
+static void *flush_it(void *arg)
+{
+    OK(cachefs_flush(((rig_t *)arg)->fs, NULL, "/f", 0));
+    return NULL;
+}
+
+static void *write_it(void *arg)
+{
+    vfs_file_t *w = arg;
+
+    rig_write(w, 4, "LATE", 4);
+    rig_write(w, VFS_OFFSET_END, "!", 1);
+    return NULL;
+}
+
+typedef struct waits_t {
+    rig_t *rig;
+    uint64_t before;
+} waits_t;
+
+static int has_waited(void *baton)
+{
+    waits_t *w = baton;
+
+    return cachefs__counter(&w->rig->c->counters, CNT_WAITS) > w->before;
+}
+
+Test(conflict, what_is_written_while_it_is_settled_is_on_top_of_the_outcome)
+{
+    rig_t rig;
+    heard_t heard = {0};
+    char path[VFS_PATH_MAX];
+    pthread_t flusher, writer;
+    vfs_fault_t rule = {.what = VFS_FAULT_BLOCK, .glob = "/f.conflict-*", .times = 1};
+
+    conflict_begin(&rig, "keep-both", "/f", &heard);
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_W);
+    VFS_FAULT_OP(rule, VFS_OPID_write_at);
+    OK(vfs_fault_add(rig.fault, &rule));
+    EQ(pthread_create(&flusher, NULL, flush_it, &rig), 0);
+    rig_wait_blocked(&rig, 1); /* ours is being copied beside */
+    waits_t waits = {&rig, cachefs__counter(&rig.c->counters, CNT_WAITS)};
+    EQ(pthread_create(&writer, NULL, write_it, w), 0);
+    CHECK(rig_until(has_waited, &waits));
+    vfs_fault_release(rig.fault);
+    pthread_join(flusher, NULL);
+    pthread_join(writer, NULL);
+    find_conflict(rig.bottom, "/", path, sizeof(path));
+    rig_holds_text(rig.bottom, path, "OUR text");
+    rig_holds_text(rig.fs, "/f", "THEILATElonger!");
+    OK(vfs_close(w, NULL));
+    OK(cachefs_flush(rig.fs, NULL, "/f", 0));
+    rig_holds_text(rig.bottom, "/f", "THEILATElonger!");
+    EQ(rig_stats(&rig).conflicts, 1);
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    rig_close(&rig);
+}
+
+Test(conflict, what_lies_behind_a_blocks_memory_is_ours_too)
+{
+    enum { LONG_ = 12000 };
+    rig_t rig;
+    char ours[LONG_], path[VFS_PATH_MAX];
+
+    for (int k = 0; k < 2; k++) { /* cut within the block, and made longer again by us */
+        rig_open(&rig, LAZY);
+        rig_text(&rig, "/f", "old text");
+        vfs_file_t *w = rig_file(rig.fs, "/f", RIG_W);
+        rig_write(w, 0, "OUR", 3);
+        if (k) OK(vfs_ftruncate(w, NULL, 6));
+        OK(vfs_ftruncate(w, NULL, LONG_));
+        rig_write(w, 8, "", 1); /* a part of a granule whose rest is zero */
+        memset(ours, 0, sizeof(ours));
+        memcpy(ours, "OUR text", k ? 6 : 8);
+        rig_put(&rig, "/f", memset(path, 'T', sizeof(path)), sizeof(path));
+        rig_holds(rig.fs, "/f", ours, LONG_);
+        OK(vfs_flush(w, NULL));
+        EQ(rig_stats(&rig).conflicts, 1);
+        find_conflict(rig.bottom, "/", path, sizeof(path));
+        rig_holds(rig.bottom, path, ours, LONG_);
+        OK(vfs_close(w, NULL));
+        rig_close(&rig);
+    }
+}
+
+Test(conflict, changes_of_ours_hide_no_change_of_others)
+{
+    static const char *const policies[] = {"keep-both", "theirs"};
+    for (int k = 0; k < 8; k++) {
+        rig_t rig;
+        char keys[256];
+
+        (void)snprintf(keys, sizeof(keys), LAZY "conflict=%s", policies[k % 2]);
+        rig_open(&rig, keys);
+        rig_text(&rig, "/f", "old text");
+        vfs_file_t *w = rig_file(rig.fs, "/f", RIG_W);
+        if (k / 2 % 2) rig_write(w, 0, "OUR", 3);
+        OK(k / 4 ? vfs_ftruncate(w, NULL, 6) : vfs_chmod(rig.fs, NULL, "/f", 0640, 0));
+        if (!(k / 2 % 2)) rig_write(w, 0, "OUR", 3);
+        rig_poke(&rig, "/f", 0, "THEIRS, longer", 14);
+        OK(vfs_flush(w, NULL));
+        EQ(rig_stats(&rig).conflicts, 1);
+        rig_holds_text(rig.bottom, "/f", "THEIRS, longer");
+        OK(vfs_close(w, NULL));
+        rig_close(&rig);
+    }
+}
+
 Test(conflict, a_backend_that_cannot_be_asked_is_no_conflict)
 {
     rig_t rig;

@@ -138,23 +138,38 @@ static int is_small(void *baton)
     return atomic_load(&p->calls) && rig_stats(p->rig).ram_used <= 8u << 20;
 }
 
+static int is_clean(void *baton)
+{
+    pressed_t *p = baton;
+
+    return rig_stats(p->rig).dirty_bytes == 0;
+}
+
+/* The rig's cache anew, under a pressure that the test makes. */
+static void watched(rig_t *rig, pressed_t *p, const tree_t *t, const char *keys)
+{
+    cachefs_config_t config;
+
+    rig_open(rig, keys);
+    OK(cachefs_destroy(rig->fs, CACHEFS_END_WAIT, 0, NULL));
+    rig_config(&config, keys, rig->pool);
+    config.pressure = pressed;
+    config.pressure_baton = p;
+    OK(cachefs_create(&rig->fs, rig->count, &config, NULL, 0, rig->pool));
+    rig->c = cachefs__of(rig->fs);
+    rig->c->tune_root = t->root;
+    p->rig = rig;
+}
+
 Test(tuner, under_pressure_the_program_is_told_and_memory_given_back)
 {
     tree_t t;
     rig_t rig;
-    pressed_t p = {.rig = &rig};
+    pressed_t p = {0};
     char *data = rig_bytes(12u << 20, 1);
 
     tree_open(&t);
-    rig_open(&rig, "attr_ttl=1h ram=16m");
-    cachefs_config_t config;
-    OK(cachefs_destroy(rig.fs, CACHEFS_END_WAIT, 0, NULL));
-    rig_config(&config, "attr_ttl=1h ram=16m pressure=on", rig.pool);
-    config.pressure = pressed;
-    config.pressure_baton = &p;
-    OK(cachefs_create(&rig.fs, rig.count, &config, NULL, 0, rig.pool));
-    rig.c = cachefs__of(rig.fs);
-    rig.c->tune_root = t.root;
+    watched(&rig, &p, &t, "attr_ttl=1h ram=16m pressure=on");
     rig_put(&rig, "/f", data, 12u << 20);
     rig_holds(rig.fs, "/f", data, 12u << 20);
     CHECK(rig_stats(&rig).ram_used > 8u << 20);
@@ -165,6 +180,29 @@ Test(tuner, under_pressure_the_program_is_told_and_memory_given_back)
     EQ(p.max, rig_stats(&rig).ram_max);
     CHECK(p.used > 0);
     rig_holds(rig.fs, "/f", data, 12u << 20); /* and everything is still right */
+    free(data);
+    rig_close(&rig);
+    tree_close(&t);
+}
+
+Test(tuner, under_pressure_dirty_data_is_flushed_and_goes_too)
+{
+    tree_t t;
+    rig_t rig;
+    pressed_t p = {0};
+    char *data = rig_bytes(10u << 20, 1);
+
+    tree_open(&t);
+    watched(&rig, &p, &t,
+            "attr_ttl=1h ram=16m pressure=on mode=back flush_interval=1h dirty_age=1h "
+            "flush_on_close=off dirty_max=12m");
+    rig_save(&rig, "/f", data, 10u << 20);
+    CHECK(rig_stats(&rig).dirty_bytes > 8u << 20);
+    tree_put(&t, V2 "max", "1000000\n");
+    tree_put(&t, V2 "current", "980000\n");
+    CHECK(rig_until(is_small, &p));
+    CHECK(rig_until(is_clean, &p));
+    rig_holds(rig.bottom, "/f", data, 10u << 20);
     free(data);
     rig_close(&rig);
     tree_close(&t);
