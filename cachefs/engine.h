@@ -504,6 +504,9 @@ static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
 }
 /* The attributes as the stack sees them. Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
+/* The same where the lower layer told `told` during this call: if that was not learned, since a
+ * change of ours is under way, what we knew is older than what we did before. Object locked. */
+void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out);
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
  * last answer did not. Object locked. */
 void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
@@ -611,12 +614,12 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
 /* Bytes that the last look-up of this thread read below. */
 uint64_t cachefs__lookup_fetched(void);
 /* Ask for the attributes of an object that is open; the second settles first what is in doubt of
- * it, and so waits for its flush. */
-apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+ * it, and so waits for its flush. `told` receives the answer as it came; may be NULL. */
+apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
+apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
 /* What is dirty, or will be (`writing`), must know the version that it is based on, or others could
  * not be told apart at the flush: ask for it where a change of ours left it open. */
 void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
-apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 int cachefs__unreachable(apr_status_t st);
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
 

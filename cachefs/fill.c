@@ -193,7 +193,7 @@ static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ru
     cachefs__obj_unlock(c, o);
     if (moved) return FILL_RESTART;
     if (!other && !brief) return APR_SUCCESS;
-    apr_status_t st = cachefs__obj_refresh(c, o, ctx);
+    apr_status_t st = cachefs__obj_refresh(c, o, ctx, NULL);
     if (st) return st;
     if (atomic_load(&o->ver) != r->ver) return FILL_RESTART;
     if (brief && atomic_load(&o->size) >= r->end)

@@ -305,7 +305,7 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__obj_changed(c, o, stage.tried || timed, since, st || timed ? NULL : &stage.val);
     cachefs__stage_put(c, stage.chunk);
     if (timed || (st && stage.tried))
-        (void)cachefs__obj_ask(c, o, ctx); /* who cannot be asked leaves it open */
+        (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked leaves it open */
     return st;
 }
 

@@ -95,7 +95,7 @@ static void learn_own(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
                  !(o->flags & OBJ_UNLINKED) && o->attr.type == VFS_TYPE_FILE;
     cachefs__obj_unlock(c, o);
     if (wanted && !c->lower_is_far)
-        (void)cachefs__obj_refresh(c, o, ctx); /* else at the next open */
+        (void)cachefs__obj_refresh(c, o, ctx, NULL); /* else at the next open */
 }
 
 apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
@@ -138,11 +138,13 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
     obj_t *o = h->obj;
+    vfs_attr_t told;
     apr_status_t st = APR_SUCCESS;
     cachefs__obj_lock(c, o);
     int fresh = cachefs__obj_fresh(c, o, atomic_load(&c->t.attr_ttl_us));
     cachefs__obj_unlock(c, o);
-    if (!fresh) st = cachefs__obj_refresh(c, o, ctx);
+    if (!fresh) st = cachefs__obj_refresh(c, o, ctx, &told);
+    int asked = !fresh && !st;
     if (st && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale)) {
         cachefs__count(&c->counters, CNT_STALE_SERVED, 1);
         st = APR_SUCCESS;
@@ -151,7 +153,7 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     if (st) return st;
     uint32_t stale = attr->flags & VFS_ATTR_STALE;
     cachefs__obj_lock(c, o);
-    cachefs__obj_attr(o, attr);
+    cachefs__obj_attr_told(o, asked ? &told : &o->attr, attr);
     cachefs__obj_validator(o, validator);
     cachefs__obj_unlock(c, o);
     attr->flags |= stale;

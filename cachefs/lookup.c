@@ -179,10 +179,11 @@ static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     return APR_SUCCESS;
 }
 
-static void give(cache_t *c, obj_t *o, vfs_attr_t *attr, vfs_validator_t *validator)
+static void give(cache_t *c, obj_t *o, const vfs_attr_t *told, vfs_attr_t *attr,
+                 vfs_validator_t *validator)
 {
     cachefs__obj_lock(c, o);
-    if (attr) cachefs__obj_attr(o, attr);
+    if (attr) cachefs__obj_attr_told(o, told ? told : &o->attr, attr);
     if (validator) cachefs__obj_validator(o, validator);
     cachefs__obj_unlock(c, o);
 }
@@ -224,7 +225,7 @@ static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         cachefs__obj_put(c, o);
         return st;
     }
-    give(c, o, attr, validator);
+    give(c, o, NULL, attr, validator);
     return APR_SUCCESS;
 }
 
@@ -238,7 +239,7 @@ static apr_status_t stale_answer(cache_t *c, obj_t *stale, apr_status_t st, obj_
     if (!has) return st;
     cachefs__obj_ref(stale);
     *obj = stale;
-    give(c, stale, attr, validator);
+    give(c, stale, NULL, attr, validator);
     if (attr) attr->flags |= VFS_ATTR_STALE;
     cachefs__count(&c->counters, CNT_STALE_SERVED, 1);
     return APR_SUCCESS;
@@ -281,7 +282,7 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
     fetched_here = st ? 0 : a.got;
     if (!st) {
         st = note(c, ctx, path, want, &a, stale, obj);
-        if (!st) give(c, *obj, attr, validator);
+        if (!st) give(c, *obj, &a.attr, attr, validator);
     } else if (APR_STATUS_IS_ENOENT(st)) {
         int follow = (want & LOOKUP_FOLLOW) && !(a.attr.flags & VFS_ATTR_DIRECT);
         if (parent_is_dir(c, ctx, path, want))
@@ -334,18 +335,18 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
     return st;
 }
 
-apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told)
 {
     vfs_file_t *file;
-    vfs_attr_t attr;
+    vfs_attr_t own, *attr = told ? told : &own;
     vfs_validator_t val;
     apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     CACHE_NO_LOCKS_HELD();
-    st = vfs_call_fstat(file, ctx, &attr, &val);
-    if (!st) cachefs__obj_learn_open(c, o, &attr, &val, asked);
+    st = vfs_call_fstat(file, ctx, attr, &val);
+    if (!st) cachefs__obj_learn_open(c, o, attr, &val, asked);
     cachefs__lower_done(c, o);
     return st;
 }
@@ -356,13 +357,15 @@ void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing
     int open = (writing || o->dirty_bytes) && (o->flags & OBJ_OWN_CHANGE) && !o->changing &&
                !(o->flags & (OBJ_UNLINKED | OBJ_DOUBT));
     cachefs__obj_unlock(c, o);
-    if (open) (void)cachefs__obj_ask(c, o, ctx); /* else what is there at the flush is the base */
+    if (open)
+        (void)cachefs__obj_ask(c, o, ctx, NULL); /* else what is there at the flush is the base */
 }
 
-apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told)
 {
     cachefs__obj_lock(c, o);
     int doubt = (o->flags & OBJ_DOUBT) != 0;
     cachefs__obj_unlock(c, o);
-    return doubt ? cachefs__obj_sure(c, o, ctx) : cachefs__obj_ask(c, o, ctx);
+    apr_status_t st = doubt ? cachefs__obj_sure(c, o, ctx) : APR_SUCCESS;
+    return st ? st : cachefs__obj_ask(c, o, ctx, told);
 }

@@ -365,14 +365,19 @@ void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
     cachefs__obj_unlock(c, o);
 }
 
-void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
+void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out)
 {
-    *out = o->attr;
+    *out = (o->flags & OBJ_ATTR_OLD) && told->type == o->attr.type ? *told : o->attr;
     if (o->attr.type == VFS_TYPE_FILE) {
         out->size = atomic_load_explicit(&o->size, memory_order_relaxed);
         if (o->dirty_bytes && out->allocated < o->dirty_bytes) out->allocated = o->dirty_bytes;
     }
     if (o->local_mtime_ns) out->mtime_ns = out->ctime_ns = o->local_mtime_ns;
+}
+
+void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
+{
+    cachefs__obj_attr_told(o, &o->attr, out);
 }
 
 void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out)

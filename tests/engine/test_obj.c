@@ -165,6 +165,11 @@ Test(obj, an_answer_that_a_change_of_ours_overlapped_is_not_believed)
     EQ(cachefs__obj_learn(rig.c, o, &late, &v2, asked), 0); /* while it lasts */
     EQ(atomic_load(&o->size), 10);
     cachefs__obj_change_end(rig.c, o, 1);
+    vfs_attr_t told = late, seen; /* what we did before shows: the bytes and times are ours */
+    told.mode = 0600;
+    cachefs__obj_attr_told(o, &told, &seen);
+    EQ(seen.mode, 0600);
+    EQ(seen.size, 10);
     EQ(cachefs__obj_learn(rig.c, o, &late, &v2, asked), 0); /* asked before its end */
     EQ(atomic_load(&o->size), 10);
     EQ(atomic_load(&o->ver), ver);
