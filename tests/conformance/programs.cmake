@@ -50,3 +50,8 @@ foreach(mode through back around)
                      cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem sub/cache-${mode}-large/mem
                      cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
 endforeach()
+
+foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)
+  string(REPLACE "/" "_" name "${spec}")
+  valgrind_test(conformance_${name} $<TARGET_FILE:conformance> ${spec})
+endforeach()

@@ -19,3 +19,4 @@ fault_stacks(medium cache-through-large/fault/mem cache-back-large/fault/mem cac
              cache-back-large-flush_on_close=off/fault/mem
              cache-through-large/fault/local cache-back-large/fault/local cache-back-tiny-s1/fault/bare/mem
              cache-back-large-s8/cache-through-large/fault/mem)
+valgrind_test(fault_count_fault_mem $<TARGET_FILE:fault> count/fault/mem)
