@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/fault/sweep.h"
 
@@ -45,6 +46,40 @@ static void list_dir(sweep_t *s, const char *path, uint32_t flags)
     (void)vfs_closedir(dir); /* of a backend in memory, only read */
     if (count != below)
         sweep_wrong(s, "%zu names are listed in %s, and %zu are below", count, path, below);
+}
+
+/* A call that makes or takes away a name, and succeeds, has done it below. */
+static void name_is(sweep_t *s, const char *what, const char *path, apr_status_t rv, int there)
+{
+    if (sweep_said(s, what, "", rv) && exists_below(s, path) != there)
+        sweep_wrong(s, "%s of %s said yes, and it is %s below", what, path,
+                    there ? "not" : "still");
+}
+
+/* Names of all kinds, and what belongs to them; none of them is left, if nothing fails. */
+static void other_names(sweep_t *s)
+{
+    char text[64];
+    size_t n = 0;
+    vfs_statfs_t room;
+    name_is(s, "symlink", "/l", vfs_symlink(s->fs, NULL, "d/away", "/l"), 1);
+    if (exists_below(s, "/l")) {
+        apr_status_t rv = vfs_readlink(s->fs, NULL, "/l", text, sizeof text, &n);
+        if (sweep_said(s, "readlink", "/l", rv) && strcmp(text, "d/away") != 0)
+            sweep_wrong(s, "readlink answers %s", text);
+        name_is(s, "unlink", "/l", vfs_unlink(s->fs, NULL, "/l"), 0);
+    }
+    name_is(s, "mknod", "/n", vfs_mknod(s->fs, NULL, "/n", VFS_TYPE_FILE, 0600, 0), 1);
+    if (exists_below(s, "/n")) {
+        name_is(s, "link", "/m", vfs_link(s->fs, NULL, "/n", "/m"), 1);
+        if (exists_below(s, "/m")) name_is(s, "unlink", "/m", vfs_unlink(s->fs, NULL, "/m"), 0);
+        (void)sweep_said(s, "access", "/n", vfs_access(s->fs, NULL, "/n", VFS_ACCESS_READ));
+        (void)sweep_said(s, "chown", "/n", vfs_chown(s->fs, NULL, "/n", geteuid(), getegid(), 0));
+        name_is(s, "unlink", "/n", vfs_unlink(s->fs, NULL, "/n"), 0);
+    }
+    name_is(s, "mkdir", "/e", vfs_mkdir(s->fs, NULL, "/e", 0700), 1);
+    if (exists_below(s, "/e")) name_is(s, "rmdir", "/e", vfs_rmdir(s->fs, NULL, "/e"), 0);
+    (void)sweep_said(s, "statfs", "/", vfs_statfs(s->fs, NULL, "/", &room));
 }
 
 static void look_at(sweep_t *s, const char *path)
@@ -167,5 +202,7 @@ void sweep_scenario(sweep_t *s)
     write_and_read(s, &t[0], &t[1]);
     cut_and_move(s, &t[0], &t[1]);
     remove_and_warm(s, &t[0], &t[1], &t[2]);
+    other_names(s);
+    list_dir(s, "/", 0);
     list_dir(s, "/d", VFS_DIR_ATTRS);
 }
