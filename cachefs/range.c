@@ -33,7 +33,10 @@ static void take_size(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_file_t *lo
 {
     vfs_attr_t attr;
     vfs_validator_t val;
-    if (!vfs_call_fstat(lower, ctx, &attr, &val)) cachefs__cut(c, o, attr.size);
+    if (vfs_call_fstat(lower, ctx, &attr, &val))
+        cachefs__doubt(c, o, UINT64_MAX);
+    else
+        cachefs__cut(c, o, attr.size);
 }
 
 apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags,
@@ -57,6 +60,7 @@ apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_
         cachefs__forget(c, o, (uint64_t)off,
                         gate.end == UINT64_MAX ? atomic_load(&o->size) : gate.end);
         if (!st && (moves || !(flags & VFS_ALLOC_KEEP_SIZE))) take_size(c, o, ctx, lower);
+        if (st && !cachefs__refused(st)) cachefs__doubt(c, o, UINT64_MAX);
         cachefs__lower_done(c, o);
     }
     range_end(c, o, &gate, (uint64_t)off, gate.end);
@@ -84,6 +88,7 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
         uint64_t end = (uint64_t)dst_off + *copied;
         cachefs__forget(c, hd->obj, (uint64_t)dst_off, atomic_load(&hd->obj->size));
         if (*copied) cachefs__grow(c, hd->obj, end);
+        if (st && (*copied || !cachefs__refused(st))) cachefs__doubt(c, hd->obj, UINT64_MAX);
     }
     if (ld) cachefs__lower_done(c, hd->obj);
     if (ls) cachefs__lower_done(c, hs->obj);

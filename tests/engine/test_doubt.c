@@ -107,6 +107,30 @@ Test(doubt, while_it_cannot_be_asked_for_stale_bytes_are_served_if_wanted)
     rig_close(&rig);
 }
 
+Test(doubt, what_the_lower_layer_made_longer_and_did_not_tell_is_seen)
+{
+    rig_t rig;
+    size_t copied;
+
+    rig_open(&rig, LONG "mode=through");
+    rig_text(&rig, "/f", "0123456789");
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+    rig_read(f, 0, "0123456789", 10);
+    lose(&rig, VFS_OPID_copy_range);
+    IS(EIO_, vfs_copy_range(f, NULL, 0, f, 10, 4, &copied));
+    rig_read(f, 0, "01234567890123", 14);
+    lose(&rig, VFS_OPID_allocate);
+    IS(EIO_, vfs_allocate(f, NULL, 0, 0, 20));
+    EQ(size_of(f), 20);
+    rig_read(f, 10, "0123\0\0\0\0\0", 10);
+    rig_fail(&rig, VFS_OPID_fstat, EIO_, 1, 1); /* who cannot ask how long it is now asks later */
+    OK(vfs_allocate(f, NULL, 0, 0, 30));
+    rig_write(f, VFS_OFFSET_END, "E", 1);
+    EQ(size_of(f), 31);
+    OK(vfs_close(f, NULL));
+    rig_close(&rig);
+}
+
 /* 8 KiB below, 4 KiB more in the cache only. */
 static vfs_file_t *half_dirty(rig_t *rig, char *data)
 {
