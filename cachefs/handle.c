@@ -46,11 +46,13 @@ void cachefs__handle_free(cache_t *c, handle_t *h)
     atomic_fetch_sub(&c->handle_count, 1);
 }
 
-/* The last handle of an object is gone: close below, forget what has no name. */
-static void last_handle(cache_t *c, obj_t *o)
+/* The last handle of an object is gone: close below, forget what has no name. What was written
+ * below had its own status, but the lower layer may have held it back. */
+static apr_status_t last_handle(cache_t *c, obj_t *o)
 {
     cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
+    int wrote = 0;
     cachefs__lock(&stripe->lock, RANK_OBJECT);
     int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
@@ -63,12 +65,13 @@ static void last_handle(cache_t *c, obj_t *o)
     if (!o->handles && !o->io && !o->dirty_bytes && !o->flushing && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
+        wrote = (o->lower_flags & VFS_O_WRITE) && !(o->flags & OBJ_UNLINKED);
     }
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
-    if (file) {
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        (void)vfs_close(file, NULL); /* what was written through it had its own status */
-    }
+    if (!file) return APR_SUCCESS;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    apr_status_t st = vfs_close(file, NULL);
+    return wrote ? st : APR_SUCCESS;
 }
 
 void cachefs__hold(cache_t *c, obj_t *o)
@@ -84,7 +87,7 @@ void cachefs__unhold(cache_t *c, obj_t *o)
     VFS_ASSERT(o->handles > 0);
     int last = --o->handles == 0;
     cachefs__obj_unlock(c, o);
-    if (last) last_handle(c, o);
+    if (last) (void)last_handle(c, o); /* it only read */
 }
 
 /* Our own writes made a version that nobody asked for yet: learn it while the handle is open. */
@@ -123,7 +126,8 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     if (writer) o->writers--;
     int last = !o->handles;
     cachefs__obj_unlock(c, o);
-    if (last) last_handle(c, o);
+    apr_status_t end = last ? last_handle(c, o) : APR_SUCCESS;
+    if (!st) st = end;
     cachefs__handle_free(c, h);
     cachefs__obj_put(c, o);
     return st;
@@ -228,7 +232,8 @@ apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const v
     apr_status_t st = cachefs__write(c, h, ctx, buf, len, off, written, validator);
     cachefs__count(&c->counters, CNT_WRITES, 1);
     cachefs__count(&c->counters, CNT_WRITTEN_BYTES, *written);
-    if (!st && (file->flags & VFS_O_SYNC) && c->mode == CACHEFS_BACK)
+    if (!st &&
+        (file->flags & VFS_O_SYNC)) /* the handle below is everybody's: it has no such flag */
         st = cachefs_op_sync(file, ctx, VFS_SYNC_DATA);
     if (c->lat[LAT_WRITE])
         metrics_record(c->lat[LAT_WRITE], (uint64_t)(cachefs__clock_us() - start) * 1000);

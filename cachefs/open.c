@@ -31,7 +31,7 @@ static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
                                vfs_attr_t *attr, vfs_validator_t *validator)
 {
     uint32_t keep = flags & (VFS_O_CREATE | VFS_O_EXCL | VFS_O_TRUNC | VFS_O_NOFOLLOW |
-                             VFS_O_DIRECTORY | VFS_O_SYNC | VFS_O_DIRECT);
+                             VFS_O_DIRECTORY | VFS_O_DIRECT);
     *got = VFS_O_READ | (flags & VFS_O_WRITE);
     CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

@@ -171,14 +171,13 @@ static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
-/* Gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved. */
+/* Room is reserved, gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved.
+ */
 static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
                               uint64_t len, uint64_t off, int append, uint64_t *done)
 {
-    uint64_t g = cachefs__granule(atomic_load(&o->shift)), room = (len / g + 2) * g;
-    apr_status_t st = cachefs__dirty_reserve(c, ctx, room);
+    apr_status_t st = APR_SUCCESS;
     *done = 0;
-    if (st) return st;
     for (int tries = 0; tries < BACK_TRIES; tries++) {
         uint64_t n = 0;
         cachefs__obj_lock(c, o);
@@ -198,7 +197,6 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         if (st != VFS_ELIMIT) break;
         if (cachefs__flush_some(c, ctx)) break; /* no room, and none to be made */
     }
-    cachefs__dirty_unreserve(c, room);
     return st;
 }
 
@@ -227,7 +225,11 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     if (step < 4096) step = 4096;
     while (*pos < len && !st) {
         uint64_t n = 0, m = min64(step - (off + *pos) % step, len - *pos);
+        uint64_t g = cachefs__granule(atomic_load(&o->shift)), room = (m / g + 2) * g;
+        st = cachefs__dirty_reserve(c, ctx, room);
+        if (st) break; /* the wait for room is over, with a status of its own */
         st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
+        cachefs__dirty_unreserve(c, room);
         *pos += n;
         if ((st == VFS_ELIMIT && n < m && !vfs_ctx_check(ctx)) || (st == FILL_AGAIN && last)) {
             st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);

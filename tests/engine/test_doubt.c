@@ -205,6 +205,19 @@ Test(doubt, nothing_is_flushed_behind_an_end_that_is_not_known)
     rig_close(&rig);
 }
 
+Test(doubt, what_the_lower_layer_held_back_is_told_by_its_close)
+{
+    rig_t rig;
+
+    rig_open(&rig, LONG "mode=through");
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_C), *r = rig_file(rig.fs, "/f", RIG_R);
+    rig_write(f, 0, "text", 4);
+    lose(&rig, VFS_OPID_close);
+    OK(vfs_close(r, NULL)); /* the handle below is still in use */
+    IS(EIO_, vfs_close(f, NULL));
+    rig_close(&rig);
+}
+
 /* ---- names */
 
 static void no_conflict(rig_t *rig)

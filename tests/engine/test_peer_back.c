@@ -322,6 +322,25 @@ Test(peer_back, with_the_backend_down_the_dirty_limit_holds)
     rig_close(&rig);
 }
 
+Test(peer_back, a_wait_for_room_that_ends_has_a_status_of_its_own)
+{
+    rig_t rig;
+    char *data = rig_bytes(65536, 5);
+    size_t written = 0;
+    apr_status_t st = APR_SUCCESS;
+
+    rig_open(&rig, BACK "ram=4m dirty_max=256k write_wait_max=20ms retry_min=1ms retry_max=5ms");
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    rig_fail(&rig, VFS_OPID_write_at, APR_FROM_OS_ERROR(ENOSPC), 0, 0);
+    for (int i = 0; i < 200 && !st; i++)
+        st = vfs_write_at(w, NULL, data, 65536, i * 65536, &written, NULL);
+    IS(VFS_ELIMIT, st);
+    vfs_fault_clear(rig.fault);
+    (void)vfs_close(w, NULL); /* the error of before is told here */
+    free(data);
+    rig_close(&rig);
+}
+
 Test(peer_back, mode_bits_of_a_new_file_are_kept)
 {
     rig_t rig;
