@@ -106,6 +106,47 @@ static void set_attributes(sweep_t *s, const char *path)
         sweep_wrong(s, "utimens of %s said yes, and mtime is another", path);
 }
 
+/* Names that are no files of their own. What a failure left shows in what is found and listed. */
+static void make_names(sweep_t *s, const char *path)
+{
+    char text[100];
+    size_t len;
+    if (sweep_said(s, "symlink", "", vfs_symlink(s->fs, NULL, ".", "/d/link")) &&
+        !exists_below(s, "/d/link"))
+        sweep_wrong(s, "symlink said yes, and it is not below");
+    look_at(s, "/d/link");
+    if (exists_below(s, "/d/link") &&
+        sweep_said(s, "readlink", "/d/link",
+                   vfs_readlink(s->fs, NULL, "/d/link", text, sizeof text, &len)) &&
+        strcmp(text, ".") != 0)
+        sweep_wrong(s, "the link says %s", text);
+    if (sweep_said(s, "link", path, vfs_link(s->fs, NULL, path, "/d/hard")) &&
+        !exists_below(s, "/d/hard"))
+        sweep_wrong(s, "link said yes, and it is not below");
+    look_at(s, "/d/hard");
+    (void)sweep_said(s, "mknod", "", vfs_mknod(s->fs, NULL, "/d/fifo", VFS_TYPE_FIFO, 0600, 0));
+    look_at(s, "/d/fifo");
+    make_dir(s, "/d/e");
+    list_dir(s, "/d", 0);
+}
+
+static void remove_names(sweep_t *s)
+{
+    static const char *const names[] = {"/d/link", "/d/hard", "/d/fifo"};
+    for (size_t i = 0; i < 3; i++) {
+        if (exists_below(s, names[i]) &&
+            sweep_said(s, "unlink", names[i], vfs_unlink(s->fs, NULL, names[i])) &&
+            exists_below(s, names[i]))
+            sweep_wrong(s, "unlink of %s said yes, and it is below", names[i]);
+        look_at(s, names[i]);
+    }
+    if (exists_below(s, "/d/e") && sweep_said(s, "rmdir", "/d/e", vfs_rmdir(s->fs, NULL, "/d/e")) &&
+        exists_below(s, "/d/e"))
+        sweep_wrong(s, "rmdir said yes, and it is below");
+    look_at(s, "/d/e");
+    list_dir(s, "/d", VFS_DIR_ATTRS);
+}
+
 static void warm(sweep_t *s, const track_t *t)
 {
     uint64_t bytes, fetched;
@@ -171,6 +212,24 @@ static void cut_and_move(sweep_t *s, track_t *a, track_t *b)
     list_dir(s, "/", 0);
 }
 
+static void make_and_exchange(sweep_t *s, track_t *a, track_t *b)
+{
+    if (b->path[0] != '\0') make_names(s, b->path);
+    track_open(s, a);
+    track_write(s, a, 50, 500, 12);
+    track_open(s, b);
+    track_write(s, b, 70, 700, 13);
+    track_exchange(s, a, b);
+    track_write(s, a, 60, 600, 14);
+    track_write(s, b, 80, 800, 15);
+    track_close(s, a);
+    track_close(s, b);
+    track_get(s, a);
+    track_exchange(s, a, b);
+    track_get(s, b);
+    remove_names(s);
+}
+
 static void remove_and_warm(sweep_t *s, track_t *a, track_t *b, track_t *c)
 {
     set_attributes(s, "/b");
@@ -201,6 +260,7 @@ void sweep_scenario(sweep_t *s)
     make_dir(s, "/d");
     write_and_read(s, &t[0], &t[1]);
     cut_and_move(s, &t[0], &t[1]);
+    make_and_exchange(s, &t[0], &t[1]);
     remove_and_warm(s, &t[0], &t[1], &t[2]);
     other_names(s);
     list_dir(s, "/", 0);

@@ -58,6 +58,7 @@ void track_read(sweep_t *s, track_t *t);
 void track_get(sweep_t *s, track_t *t);
 void track_sync(sweep_t *s, track_t *t, int flush_only);
 void track_rename(sweep_t *s, track_t *t, const char *to);
+void track_exchange(sweep_t *s, track_t *a, track_t *b);
 void track_unlink(sweep_t *s, track_t *t);
 void track_close(sweep_t *s, track_t *t);
 /** Does the backend hold one of the contents? Narrows the list to it. */

@@ -329,6 +329,22 @@ void track_rename(sweep_t *s, track_t *t, const char *to)
     strcpy(t->path, to);
 }
 
+void track_exchange(sweep_t *s, track_t *a, track_t *b)
+{
+    vfs_attr_t old = {0}, new = {0};
+    char path[sizeof a->path];
+    if (a->path[0] == '\0' || b->path[0] == '\0') return;
+    if (vfs_lstat(s->sut.bottom, NULL, a->path, &old) != APR_SUCCESS) return;
+    apr_status_t rv = vfs_rename(s->fs, NULL, a->path, b->path, VFS_RENAME_EXCHANGE);
+    int said = sweep_said(s, "exchange", a->path, rv);
+    int done = vfs_lstat(s->sut.bottom, NULL, a->path, &new) == APR_SUCCESS && new.ino != old.ino;
+    if (said && !done) sweep_wrong(s, "exchange said yes, and nothing has changed below");
+    if (!done) return;
+    strcpy(path, a->path);
+    strcpy(a->path, b->path);
+    strcpy(b->path, path);
+}
+
 void track_unlink(sweep_t *s, track_t *t)
 {
     vfs_attr_t attr;
