@@ -107,6 +107,7 @@ static size_t snapshot(cache_t *c, obj_t **out, size_t max)
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     size_t files = (size_t)c->wb_files;
     for (uint32_t i = files <= max ? c->wb_first : NONE; i != NONE; i = c->objs[i].queue_next) {
+        VFS_ASSERT(n < max); /* the queue holds wb_files */
         out[n] = &c->objs[i];
         cachefs__obj_ref(out[n++]);
     }
