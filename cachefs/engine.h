@@ -260,7 +260,7 @@ struct cache_t {
     _Atomic uint64_t tree_mut; /* last change that touches any path: a directory moved */
     pthread_mutex_t mut_lock;  /* rank 5 */
     pthread_cond_t mut_cond;
-    unsigned tree_ops; /* directories on the move; mut_lock */
+    _Atomic unsigned tree_ops; /* directories on the move; changed under mut_lock */
     _Atomic uint32_t meta_epoch, ns_epoch;
 
     ring_t *rings;
@@ -582,11 +582,14 @@ void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
 typedef struct cachefs__mut_t {
     uint32_t slot[2];
     int count;
+    int tree; /* a directory moves */
     uint64_t asked;
 } cachefs__mut_t;
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
                                 const vfs_path_t *b, cachefs__mut_t *m);
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
+/* A directory is about to move: until cachefs__mut_end no answer about any name is kept. */
+void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m);
 /* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
  * flush and no lower handle. */
 void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);

@@ -465,11 +465,7 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!st) st = cachefs__parent_begin(c, ctx, to, &pb);
     if (!st) st = rename_ready(c, ctx, &r);
     if (!st) {
-        if (r.tree) {
-            cachefs__lock(&c->mut_lock, RANK_LEAF);
-            c->tree_ops++;
-            cachefs__unlock(&c->mut_lock, RANK_LEAF);
-        }
+        if (r.tree) cachefs__mut_tree(c, &m);
         if (r.source) (void)cachefs__obj_change_begin(c, r.source);
         if (r.target) (void)cachefs__obj_change_begin(c, r.target);
         cachefs__mut_below(c, &m);
@@ -488,11 +484,6 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
             cachefs__obj_change_end(c, r.target,
                                     done == DONE_PERHAPS ||
                                         (done == DONE_YES && (flags & VFS_RENAME_EXCHANGE)));
-        if (r.tree) {
-            cachefs__lock(&c->mut_lock, RANK_LEAF);
-            c->tree_ops--;
-            cachefs__unlock(&c->mut_lock, RANK_LEAF);
-        }
     }
     if (r.flushing) cachefs__flush_end(c, r.source);
     if (r.target_kept) cachefs__lower_done(c, r.target);

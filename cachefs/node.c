@@ -194,6 +194,7 @@ static int believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine
     uint64_t changed =
         atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_acquire);
     return (mine || changed <= asked) &&
+           !atomic_load_explicit(&c->tree_ops, memory_order_acquire) &&
            atomic_load_explicit(&c->tree_mut, memory_order_acquire) <= asked;
 }
 
@@ -410,6 +411,7 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     m->slot[0] = a->hash % NAME_SLOTS;
     m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
     m->count = m->slot[1] == m->slot[0] ? 1 : 2;
+    m->tree = 0;
     cachefs__lock(&c->mut_lock, RANK_LEAF);
     while (!st && (atomic_load(&c->name_mut[m->slot[0]]) >= NAME_BELOW ||
                    atomic_load(&c->name_mut[m->slot[1]]) >= NAME_BELOW))
@@ -434,6 +436,14 @@ void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m)
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }
 
+void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m)
+{
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
+    atomic_fetch_add_explicit(&c->tree_ops, 1, memory_order_acq_rel);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
+    m->tree = 1;
+}
+
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
 {
     cachefs__lock(&c->mut_lock, RANK_LEAF);
@@ -441,6 +451,7 @@ void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
     for (int i = 0; i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], now, memory_order_release);
     if (tree) atomic_store_explicit(&c->tree_mut, now, memory_order_release);
+    if (m->tree) atomic_fetch_sub_explicit(&c->tree_ops, 1, memory_order_release); /* then this */
     atomic_fetch_add_explicit(&c->ns_epoch, 1, memory_order_acq_rel);
     pthread_cond_broadcast(&c->mut_cond);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);

@@ -234,6 +234,26 @@ Test(node, rules_by_path_replace_both_ttls)
     rig_close(&rig);
 }
 
+Test(node, no_answer_is_kept_while_a_directory_moves)
+{
+    rig_t rig;
+    obj_t *found;
+    cachefs__mut_t m;
+    vfs_path_t dir = rig_path("/d");
+
+    rig_open(&rig, LONG);
+    obj_t *o = some_obj(&rig, 1);
+    OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &m));
+    cachefs__mut_tree(rig.c, &m);
+    set(&rig, "/d/f", 0, o, VFS_ATTR_DIRECT); /* asked and answered meanwhile */
+    EQ(find(&rig, "/d/f", 0, &found), KNOWN_NOTHING);
+    cachefs__mut_end(rig.c, &m, 0); /* it failed */
+    set(&rig, "/d/f", 0, o, VFS_ATTR_DIRECT);
+    CHECK(find(&rig, "/d/f", 0, &found) != KNOWN_NOTHING); /* kept again */
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
 Test(node, dropping_and_expiring_concern_both_kinds_of_a_name)
 {
     rig_t rig;
