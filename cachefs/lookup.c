@@ -338,6 +338,7 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
 apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told)
 {
     vfs_file_t *file;
+    /* cppcheck-suppress uninitvar ; its address, not its value */
     vfs_attr_t own, *attr = told ? told : &own;
     vfs_validator_t val;
     apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
