@@ -101,6 +101,8 @@ static inline void bench_use(void *p)
 }
 /* A generator that is the same in each run: splitmix64. */
 uint64_t bench_random(uint64_t *state);
+/* Ranks by Zipf's law with exponent 0.99. */
+void bench_zipf(uint32_t *out, size_t count, uint32_t ranks, uint64_t *state);
 
 /* ---- worlds: stacks and files -----------------------------------------------------------------
  */

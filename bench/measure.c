@@ -58,6 +58,20 @@ uint64_t bench_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
+void bench_zipf(uint32_t *out, size_t count, uint32_t ranks, uint64_t *state)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < ranks; i++)
+        sum += pow(i + 1.0, -0.99);
+    for (size_t k = 0; k < count; k++) {
+        double u = (double)(bench_random(state) >> 11) * 0x1p-53 * sum;
+        uint32_t i = 0;
+        while (i + 1 < ranks && (u -= pow(i + 1.0, -0.99)) > 0)
+            i++;
+        out[k] = i;
+    }
+}
+
 __attribute__((noinline)) void bench_counted(bench_fn fn, void *baton, uint64_t n)
 {
     fn(baton, n);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# hot-insn.sh [--lines] [PREFIX] - instructions of an operation, counted by callgrind: of the whole, of copying (memcpy and its
-# kin), and of the rest, for the hit cases or for those whose id begins with PREFIX. Counts do not depend on what else the
+# hot-insn.sh [--lines] [PREFIX] - instructions of an operation, counted by callgrind: of the whole, of copying (memcpy, memset),
+# and of the rest, for the cases of the hit path or for those whose id begins with PREFIX. Counts do not depend on what else the
 # machine does. With --lines, the functions and the lines where the instructions go; for that the build has -g.
 #
 #   scripts/hot-insn.sh --flat [POLICY...]   insert and evict: how they grow with the blocks, for each policy alone and in the cache
@@ -46,6 +46,11 @@ if [ "${1:-}" = --flat ]; then
     exit 0
 fi
 
+cases=(read/hit/4KiB read/sequential/64KiB borrow/hit/4KiB stat/hit/40B open_read_close/hit/4KiB open_read_close/hit/19B
+    metrics/on/4KiB metrics/off/4KiB write/back/4KiB batch/stats/100/t1 evict/lru/1000/t1)
+if [ $# -gt 0 ]; then cases=("$1"); fi
+declare -A goal=([read/hit/4KiB]=150) rest=()
+
 # By function, and by line of ours, an operation.
 where() {
     callgrind_annotate --threshold=99 --auto=no $file | awk -v n=$count '
@@ -71,7 +76,7 @@ for id in "${cases[@]}"; do
     read -r all copying <<<"$(awk '
         /PROGRAM TOTALS/ { gsub(",", "", $1); all = $1 }
         # ??: the C library has no lines here; its copies are named by what they do
-        /(memcpy|memmove|mempcpy)/ && /:/ { n = $1; gsub(",", "", n); copying += n }
+        /mem(p?cpy|move|set)/ && /:/ { n = $1; gsub(",", "", n); copying += n }
         END { print all + 0, copying + 0 }' <<<"$text")"
     [ "$all" -gt 0 ] || { echo "hot-insn.sh: callgrind saw nothing of $id" >&2; exit 1; }
     a=$(awk "BEGIN { printf \"%.1f\", $all / $count }")

@@ -11,6 +11,7 @@ packages_of() {
     lint) echo clang clang-tidy cppcheck ;;
     coverage) echo gcovr ;;
     docs) echo doxygen ;;
+    charts) echo gnuplot-nox ;;
     *) echo "packages.sh: no group $1" >&2; return 1 ;;
     esac
 }
