@@ -25,6 +25,7 @@
 #define LARGE (8u << 20)
 #define PIECE (64u << 10)
 #define LAYERS 4u
+#define BEST_OF 15
 
 static const char *const layer_names[LAYERS] = {"bare", "cachefs", "corfs", "corfs that serves"};
 enum { BARE, CACHEFS, CORFS, CORFS_SERVE };
@@ -240,7 +241,7 @@ static const struct {
 /* ---- rounds ------------------------------------------------------------------------------------
  */
 
-static double timed(const backend_kind_t *kind, size_t which, work_t *w, uint64_t n)
+static double timed_once(const backend_kind_t *kind, size_t which, work_t *w, uint64_t n)
 {
     uint64_t cpu = bench_cpu_ns(), wall = bench_now_ns();
     work[which].fn(w, n);
@@ -248,6 +249,17 @@ static double timed(const backend_kind_t *kind, size_t which, work_t *w, uint64_
     cpu = bench_cpu_ns() - cpu;
     int by_cpu = !kind->rtt_us && !work[which].waits; /* neighbours on the machine do not count */
     return (double)(by_cpu ? cpu : wall) / (double)n;
+}
+
+/* Two threads need both processors at once: there the best of some runs counts. */
+static double timed(const backend_kind_t *kind, size_t which, work_t *w, uint64_t n)
+{
+    double best = timed_once(kind, which, w, n);
+    for (int i = 1; work[which].waits && !kind->rtt_us && i < BEST_OF; i++) {
+        double t = timed_once(kind, which, w, n);
+        if (t < best) best = t;
+    }
+    return best;
 }
 
 /* A cache that was warm did hit, else its figures would be those of something else. */

@@ -3,7 +3,7 @@
 # build/bench/bench.json as well.
 #
 #   scripts/bench.sh                 all cases, sizes that suit any machine, three runs: the median of the runs counts
-#   scripts/bench.sh --full          the sizes of the goals: 1 GiB, 2,000,000 blocks, 1,000,000 names (12 GiB of memory, an hour)
+#   scripts/bench.sh --full          the sizes of the goals: 1 GiB, 2,000,000 blocks, 1,000,000 names (12 GiB of memory)
 #   scripts/bench.sh --runs N        so many runs
 #   scripts/bench.sh --check         ends with 1 if a goal is missed
 #   scripts/bench.sh -- ARGS         ARGS go to cachefs-bench, such as --only read/hit --rounds 101

@@ -64,7 +64,7 @@ expect, which answers from the copy once it is whole and still has the size and 
 **Method.** Each layer has a backend and files of its own: 400 files of 1 KiB and one of 8 MiB (100 behind 1 ms, 6 behind 20 ms,
 where each takes its round trips). An operation is open + read + close of a small file, open + write + close, or 64 KiB of
 the large one. Times are medians of the rounds: of processor time over memory and disk, of wall time behind round trips and with two
-threads. "×" is how many times faster than the bare backend of the same round a layer was: the median, and half of the range
+threads (there, over memory and disk, the best of 15 runs in each round: the machine is shared). "×" is how many times faster than the bare backend of the same round a layer was: the median, and half of the range
 of the middle half. Above 1 the layer saves, below 1 it costs.
 
 END
