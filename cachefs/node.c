@@ -204,15 +204,17 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
     shard_t *s = cachefs__node_shard(c, path->hash);
     uint32_t chunk = 0, spare = NONE, i;
     obj_t *old = NULL;
+    int good; /* judged once: a move that ends meanwhile must not turn it */
     for (;;) {
         cachefs__lock(&s->lock, RANK_SHARD);
         i = find(c, s, path, follow);
-        if (i || spare || !believed(c, path, asked, mine)) break;
+        good = believed(c, path, asked, mine);
+        if (i || spare || !good) break;
         cachefs__unlock(&s->lock, RANK_SHARD);
         spare = node_new(c, s, path, &chunk);
         if (!spare) return; /* no room: the answer is simply not kept */
     }
-    if (believed(c, path, asked, mine)) {
+    if (good) {
         if (!i) {
             i = spare;
             spare = NONE;
@@ -236,6 +238,9 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
                               (attr_flags & VFS_ATTR_DIRECT ? NODE_DIRECT : 0));
         n->epoch = current_epoch(c, n->flags & NODE_DIRECT);
         n->checked_us = cachefs__now_us();
+    } else if (mine && i) { /* what was known, absence perhaps, ended with our change */
+        if (c->nodes[i].object) old = &c->objs[c->nodes[i].object];
+        cachefs__node_free(c, s, i);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (old) cachefs__obj_put(c, old);

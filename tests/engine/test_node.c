@@ -254,6 +254,27 @@ Test(node, no_answer_is_kept_while_a_directory_moves)
     rig_close(&rig);
 }
 
+Test(node, absence_ends_with_creation_while_a_directory_moves_too)
+{
+    rig_t rig;
+    obj_t *found;
+    cachefs__mut_t m;
+    vfs_path_t dir = rig_path("/d"), made = rig_path("/new");
+
+    rig_open(&rig, LONG);
+    obj_t *o = some_obj(&rig, 1);
+    set(&rig, "/new", 0, NULL, VFS_ATTR_DIRECT);
+    EQ(find(&rig, "/new", 0, &found), KNOWN_ABSENT);
+    OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &m));
+    cachefs__mut_tree(rig.c, &m);
+    cachefs__node_put(rig.c, &made, 0, o, VFS_ATTR_DIRECT, atomic_load(&rig.c->mut_seq));
+    CHECK(find(&rig, "/new", 0, &found) != KNOWN_ABSENT);
+    cachefs__mut_end(rig.c, &m, 1);
+    CHECK(find(&rig, "/new", 0, &found) != KNOWN_ABSENT);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
 Test(node, dropping_and_expiring_concern_both_kinds_of_a_name)
 {
     rig_t rig;
