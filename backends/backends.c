@@ -28,8 +28,7 @@ static void say(const sentence_t *err, const char *format, ...)
     va_end(args);
 }
 
-/* ---- parts of a URI
- * ------------------------------------------------------------------------------ */
+/* ---- parts of a URI */
 
 static int hex(char c)
 {
@@ -68,8 +67,7 @@ static const char *behind_scheme(const char *uri)
     return colon != NULL ? colon + 1 : uri + strlen(uri);
 }
 
-/* ---- file:
- * ----------------------------------------------------------------------------------------- */
+/* ---- file: */
 
 /* Skip the "//host" of a file URI. Returns where its path begins, or NULL after a complaint. */
 static const char *skip_host(const char *text, const char *end, const char *uri,
@@ -130,8 +128,7 @@ static apr_status_t open_file(vfs_t **out, const char *uri, char *buf, size_t si
     return status;
 }
 
-/* ---- mem:
- * -------------------------------------------------------------------------------------------- */
+/* ---- mem: */
 
 /* "64m" in bytes; 0 after a broken text is told by the result. */
 static int parse_size(const char *text, size_t len, uint64_t *bytes)

@@ -169,8 +169,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     return APR_SUCCESS;
 }
 
-/* ---- is it one?
- * ---------------------------------------------------------------------------------------- */
+/* ---- is it one? */
 
 typedef struct below_t {
     vfs_path_t path;
@@ -232,8 +231,7 @@ static int changed_by_others(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t
     return 0;
 }
 
-/* ---- settling it
- * -------------------------------------------------------------------------------------- */
+/* ---- settling it */
 
 static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const below_t *b,
                            int *theirs)

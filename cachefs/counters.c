@@ -29,8 +29,7 @@ uint64_t cachefs__counter_here(const counters_t *c, counter_e what)
                                 memory_order_relaxed);
 }
 
-/* ---- metrics
- * ---------------------------------------------------------------------------------------- */
+/* ---- metrics */
 
 typedef struct metric_t {
     cache_t *cache;

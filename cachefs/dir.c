@@ -12,8 +12,7 @@
 
 #define LISTING_MAX (8u << 20)
 
-/* ---- content
- * ------------------------------------------------------------------------------------------- */
+/* ---- content */
 
 void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked)
 {
@@ -70,8 +69,7 @@ char *cachefs__content_get(cache_t *c, obj_t *o, uint64_t *len)
     return buf;
 }
 
-/* ---- listings
- * -------------------------------------------------------------------------------------------- */
+/* ---- listings */
 
 typedef struct listing_t {
     char *buf;
@@ -203,9 +201,7 @@ static apr_status_t load(dirh_t *d, const vfs_ctx_t *ctx)
     return st;
 }
 
-/* ---- the ops
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- the ops */
 
 apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                                 const vfs_path_t *path, uint32_t flags)

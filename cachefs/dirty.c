@@ -11,8 +11,7 @@
 
 #define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
 
-/* ---- the queue
- * -------------------------------------------------------------------------------------- */
+/* ---- the queue */
 
 /* Both with the queue locked. */
 static void queue_link(cache_t *c, obj_t *o)
@@ -128,8 +127,7 @@ apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count)
     return APR_SUCCESS;
 }
 
-/* ---- dirty blocks
- * --------------------------------------------------------------------------------------- */
+/* ---- dirty blocks */
 
 /* Object and shard locked; the block is on no list. */
 static void list_last(cache_t *c, obj_t *o, uint32_t i)

@@ -100,8 +100,7 @@ apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
-/* ---- names
- * -------------------------------------------------------------------------------------------- */
+/* ---- names */
 
 static apr_status_t ask_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                               vfs_attr_t *attr)

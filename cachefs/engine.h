@@ -7,13 +7,17 @@
  * its cached bytes belong to, dirty state. A block is an aligned range of one version. Nodes and
  * blocks live in shards; objects in a table by identity.
  *
- *     path --hash--> shard.nodes --> node --> object --version--> mix(version, number) -->
- * shard.blocks --> block --> arena
+ *     path --hash--> shard.nodes --> node --> object --version-->
+ *         mix(version, number) --> shard.blocks --> block --> arena
  *
- * Lock ranks, lowest first; a thread takes locks in rising order only, and none is held across a
- * call into the lower layer or a callback: 1 object stripe (attributes, gate, dirty list, lower
- * handles of the objects of the stripe) 2 shard         (nodes, blocks, policy) 3 identity table 4
- * arena and pools 5 leaves: handle list, dirty queue, configuration text, borrowed chunks
+ * Locks have ranks (rank.h). A thread takes them in rising order only, and holds none across a call
+ * into the lower layer or into a callback:
+ *
+ * 1. object stripe: attributes, gate, dirty list, lower handles of the objects of the stripe
+ * 2. shard: nodes, blocks, policy
+ * 3. identity table
+ * 4. arena and pools
+ * 5. leaves: handle list, dirty queue, configuration text, borrowed chunks
  */
 #ifndef CACHEFS_ENGINE_H
 #define CACHEFS_ENGINE_H
@@ -47,7 +51,6 @@ typedef struct cache_t cache_t;
 typedef struct cachefs__watch_t cachefs__watch_t;
 
 /* ---- blocks
- * ---------------------------------------------------------------------------------------
  *
  *   free -> clean -> free                  fill or write-through; eviction, invalidation
  *            |  ^
@@ -79,7 +82,8 @@ typedef struct block_t {
 #define MARK_BORROW 2u /* one borrower */
 
 /* ---- nodes
- * ----------------------------------------------------------------------------------------- Guarded
+ *
+ * Guarded
  * by the shard's lock. A node is for the path itself (lstat), or, with NODE_FOLLOW, for what a path
  * that ends in a symbolic link leads to. */
 typedef struct node_t {
@@ -100,8 +104,7 @@ typedef struct node_t {
 #define NODE_FOLLOW 0x4u
 #define NODE_DIRECT 0x8u /* no symbolic link on the way */
 
-/* ---- objects
- * ---------------------------------------------------------------------------------------- */
+/* ---- objects */
 
 typedef enum gate_e { GATE_FILL = 0, GATE_WRITE } gate_e;
 /* A range under way. Fills exclude writes and each other (a second miss waits for the first),
@@ -184,8 +187,7 @@ typedef struct cachefs__ostripe_t {
     pthread_cond_t cond; /* gates, lower_file, flushing */
 } cachefs__ostripe_t;
 
-/* ---- shards
- * ------------------------------------------------------------------------------------------- */
+/* ---- shards */
 
 typedef struct shard_t {
     pthread_mutex_t lock;
@@ -325,8 +327,7 @@ typedef struct handle_t {
     _Atomic int heat_last;
 } handle_t;
 
-/* ---- inline basics
- * ---------------------------------------------------------------------------------------- */
+/* ---- inline basics */
 
 static inline uint32_t cachefs__mix(uint64_t ver, uint32_t no)
 {
@@ -407,406 +408,7 @@ static inline handle_t *cachefs__handle(vfs_file_t *file)
     return h;
 }
 
-/* ---- table.c: pools and room
- * ---------------------------------------------------------------------------------- */
-apr_status_t cachefs__tables_create(cache_t *c);
-void cachefs__tables_destroy(cache_t *c);
-uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *pool);
-void cachefs__pool_put(cache_t *c, cachefs__pool_t *pool, uint32_t i);
-/* A chunk of at least `bytes`, for `owner` (arena.h). Makes room by eviction unless `low`. 0: none
- * to be had. */
-uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t hint, int low);
-void cachefs__chunk_put(cache_t *c, uint32_t chunk);
-/* Evict something; 0: nothing can go. */
-int cachefs__evict_one(cache_t *c, uint32_t hint);
-/* Evict until at most `target` bytes of slabs are in use. Returns what is in use. */
-uint64_t cachefs__shrink(cache_t *c, uint64_t target);
-
-/* ---- block.c: the block index
- * ------------------------------------------------------------------------------------ */
-/* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
-int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                        uint32_t n, void *dst);
-/* Copy what there is of [boff, boff + n), from boff on, under the shard's lock: for blocks that
- * are changing, and for what lies behind their memory. Returns how many bytes. */
-uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                             uint32_t n, uint8_t *dst);
-/* The block, shard locked. NONE: not there. */
-uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix);
-/* Put bytes into a block, making it if there is room. `valid`: granules that are wholly known once
- * the bytes are in (bytes of them that are not given and not valid yet become zero). */
-typedef struct cachefs__put_t {
-    uint64_t ver;
-    uint32_t no, shift;
-    uint32_t from, to; /* bytes given, within the block */
-    const void *bytes;
-    uint32_t valid;
-    uint32_t leans;   /* those of `valid` that are known only because they were valid before */
-    int only_missing; /* a fill: granules that are valid already stay as they are */
-    int dirty;        /* becomes dirty: caller holds the object's lock */
-    int low;          /* use free memory only */
-    int ahead;
-    int existing;   /* do not make the block */
-    int keep;       /* protected */
-    uint32_t end;   /* bytes of the block that the file has: sizes the memory */
-    uint32_t chunk; /* private memory that holds the bytes from 0 on, to become the block's; 0:
-                       none. Taken over in any case */
-} cachefs__put_t;
-apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
-/* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
-int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
-/* Take a block out of everything, shard locked. */
-void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i);
-/* Forget granules of a clean block, or, with `zero`, set [from, to) to zero. */
-void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
-                        uint32_t to, int zero);
-/* Drop the clean blocks of a version below `size`. Returns bytes dropped. */
-void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift);
-/* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
-apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
-void cachefs__touch_drain(cache_t *c, ring_t *ring);
-uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
-
-/* ---- obj.c: objects, identities, gates, lower handles
- * --------------------------------------------------------------- */
-obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);
-void cachefs__obj_ref(obj_t *o);
-void cachefs__obj_unhash(cache_t *c, obj_t *o);
-void cachefs__obj_put(cache_t *c, obj_t *o);
-/* A new version: everything cached of the old one is unreachable. Object locked. */
-void cachefs__obj_new_version(cache_t *c, obj_t *o);
-/* Take what the lower layer said at `asked` (mut_seq before the call). Object not locked. Returns 1
- * if the version changed. */
-int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
-                       uint64_t asked);
-/* The same for an open file: bytes that are younger than the backend's clock are doubted at opens
- * only. */
-int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
-                            const vfs_validator_t *val, uint64_t asked);
-/* Can it be the same file, by the time of its birth? */
-int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
-/* What a file in doubt (doubt.c) is below: that it changed was our doing, or not. Flush begun, no
- * change of ours under way. */
-void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val);
-/* Our own change of the file below begins and ends, whatever of it moves its validator: bytes,
- * size, times, mode, names. Answers that were under way meanwhile are not believed (invariant 18).
- * The begin answers `since`. */
-uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o);
-void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
-/* The same; `val`, which the change brought, is the file's if no other change of ours overlapped.
- * NULL: none came. */
-void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
-                          const vfs_validator_t *val);
-/* No change of ours overlapped the question that was put at `asked`. Object locked. */
-static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
-{
-    return !o->changing && o->changed_seq <= asked;
-}
-/* The attributes as the stack sees them. Object locked. */
-void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
-/* The same where the lower layer told `told` during this call: if that was not learned, since a
- * change of ours is under way, what we knew is older than what we did before. Object locked. */
-void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out);
-/* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
- * last answer did not. Object locked. */
-void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
-int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
-/* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
- * `*waited` set, and is NOT entered: look again. */
-apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
-                                 int *waited);
-void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
-/* The lower handle, opened when first needed, counted as in use until cachefs__lower_done. */
-apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
-                                vfs_file_t **file);
-void cachefs__lower_done(cache_t *c, obj_t *o);
-/* The lower handle if there is one, counted as in use; else NULL. Waits for nobody. */
-vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o);
-/* Close the lower handle if nobody needs it any more. */
-void cachefs__lower_idle(cache_t *c, obj_t *o);
-/* Give the object a lower handle that an open brought; closed if it has a better one. */
-void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags);
-apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
-                           int64_t until_us);
-/* The object has this name, by whoever changes it right now. */
-void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
-/* The object had this name at `asked`: noted if it has no other, or no change of ours overlaps. */
-void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
-/* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
-apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
-
-/* ---- node.c: names
- * ------------------------------------------------------------------------------------------------------
- */
-typedef enum cachefs__known_e {
-    KNOWN_NOTHING = 0,
-    KNOWN_ABSENT,
-    KNOWN_STALE,
-    KNOWN_FRESH
-} cachefs__known_e;
-/* What is known of a path. An object comes referenced. `checked` receives when it was asked; may be
- * NULL */
-cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
-                                    int *negative);
-/* Note what the lower layer answered at `asked`. obj NULL: absent. */
-void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
-                       uint32_t attr_flags, uint64_t asked);
-/* Both nodes of a path, [1] for what its link leads to. Objects come referenced. Shard locked. */
-typedef struct cachefs__names_t {
-    obj_t *obj[2];
-    cachefs__known_e known[2];
-    int negative[2];
-    uint64_t ttl_us[2];
-} cachefs__names_t;
-void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
-                           cachefs__names_t *out);
-/* Forget a name. Returns its object, referenced, or NULL. */
-obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
-void cachefs__name_drop(cache_t *c, const vfs_path_t *path);
-/* Make the name ask again, and drop its clean bytes. */
-int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
-/* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
-void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
-/* Make the name ask again; its bytes stay. */
-void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
-/* Every node for which `match` says so; returns how many. `drop`: forget, else expire with the
- * bytes. */
-typedef int (*cachefs__match_fn)(void *baton, const vfs_path_t *path);
-uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, int drop,
-                             uint64_t *dirty);
-/* The same by whoever changes the name right now (cachefs__mut_begin). */
-void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
-                       uint32_t attr_flags, uint64_t asked);
-/* A change of one or two names (b may be NULL) begins: others who change them wait; no look-up that
- * overlaps is kept. */
-typedef struct cachefs__mut_t {
-    uint32_t slot[2];
-    int count;
-    int tree; /* a directory moves */
-    uint64_t asked;
-} cachefs__mut_t;
-apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
-                                const vfs_path_t *b, cachefs__mut_t *m);
-void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
-/* A directory is about to move: until cachefs__mut_end no answer about any name is kept. */
-void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m);
-/* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
- * flush and no lower handle. */
-void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);
-/* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
- * he may be waiting for us. */
-void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
-/* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
-void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
-/* Nobody changed the name since `asked`, or is about to. */
-int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
-int cachefs__node_evict(cache_t *c, shard_t *s);
-void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
-
-/* ---- lookup.c: asking below
- * ------------------------------------------------------------------------------------------------
- */
-/* What `path` is, from the cache or below; referenced. `want` LOOKUP_* */
-#define LOOKUP_FOLLOW 0x1u
-#define LOOKUP_BYTES 0x2u  /* the caller will read: bring the first bytes in the same trip */
-#define LOOKUP_PARENT 0x8u /* asked for because of a name in it */
-#define LOOKUP_FORCE 0x4u  /* ask below whatever is cached */
-apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                             unsigned want, obj_t **obj, vfs_attr_t *attr,
-                             vfs_validator_t *validator);
-/* Bytes that the last look-up of this thread read below. */
-uint64_t cachefs__lookup_fetched(void);
-/* Ask for the attributes of an object that is open; the second settles first what is in doubt of
- * it, and so waits for its flush. `told` receives the answer as it came; may be NULL. */
-apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
-apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
-/* What is dirty, or will be (`writing`), must know the version that it is based on, or others could
- * not be told apart at the flush: ask for it where a change of ours left it open. */
-void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
-int cachefs__unreachable(apr_status_t st);
-apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
-
-/* ---- fill.c, read.c
- * ---------------------------------------------------------------------------------------------------------------
- */
-#define FILL_AHEAD 0x1u
-#define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
-#define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
-/* Where a fill shall put bytes at once, besides the cache. */
-typedef struct cachefs__sink_t {
-    uint8_t *buf;
-    uint64_t off, len;
-    uint64_t done; /* bytes from off on that are in buf now */
-} cachefs__sink_t;
-/* Read the run of missing bytes that begins at `off` (within the file) and ends at `end` at the
- * latest, in one call below. *fetched: bytes read below. */
-apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
-                           uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched);
-/* Read [sink->off, + len) below while nobody writes there, around the cache. FILL_AGAIN: it lies
- * behind the end by now. */
-apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
-                                   cachefs__sink_t *sink, uint64_t *fetched);
-apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
-                               uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
-/* Bring [off, end) in. */
-apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
-                               uint64_t end, unsigned flags, uint64_t *fetched);
-/* Put the beginning of a file in, as a `get` brought it. Gate held. */
-void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uint64_t off,
-                        size_t len, const vfs_ctx_t *ctx);
-/* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
- * locked. */
-void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
-/* Around the cache: dirty data is flushed first. */
-apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
-                                  size_t len, apr_off_t off, size_t *got);
-/* A read below, with the version of the bytes where it is known. */
-apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
-                            const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
-                            vfs_validator_t *validator);
-
-/* ---- write.c, dirty.c, flush.c, writeback.c, conflict.c
- * ------------------------------------------------------------------------------------------------
- */
-apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
-                            size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator);
-apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size);
-/* The file is `size` bytes long now: cut what is cached behind it, or make it longer. Gate of the
- * range held. */
-void cachefs__cut(cache_t *c, obj_t *o, uint64_t size);
-/* The file ends at `end` at least. */
-void cachefs__grow(cache_t *c, obj_t *o, uint64_t end);
-/* Bytes [off, end) changed below without us: forget them. */
-void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end);
-apr_status_t cachefs__wb_create(cache_t *c);
-void cachefs__wb_destroy(cache_t *c);
-/* One attempt to write below all that is dirty of an object now; what becomes dirty meanwhile may
- * stay. */
-apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
- * come after what is dirty now. On an error there is nothing to end. */
-apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* Nobody flushes the object until cachefs__flush_end. */
-apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-void cachefs__flush_end(cache_t *c, obj_t *o);
-/* Reserve room under the dirty limit, helping to flush at the limit; give it back after the write.
- */
-apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes);
-void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
-/* Make room by flushing somebody. */
-apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx);
-/* The block became dirty; object and shard locked. */
-void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t block, uint32_t granules);
-/* A dirty block is clean: the policy has it again. Object and shard locked. */
-void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t block);
-/* It was written while it was flushed: it comes after all that was dirty before. Object and shard
- * locked. */
-void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
-/* If nothing is dirty any more the object leaves the queue. Object locked. 1: the caller drops the
- * queue's reference. */
-int cachefs__dirty_done(cache_t *c, obj_t *o);
-/* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
- * bytes. */
-uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
-/* Objects with dirty data in the order of their turn, referenced; returns how many. */
-size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max);
-/* All of them; *objs is the caller's to free. APR_ENOMEM, with none */
-apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count);
-/* The object had its turn: others come first. Object locked. */
-void cachefs__dirty_next_turn(cache_t *c, obj_t *o);
-/* Since when the oldest dirty byte is dirty; INT64_MAX: nothing is. */
-int64_t cachefs__dirty_oldest(cache_t *c);
-/* The flusher looks at `at_us` at the latest. */
-void cachefs__wb_wake(cache_t *c, int64_t at_us);
-/* It looks now, and flushes all that is not waiting for another try. */
-void cachefs__wb_hurry(cache_t *c);
-/* When the object's dirty data is due. Object locked. */
-int64_t cachefs__wb_due(cache_t *c, const obj_t *o);
-apr_status_t cachefs__pending_error(cache_t *c, handle_t *h);
-/* A chunk for copies on their way below, always to be had. *size receives its bytes. */
-uint32_t cachefs__stage_get(cache_t *c, size_t *size);
-void cachefs__stage_put(cache_t *c, uint32_t chunk);
-/* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
- * written any more. */
-apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);
-
-/* ---- doubt.c: calls below that failed, and may have been done */
-/* An error that says that nothing was done. */
-int cachefs__refused(apr_status_t st);
-/* Note that the size below is not known any more. `cut`: what a truncation asked for, or
- * UINT64_MAX. */
-void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut);
-/* Ask for it if it is not known. The first with the flush begun by the caller. */
-apr_status_t cachefs__settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-
-/* What became of a change of names that answered `st`. Asks below if that does not say it. */
-typedef enum cachefs__done_e { DONE_NO = 0, DONE_YES, DONE_PERHAPS } cachefs__done_e;
-cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                                     apr_status_t st);
-cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
-                                     const vfs_path_t *to, uint32_t flags, const obj_t *source,
-                                     apr_status_t st);
-
-/* ---- names.c: the parent of a name that changes */
-apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                                   obj_t **parent);
-void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
-/* 1: the open file has no name any more, 0: it has, -1: not known. */
-int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
- */
-int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* What is below a directory is flushed. */
-apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir);
-/* dir.c: content of a version that is no file's: listings and link texts */
-void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked);
-char *cachefs__content_get(cache_t *c, obj_t *o, uint64_t *len);
-
-/* ---- layer.c, handle.c, control.c, tuner.c
- * --------------------------------------------------------------------------------------------------
- */
-void cachefs__log(cache_t *c, int level, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-void cachefs__tunables(cache_t *c);
-int cachefs__glob_valid(const char *pattern);
-/* Memory pressure, 0 to 1, by the control group (v1 or v2) and the machine's stall information
- * below `root`. */
-double cachefs__pressure(const char *root);
-apr_status_t cachefs__tune_start(cache_t *c);
-void cachefs__tune_stop(cache_t *c);
-apr_status_t cachefs__metrics_create(cache_t *c);
-void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
-handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags);
-void cachefs__handle_free(cache_t *c, handle_t *h);
-/* Keep the lower handle open between two calls, as an open file does. */
-void cachefs__hold(cache_t *c, obj_t *o);
-void cachefs__unhold(cache_t *c, obj_t *o);
-/* A chunk that its block gave up while `borrowers` still read it. */
-void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
-
-/* ---- events.c */
-apr_status_t cachefs__events_start(cache_t *c);
-void cachefs__events_stop(cache_t *c);
-void cachefs__on_event(void *baton, uint32_t events, const char *raw);
-
-/* the ops */
-#define VFS_OP_FS(name, class, params, args, doc)                                                  \
-    apr_status_t cachefs_op_##name(vfs_t *fs, VFS_UNPACK params);
-#define VFS_OP_FILE(name, class, params, args, doc)                                                \
-    apr_status_t cachefs_op_##name(vfs_file_t *file, VFS_UNPACK params);
-#define VFS_OP_DIR(name, class, params, args, doc)                                                 \
-    apr_status_t cachefs_op_##name(vfs_dir_t *dir, VFS_UNPACK params);
-#include "vfs/vfs_ops.def"
-apr_status_t cachefs_op_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
-                             const vfs_path_t *path, uint32_t flags, uint32_t mode,
-                             vfs_attr_t *attr, vfs_validator_t *validator);
-apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
-                                const vfs_path_t *path, uint32_t flags);
-apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx);
-apr_status_t cachefs_op_closedir(vfs_dir_t *dir);
-apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
-                                   vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
-apr_status_t cachefs_op_destroy(vfs_t *fs);
+#include "cachefs/index.h"
+#include "cachefs/paths.h"
 
 #endif

@@ -19,8 +19,7 @@ struct cachefs__watch_t {
     uint64_t number; /* below */
 };
 
-/* ---- what an event does here
- * ---------------------------------------------------------------------------------- */
+/* ---- what an event does here */
 
 static void expire_listing(cache_t *c, const vfs_path_t *path)
 {
@@ -72,8 +71,7 @@ void cachefs__on_event(void *baton, uint32_t events, const char *raw)
         cachefs__obj_put(c, o);
 }
 
-/* ---- passing on
- * -------------------------------------------------------------------------------------------- */
+/* ---- passing on */
 
 /* Our own changes of the name, and of the file behind it, have ended. */
 static void settle(cache_t *c, const vfs_path_t *path, obj_t *o)

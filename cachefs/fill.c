@@ -55,8 +55,7 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
     return st;
 }
 
-/* ---- the run
- * ----------------------------------------------------------------------------------------- */
+/* ---- the run */
 
 typedef struct run_t {
     uint64_t ver, start, end; /* bytes; start on a granule, end on a granule or the end of file */
@@ -168,8 +167,7 @@ static void publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsign
     }
 }
 
-/* ---- the version
- * ------------------------------------------------------------------------------------------ */
+/* ---- the version */
 
 /* Do the bytes belong to the version that we fill? Learns the new one if not. */
 static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r,

@@ -12,8 +12,7 @@
 #define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
 #define BATCH 128u /* blocks that one round of a flush takes */
 
-/* ---- staging
- * ---------------------------------------------------------------------------------------------- */
+/* ---- staging */
 
 uint32_t cachefs__stage_get(cache_t *c, size_t *size)
 {
@@ -44,9 +43,7 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk)
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
-/* ---- a flush
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- a flush */
 
 typedef struct piece_t {
     uint32_t block, no, seq, mask;

@@ -114,8 +114,7 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
     cachefs__unlock(&stripe->lock, RANK_OBJECT);
 }
 
-/* ---- the handle below
- * --------------------------------------------------------------------------------- */
+/* ---- the handle below */
 
 /* Open the object by its name. Object not locked, o->opening set. */
 static apr_status_t open_lower(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,

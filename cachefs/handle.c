@@ -4,8 +4,7 @@
  */
 #include "cachefs/engine.h"
 
-/* ---- life
- * ------------------------------------------------------------------------------------------- */
+/* ---- life */
 
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
 {
@@ -133,8 +132,7 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     return st;
 }
 
-/* ---- calls
- * ---------------------------------------------------------------------------------------------- */
+/* ---- calls */
 
 apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
                               vfs_validator_t *validator)

@@ -38,8 +38,7 @@ int cachefs__glob_valid(const char *pattern)
     return !in_class;
 }
 
-/* ---- on line
- * -------------------------------------------------------------------------------------------- */
+/* ---- on line */
 
 void cachefs__tunables(cache_t *c)
 {
@@ -100,9 +99,7 @@ apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t size)
     return st;
 }
 
-/* ---- the table
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- the table */
 
 static const vfs_ops_t cachefs_ops = {
     .abi = VFS_ABI,
@@ -166,9 +163,7 @@ int cachefs_is(const vfs_t *fs)
     return fs != NULL && fs->ops.destroy == cachefs_op_destroy;
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------------------------
- */
+/* ---- life */
 
 static void cond_init(pthread_cond_t *cond)
 {

@@ -42,8 +42,7 @@ static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned w
     return cachefs__node_find(c, path, 1, obj, negative);
 }
 
-/* ---- one look-up for all who ask
- * ------------------------------------------------------------------------ */
+/* ---- one look-up for all who ask */
 
 static int same_flight(const flight_t *f, const vfs_path_t *path, unsigned want)
 {
@@ -84,9 +83,7 @@ static void flight_end(cache_t *c, flight_t *f)
     cachefs__unlock(&c->flight_lock, RANK_LEAF);
 }
 
-/* ---- asking
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- asking */
 
 typedef struct answer_t {
     vfs_attr_t attr;

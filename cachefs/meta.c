@@ -72,8 +72,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     return st;
 }
 
-/* ---- changes
- * ------------------------------------------------------------------------------------------ */
+/* ---- changes */
 
 /* The object that a change of attributes by name is about; NULL: none that we know or could know.
  */
@@ -137,8 +136,7 @@ apr_status_t cachefs_op_truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     return st ? st : end;
 }
 
-/* ---- questions that are not cached
- * ----------------------------------------------------------------------- */
+/* ---- questions that are not cached */
 
 #define NAME_ASK(params, args, name)                                                               \
     apr_status_t cachefs_op_##name params                                                          \
@@ -194,8 +192,7 @@ apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     return APR_SUCCESS;
 }
 
-/* ---- whole objects, durability
- * --------------------------------------------------------------------------------- */
+/* ---- whole objects, durability */
 
 apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                const vfs_source_t *source, const vfs_commit_t *how,

@@ -11,8 +11,7 @@
  */
 #include "cachefs/engine.h"
 
-/* ---- parents
- * ------------------------------------------------------------------------------------------ */
+/* ---- parents */
 
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    obj_t **parent)
@@ -55,8 +54,7 @@ void cachefs__parent_end(cache_t *c, obj_t *parent, int changed)
     cachefs__obj_put(c, parent);
 }
 
-/* ---- the file behind a name
- * ------------------------------------------------------------------------------ */
+/* ---- the file behind a name */
 
 /* The object of a name itself, referenced, or NULL; asks below only if somebody could lose a file
  * otherwise. */
@@ -165,9 +163,7 @@ static void observe(cache_t *c, int64_t start)
         metrics_record(c->lat[LAT_CHANGE], (uint64_t)(cachefs__clock_us() - start) * 1000);
 }
 
-/* ---- removing
- * ------------------------------------------------------------------------------------------------
- */
+/* ---- removing */
 
 static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
 {
@@ -221,9 +217,7 @@ apr_status_t cachefs_op_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return remove_name(fs, ctx, path, 1);
 }
 
-/* ---- making
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- making */
 
 typedef struct make_t {
     vfs_type_e type;
@@ -303,9 +297,7 @@ apr_status_t cachefs_op_link(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     return make_name(fs, ctx, to, &how);
 }
 
-/* ---- renaming
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- renaming */
 
 /* Has it a name within `dir`, or may it have: we know one name of a file at most. Object locked. */
 static int may_be_within(cache_t *c, const obj_t *o, const vfs_path_t *dir)

@@ -26,8 +26,7 @@ static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
     return NONE;
 }
 
-/* ---- recency
- * ---------------------------------------------------------------------------------------- */
+/* ---- recency */
 
 static void lru_remove(cache_t *c, shard_t *s, uint32_t i)
 {
@@ -95,8 +94,7 @@ int cachefs__node_evict(cache_t *c, shard_t *s)
     return victim != NONE;
 }
 
-/* ---- finding
- * ------------------------------------------------------------------------------------------- */
+/* ---- finding */
 
 static uint64_t node_ttl(cache_t *c, const node_t *n)
 {
@@ -168,8 +166,7 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
     }
 }
 
-/* ---- changing
- * -------------------------------------------------------------------------------------------- */
+/* ---- changing */
 
 static uint32_t node_new(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t *chunk)
 {
@@ -406,8 +403,7 @@ uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, i
     return count;
 }
 
-/* ---- our own changes
- * ------------------------------------------------------------------------------------------ */
+/* ---- our own changes */
 
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
                                 const vfs_path_t *b, cachefs__mut_t *m)

@@ -155,8 +155,7 @@ void cachefs__obj_unhash(cache_t *c, obj_t *o)
     cachefs__obj_unlock(c, o);
 }
 
-/* ---- names of an object
- * ----------------------------------------------------------------------------- */
+/* ---- names of an object */
 
 void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
 {
@@ -195,8 +194,7 @@ apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char
     return APR_SUCCESS;
 }
 
-/* ---- versions
- * ------------------------------------------------------------------------------------------ */
+/* ---- versions */
 
 void cachefs__obj_new_version(cache_t *c, obj_t *o)
 {

@@ -97,8 +97,7 @@ apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void 
     }
 }
 
-/* ---- read-ahead
- * --------------------------------------------------------------------------------------------- */
+/* ---- read-ahead */
 
 typedef struct ahead_t {
     cache_t *cache;
@@ -162,9 +161,7 @@ static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
     atomic_fetch_sub(&c->ahead_bytes, end - begun);
 }
 
-/* ---- the op
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- the op */
 
 static void heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit)
 {

@@ -140,8 +140,7 @@ void cachefs__tables_destroy(cache_t *c)
     pthread_mutex_destroy(&c->ids.lock);
 }
 
-/* ---- pools
- * ------------------------------------------------------------------------------------------ */
+/* ---- pools */
 
 static uint32_t *pool_link(cache_t *c, cachefs__pool_t *p, uint32_t i)
 {
@@ -198,8 +197,7 @@ void cachefs__pool_put(cache_t *c, cachefs__pool_t *p, uint32_t i)
     cachefs__unlock(&c->arena.lock, RANK_ARENA);
 }
 
-/* ---- eviction
- * ----------------------------------------------------------------------------------------- */
+/* ---- eviction */
 
 static void count_eviction(cache_t *c, uint32_t bytes)
 {

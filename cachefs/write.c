@@ -83,8 +83,7 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
     }
 }
 
-/* ---- through and around
- * ---------------------------------------------------------------------------------- */
+/* ---- through and around */
 
 /* Write below, and say how much was accepted. Gate held, change begun. */
 static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
@@ -132,9 +131,7 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
     return st;
 }
 
-/* ---- back
- * ---------------------------------------------------------------------------------------------------
- */
+/* ---- back */
 
 #define BACK_STEP (1u << 20) /* bytes between two looks at the dirty limit */
 #define BACK_TRIES 8
@@ -278,9 +275,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
     return !st && cut ? APR_FROM_OS_ERROR(EFBIG) : st;
 }
 
-/* ---- all modes
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- all modes */
 
 apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
                             size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator)
@@ -314,9 +309,7 @@ apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const
     }
 }
 
-/* ---- size
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- size */
 
 /* Drop the blocks of a version from number `first` on: by number where they are few, else by a look
  * at all blocks. */

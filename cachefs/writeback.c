@@ -7,9 +7,7 @@
  */
 #include "cachefs/engine.h"
 
-/* ---- the limit
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- the limit */
 
 apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx)
 {
@@ -78,7 +76,6 @@ void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes)
 }
 
 /* ---- the flusher's thread
- * ------------------------------------------------------------------------------------------
  * It sleeps until wb_wake_us. Whoever makes something due earlier brings that forward under the
  * same lock, so no wake-up is lost and nothing is polled. */
 

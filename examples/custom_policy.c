@@ -98,8 +98,7 @@ static const cachefs_policy_ops_t fifo_ops = {
     .count = fifo_count,
 };
 
-/* ---- using it
- * ------------------------------------------------------------------------------------ */
+/* ---- using it */
 
 /* Write more than the cache can hold, and read it twice. */
 static apr_status_t use(vfs_t *cache, apr_pool_t *pool)

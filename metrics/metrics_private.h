@@ -24,7 +24,6 @@ void metrics__assert_failed(const char *what, const char *file, int line) __attr
 #define METRICS__LINE 64u /* bytes of a cache line */
 
 /* ---- stripes (stripe.c, counter.c)
- * ---------------------------------------------------------------
  *
  * A chunk holds 64 counters as columns. Row 0 holds their switches, each further row one value of
  * each:
@@ -62,15 +61,13 @@ metrics_counter_t *metrics__chunk_take(metrics__chunk_t *chunk, int enabled);
 metrics__chunk_t *metrics__chunk_create(void);
 void metrics__counter_reset(metrics_counter_t *counter);
 
-/* ---- gauges (gauge.c)
- * ---------------------------------------------------------------------------- */
+/* ---- gauges (gauge.c) */
 
 struct metrics_gauge_t {
     _Atomic uint64_t bits; /* of a double */
 };
 
-/* ---- histograms (histogram.c, cells.c)
- * ------------------------------------------------------------ */
+/* ---- histograms (histogram.c, cells.c) */
 
 #define METRICS__SUB_BITS 6u    /* 64 cells for each power of two */
 #define METRICS__RANGE_BITS 42u /* up to 2^42 ns, 73 minutes */
@@ -125,8 +122,7 @@ uint64_t metrics__figures_up_to(const metrics__figures_t *figures, unsigned bits
 void metrics__figures_diff(metrics__figures_t *out, const metrics__figures_t *newer,
                            const metrics__figures_t *older, uint64_t *scratch);
 
-/* ---- names and labels (labels.c)
- * -------------------------------------------------------------------- */
+/* ---- names and labels (labels.c) */
 
 #define METRICS__NAME_MAX 200u
 #define METRICS__LABELS_MAX 1000u /* bytes of all labels as text */
@@ -158,8 +154,7 @@ size_t metrics__family_len(const char *name, metrics__type_e type);
 int metrics__names_clash(const char *a, metrics__type_e a_type, const char *b,
                          metrics__type_e b_type);
 
-/* ---- the registry (registry.c)
- * ---------------------------------------------------------------------- */
+/* ---- the registry (registry.c) */
 
 typedef enum metrics__source_e {
     METRICS__FROM_COUNTER = 0,
@@ -200,8 +195,7 @@ struct metrics_registry_t {
     apr_pool_t *pool;
 };
 
-/* ---- snapshots (snapshot.c)
- * -------------------------------------------------------------------------- */
+/* ---- snapshots (snapshot.c) */
 
 typedef struct metrics__value_t {
     const char *labels;
@@ -225,8 +219,7 @@ struct metrics_snapshot_t {
     metrics__group_t *first;
 };
 
-/* ---- text (text.c, export.c, json.c)
- * ------------------------------------------------------------------ */
+/* ---- text (text.c, export.c, json.c) */
 
 /* Text that grows. Once memory ran out, nothing more is added, and `failed` stays set. */
 typedef struct metrics__text_t {

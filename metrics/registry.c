@@ -85,8 +85,7 @@ static void unlock(metrics_registry_t *registry)
     METRICS_ASSERT(!failed);
 }
 
-/* ---- every metric of a registry, under the lock
- * --------------------------------------------------- */
+/* ---- every metric of a registry, under the lock */
 
 static void each(metrics_registry_t *registry, void (*fn)(metrics__metric_t *metric, int arg),
                  int arg)
@@ -137,8 +136,7 @@ void metrics_reset(metrics_registry_t *registry)
     unlock(registry);
 }
 
-/* ---- making
- * --------------------------------------------------------------------------------------- */
+/* ---- making */
 
 /* What is asked for, checked. */
 typedef struct want_t {

@@ -84,8 +84,7 @@ apr_status_t metrics_snapshot(metrics_snapshot_t **out, const metrics_registry_t
     return APR_SUCCESS;
 }
 
-/* ---- differences
- * ---------------------------------------------------------------------------------- */
+/* ---- differences */
 
 /* newer - older. A counter that went back was reset between them: what it counted since is the
  * answer. */
@@ -156,8 +155,7 @@ apr_status_t metrics_snapshot_diff(metrics_snapshot_t **out, const metrics_snaps
     return APR_SUCCESS;
 }
 
-/* ---- looking up
- * ------------------------------------------------------------------------------------ */
+/* ---- looking up */
 
 static apr_status_t find(const metrics__value_t **out, const metrics_snapshot_t *snapshot,
                          const char *name, const char *labels, int histogram)

@@ -195,8 +195,7 @@ int cli_signalled(int *number);
 /* A name for a terminal: control characters as '?'. Any other output gets it as it is. */
 void cli_print_name(FILE *out, const char *name);
 
-/* ---- progress.c: a bar on a terminal
- * -------------------------------------------------------------- */
+/* ---- progress.c: a bar on a terminal */
 
 typedef struct cli_progress_t cli_progress_t;
 /* NULL where there is nobody to look at it; every function here takes that. */
@@ -210,16 +209,14 @@ void cli_progress_set(cli_progress_t *progress, uint64_t files, uint64_t bytes);
 /* Take it away. */
 void cli_progress_end(cli_progress_t *progress);
 
-/* ---- threads.c
- * --------------------------------------------------------------------------------------- */
+/* ---- threads.c */
 
 /* Call fn(baton, thread, i) for each i below `count`, on so many threads, until all are done or
  * cli_stopped. Returns how many were called. */
 typedef void (*cli_each_fn)(void *baton, unsigned thread, size_t i);
 size_t cli_each(cli_t *cli, size_t count, unsigned threads, cli_each_fn fn, void *baton);
 
-/* ---- json.c
- * -------------------------------------------------------------------------------------------- */
+/* ---- json.c */
 
 #define JSON_DEPTH_MAX 16
 typedef struct json_t {
@@ -243,8 +240,7 @@ void json_null(json_t *json, const char *key);
 /* A path, and where it is not UTF-8 its bytes in hexadecimal under "<key>_hex". */
 void json_path(json_t *json, const char *key, const char *path);
 
-/* ---- attr.c: attributes as text, for ls and stat
- * ----------------------------------------------------------- */
+/* ---- attr.c: attributes as text, for ls and stat */
 
 const char *cli_type_name(vfs_type_e type);
 /* "-rw-r--r--"; buf has 11 bytes. */

@@ -40,8 +40,7 @@ static size_t rows_wanted(const cli_t *cli)
     return count;
 }
 
-/* ---- the directory
- * ------------------------------------------------------------------------------------ */
+/* ---- the directory */
 
 static int make_work_dir(parent_t *parent)
 {
@@ -71,8 +70,7 @@ void compare_remove(const cli_t *cli, const char *dir)
     if (pool != NULL) apr_pool_destroy(pool);
 }
 
-/* ---- the reference
- * -------------------------------------------------------------------------------------- */
+/* ---- the reference */
 
 static void print_head(const parent_t *parent, const reference_t *reference)
 {
@@ -134,8 +132,7 @@ static int make_reference(parent_t *parent)
     return code != CLI_DONE ? code : closed;
 }
 
-/* ---- children
- * --------------------------------------------------------------------------------------------- */
+/* ---- children */
 
 /* Our own command line, and what makes a child of it. */
 static char *const *child_args(const parent_t *parent, const char *layer)

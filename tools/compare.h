@@ -32,8 +32,7 @@ extern const char *const compare_phases[CLI_PHASES_MAX];
 /* Does this phase make sense with this layer? */
 int compare_has(compare_layer_e layer, compare_phase_e phase);
 
-/* ---- compare_reference.c: what the files are
- * ------------------------------------------------------- */
+/* ---- compare_reference.c: what the files are */
 
 typedef struct reference_file_t {
     const char *path;
@@ -57,8 +56,7 @@ apr_status_t reference_load(reference_t *out, const char *file);
 void reference_free(reference_t *reference);
 uint32_t reference_block_hash(const void *data, size_t len);
 
-/* ---- compare_read.c: reading, timed and checked
- * ------------------------------------------------------ */
+/* ---- compare_read.c: reading, timed and checked */
 
 /* What reading many files came to. */
 typedef struct reading_t {
@@ -75,8 +73,7 @@ int compare_read_all(cli_t *cli, reading_t *out, vfs_t *fs, const reference_t *r
 int compare_read_random(cli_t *cli, reading_t *out, vfs_t *fs, const reference_t *reference,
                         uint64_t count, const char *what);
 
-/* ---- compare_report.c: rows
- * ---------------------------------------------------------------------------- */
+/* ---- compare_report.c: rows */
 
 /* A child is the same program, and sends it as it is. */
 typedef struct row_t {
@@ -90,8 +87,7 @@ void report_row(const row_t *row);
 void report_tail(const row_t *rows, size_t count);
 void report_json(const row_t *rows, size_t count);
 
-/* ---- compare_layer.c
- * ------------------------------------------------------------------------------------ */
+/* ---- compare_layer.c */
 
 /* What a child does. */
 int compare_child(cli_t *cli);

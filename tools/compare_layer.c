@@ -53,8 +53,7 @@ static uint64_t peak_rss(void)
     return kib * 1024;
 }
 
-/* ---- the stack
- * -------------------------------------------------------------------------------------- */
+/* ---- the stack */
 
 static int open_corfs(child_t *child)
 {
@@ -85,8 +84,7 @@ static int close_stack(child_t *child)
     return code;
 }
 
-/* ---- phases
- * --------------------------------------------------------------------------------------------- */
+/* ---- phases */
 
 static int set_ttl(child_t *child, const char *value)
 {
@@ -193,8 +191,7 @@ static int run_phase(child_t *child, compare_phase_e phase, reading_t *out)
     return code;
 }
 
-/* ---- measuring them
- * ------------------------------------------------------------------------------------------ */
+/* ---- measuring them */
 
 /* Bytes served from the cache over bytes read, the same for every layer: what the origin had to
  * send during the phase was not served from a cache, also where it came with the open of a file and

@@ -35,8 +35,7 @@ typedef struct cp_t {
     atomic_ullong copied, kept, bytes;
 } cp_t;
 
-/* ---- the destination
- * ------------------------------------------------------------------------------- */
+/* ---- the destination */
 
 /* An OS path: a directory, a file that is there or not. The backend stands on the directory. */
 static int open_os_dest(cp_t *cp)
@@ -90,8 +89,7 @@ static int open_dest(cp_t *cp)
     return CLI_SOME_FAILED;
 }
 
-/* ---- what is to be copied
- * ---------------------------------------------------------------------------- */
+/* ---- what is to be copied */
 
 static void add(cp_t *cp, apr_array_header_t *to, const char *from, const char *target,
                 const vfs_attr_t *attr)
@@ -158,8 +156,7 @@ static apr_status_t plan_path(cp_t *cp, const char *path)
     return vfs_walk(cp->from.top, &cli->ctx, normal.str, visit, cp);
 }
 
-/* ---- copying
- * ---------------------------------------------------------------------------------------------- */
+/* ---- copying */
 
 static void make_dirs(cp_t *cp)
 {

@@ -252,8 +252,7 @@ apr_status_t vfs_call_symlink(vfs_t *fs, const vfs_ctx_t *ctx, const char *targe
     return fs->ops.symlink(fs, ctx, target, path);
 }
 
-/* ---- attributes
- * ---------------------------------------------------------------------------------- */
+/* ---- attributes */
 
 apr_status_t vfs_call_truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                apr_off_t size)
@@ -350,8 +349,7 @@ apr_status_t vfs_call_removexattr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_pat
     return fs->ops.removexattr(fs, ctx, path, name, flags);
 }
 
-/* ---- durability and whole objects
- * ------------------------------------------------------------------ */
+/* ---- durability and whole objects */
 
 apr_status_t vfs_call_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {

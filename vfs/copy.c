@@ -94,8 +94,7 @@ apr_status_t vfs_read_file(char **data, size_t *len, vfs_t *fs, const vfs_ctx_t 
     return status != APR_SUCCESS ? status : closed;
 }
 
-/* ---- temporary files
- * --------------------------------------------------------------------------------- */
+/* ---- temporary files */
 
 static apr_status_t random_name(char *out)
 {
@@ -145,8 +144,7 @@ apr_status_t vfs_temp_file(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, c
     return status;
 }
 
-/* ---- replacing
- * ------------------------------------------------------------------------------------------ */
+/* ---- replacing */
 
 typedef struct replace_t {
     vfs_t *fs;
@@ -252,8 +250,7 @@ apr_status_t vfs_write_file(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, c
     return replace_end(&to, mode, VFS_TIME_NOW, status);
 }
 
-/* ---- copying
- * -------------------------------------------------------------------------------------------- */
+/* ---- copying */
 
 typedef struct from_t {
     vfs_file_t *file;

@@ -231,8 +231,7 @@ static apr_status_t wait_free(vfs__locktable_t *table, vfs__locks_t *locks, rec_
     return status;
 }
 
-/* ---- the interface
- * -------------------------------------------------------------------------------- */
+/* ---- the interface */
 
 static void describe(vfs_lock_t *out, const rec_t *rec)
 {

@@ -171,8 +171,7 @@ apr_status_t vfs_open_uri(vfs_t **out, const char *uri, char *err, size_t errlen
     return status;
 }
 
-/* ---- plug-ins
- * -------------------------------------------------------------------------------------- */
+/* ---- plug-ins */
 
 /* Keep APR alive: apr_initialize counts, and we never take ours back. */
 static apr_status_t hold_apr(void)

@@ -159,8 +159,7 @@ static apr_status_t sub_unwatch(vfs_t *fs, uint64_t number)
     return status;
 }
 
-/* ---- life
- * ------------------------------------------------------------------------------------------ */
+/* ---- life */
 
 static apr_status_t sub_destroy(vfs_t *fs)
 {

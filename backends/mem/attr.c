@@ -47,8 +47,7 @@ apr_status_t mem_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
     return status;
 }
 
-/* ---- one inode: its lock held for writing
- * --------------------------------------------------------- */
+/* ---- one inode: its lock held for writing */
 
 static apr_status_t set_mode(mem_inode_t *inode, const mem_user_t *user, uint32_t mode)
 {
@@ -109,8 +108,7 @@ static apr_status_t set_size(mem_fs_t *m, mem_inode_t *inode, const mem_user_t *
     return APR_SUCCESS;
 }
 
-/* ---- what to set, by name or by handle
- * -------------------------------------------------------------- */
+/* ---- what to set, by name or by handle */
 
 typedef struct set_attr_t {
     enum { SET_MODE, SET_OWNER, SET_TIMES, SET_SIZE } what;

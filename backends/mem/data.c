@@ -263,8 +263,7 @@ apr_status_t mem__data_allocate(mem_fs_t *fs, mem_inode_t *inode, uint32_t flags
     return APR_SUCCESS;
 }
 
-/* ---- copying
- * ------------------------------------------------------------------------------------- */
+/* ---- copying */
 
 apr_status_t mem__data_copy(mem_fs_t *fs, const mem_inode_t *src, uint64_t src_off,
                             mem_inode_t *dst, uint64_t dst_off, size_t len, size_t *copied)

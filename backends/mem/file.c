@@ -18,8 +18,7 @@ static apr_status_t must_be_file(const mem_inode_t *inode)
     return inode->type == VFS_TYPE_DIR ? MEM_ERR(EISDIR) : APR_EINVAL;
 }
 
-/* ---- open
- * ------------------------------------------------------------------------------------------ */
+/* ---- open */
 
 /* What stands in the way of opening something that exists, in the order of Linux (do_open,
  * may_open). */
@@ -157,8 +156,7 @@ apr_status_t mem_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
     return APR_SUCCESS;
 }
 
-/* ---- read and write
- * --------------------------------------------------------------------------------- */
+/* ---- read and write */
 
 apr_status_t mem_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov, size_t count,
                        apr_off_t off, size_t *got, vfs_validator_t *validator)
@@ -231,8 +229,7 @@ apr_status_t mem_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *bu
     return mem_writev_at(file, ctx, &iov, 1, off, written, validator);
 }
 
-/* ---- ranges
- * ------------------------------------------------------------------------------------------ */
+/* ---- ranges */
 
 /* Copy a piece under the locks of both files, the lower number first. */
 static apr_status_t copy_piece(mem_fs_t *m, mem_inode_t *src, uint64_t src_off, mem_inode_t *dst,

@@ -145,8 +145,7 @@ void mem__inode_put(mem_fs_t *fs, mem_inode_t *inode)
     free(inode);
 }
 
-/* ---- attributes
- * ---------------------------------------------------------------------------------- */
+/* ---- attributes */
 
 static void inode_validator(const mem_inode_t *inode, vfs_validator_t *validator)
 {

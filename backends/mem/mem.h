@@ -218,8 +218,7 @@ static inline void mem__un(pthread_rwlock_t *lock)
 /** Writers go first: a steady stream of readers must not starve them. Returns 0 or an errno. */
 int mem__rwlock_init(pthread_rwlock_t *lock);
 
-/* ---- inode.c
- * ------------------------------------------------------------------------------------- */
+/* ---- inode.c */
 
 mem_user_t mem__user(const mem_fs_t *fs, const vfs_ctx_t *ctx);
 int mem__in_group(const mem_user_t *user, uint32_t gid);
@@ -254,8 +253,7 @@ uint64_t mem__bytes_total(const mem_fs_t *fs);
 int mem__charge(mem_fs_t *fs, uint64_t bytes);
 void mem__refund(mem_fs_t *fs, uint64_t bytes);
 
-/* ---- dir.c: fs->names held, for writing where something changes
- * ------------------------------------- */
+/* ---- dir.c: fs->names held, for writing where something changes */
 
 mem_dirent_t *mem__dir_find(const mem_dir_t *dir, const char *name, uint32_t len, uint32_t hash);
 /** Add a name that is not there. Takes over one reference of `inode`, unless it fails (APR_ENOMEM).
@@ -273,8 +271,7 @@ mem_dirent_t *mem__dir_next(const mem_dir_t *dir, uint64_t after, uint64_t limit
 /** Free the tables of an empty directory. */
 void mem__dir_free(mem_dir_t *dir);
 
-/* ---- walk.c: fs->names held
- * ---------------------------------------------------------------------------- */
+/* ---- walk.c: fs->names held */
 
 /** Find a path. An absent last component is success, with w->inode NULL. w->direct is right in
  * every case. */
@@ -286,8 +283,7 @@ apr_status_t mem__lookup(mem_inode_t **inode, mem_fs_t *fs, const mem_user_t *us
 /** The parent of a directory; the root's is the root. */
 mem_inode_t *mem__parent(mem_inode_t *dir);
 
-/* ---- pages.c: the inode's lock held, for writing where something changes
- * ------------------------------- */
+/* ---- pages.c: the inode's lock held, for writing where something changes */
 
 /** What stands in a slot for a page that is paid for, but was never written. */
 extern unsigned char mem__reserved_page[1];
@@ -316,8 +312,7 @@ unsigned char *mem__page_take(mem_pages_t *pages, uint64_t index);
 /** Free the pages in [from, to). */
 void mem__pages_drop(mem_fs_t *fs, mem_pages_t *pages, uint64_t from, uint64_t to);
 
-/* ---- data.c: bytes of a regular file; inode->lock held, for writing where something changes
- * ------------ */
+/* ---- data.c: bytes of a regular file; inode->lock held, for writing where something changes */
 
 /** Copy bytes out; returns how many, up to the end of the file. */
 size_t mem__data_read(const mem_inode_t *inode, unsigned char *buf, size_t len, uint64_t off);
@@ -336,8 +331,7 @@ apr_status_t mem__data_copy(mem_fs_t *fs, const mem_inode_t *src, uint64_t src_o
 /** vfs_seek_extent. @return APR_SUCCESS, VFS_ENODATA */
 apr_status_t mem__data_seek(const mem_inode_t *inode, uint64_t off, int hole, uint64_t *where);
 
-/* ---- names.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- names.c */
 
 /** What to make. */
 typedef struct mem_new_t {
@@ -354,8 +348,7 @@ apr_status_t mem__make(mem_fs_t *fs, const vfs_ctx_t *ctx, const mem_user_t *use
 /** May the user remove this name, as a directory or as something else? fs->names held. */
 apr_status_t mem__may_remove(const mem_walk_t *w, const mem_user_t *user, int as_dir);
 
-/* ---- watch.c
- * ------------------------------------------------------------------------------------------- */
+/* ---- watch.c */
 
 apr_status_t mem__watches_init(mem_watches_t *watches);
 /** Stop the thread and free everything. */
@@ -372,8 +365,7 @@ void mem__event_inode(mem_fs_t *fs, uint32_t bits, mem_inode_t *inode);
 /** As mem__event_inode; takes fs->names. Call it with no lock held. */
 void mem__event_changed(mem_fs_t *fs, mem_inode_t *inode);
 
-/* ---- the ops, in the table of mem.c
- * --------------------------------------------------------------------- */
+/* ---- the ops, in the table of mem.c */
 
 #define VFS_OP_FS(name, class, params, args, doc)                                                  \
     apr_status_t mem_##name(vfs_t *fs, VFS_UNPACK params);

@@ -51,8 +51,7 @@ void mem__watches_destroy(mem_watches_t *watches)
     (void)pthread_mutex_destroy(&watches->lock);
 }
 
-/* ---- the side of those who change
- * ------------------------------------------------------------------ */
+/* ---- the side of those who change */
 
 /* "/a/b/name"; fs->names held. The caller frees it. With *len the bytes before the NUL; `before`
  * bytes are left free in front. */
@@ -146,8 +145,7 @@ void mem__event_changed(mem_fs_t *fs, mem_inode_t *inode)
     mem__un(&fs->names);
 }
 
-/* ---- the thread
- * --------------------------------------------------------------------------------------- */
+/* ---- the thread */
 
 /* Is `path` at or below `prefix`? The root is written "/". */
 static int is_within(const char *path, size_t len, const char *prefix, size_t prefix_len)
@@ -259,8 +257,7 @@ static apr_status_t watch_start(mem_watches_t *watches)
     return APR_SUCCESS;
 }
 
-/* ---- the ops
- * ---------------------------------------------------------------------------------------------- */
+/* ---- the ops */
 
 static apr_status_t watch_add(mem_watches_t *watches, mem_watch_t *watch, uint64_t *id)
 {

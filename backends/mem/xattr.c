@@ -173,8 +173,7 @@ static apr_status_t remove_inode(mem_fs_t *m, mem_inode_t *inode, const mem_user
     return status;
 }
 
-/* ---- by handle
- * ------------------------------------------------------------------------------------ */
+/* ---- by handle */
 
 apr_status_t mem_fgetxattr(vfs_file_t *file, const vfs_ctx_t *ctx, const char *name, void *buf,
                            size_t size, size_t *len)
@@ -208,8 +207,7 @@ apr_status_t mem_fremovexattr(vfs_file_t *file, const vfs_ctx_t *ctx, const char
     return remove_inode(m, ((mem_file_t *)file)->inode, &user, name);
 }
 
-/* ---- by name
- * ---------------------------------------------------------------------------------------- */
+/* ---- by name */
 
 static apr_status_t find(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
                          mem_user_t *user, mem_inode_t **inode)

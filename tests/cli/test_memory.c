@@ -185,8 +185,7 @@ Test(cli_memory, the_other_layers_of_compare_stay_within_it_too)
     within(r.peak_rss, PROCESS, "none", "none");
 }
 
-/* ---- a writer of its own
- * ------------------------------------------------------------------------- */
+/* ---- a writer of its own */
 
 typedef struct wrote_t {
     uint64_t peak_rss, ram_used;

@@ -18,10 +18,10 @@
 #define MODEL_OPS(X)                                                                               \
     X(open)                                                                                        \
     X(close)                                                                                       \
-    X(read) X(write) X(append) X(truncate) X(ftruncate) X(rename) X(unlink) X(link) X(mkdir)       \
-        X(rmdir) X(readdir) X(stat) X(fstat) X(chmod) X(utimens) X(sync) X(flush) X(get)           \
-            X(allocate) X(copy_range) X(sync_fs) X(invalidate) X(prefix) X(clear) X(prefetch)      \
-                X(flush_all)
+    X(read)                                                                                        \
+    X(write) X(append) X(truncate) X(ftruncate) X(rename) X(unlink) X(link) X(mkdir) X(rmdir)      \
+        X(readdir) X(stat) X(fstat) X(chmod) X(utimens) X(sync) X(flush) X(get) X(allocate)        \
+            X(copy_range) X(sync_fs) X(invalidate) X(prefix) X(clear) X(prefetch) X(flush_all)
 
 typedef enum model_kind_e {
 #define X(name) MODEL_##name,
@@ -95,8 +95,7 @@ apr_status_t ref_link(ref_t *ref, const char *from, const char *to);
 apr_status_t ref_mkdir(ref_t *ref, const char *path);
 apr_status_t ref_rmdir(ref_t *ref, const char *path);
 
-/* ---- a run
- * --------------------------------------------------------------------------------------- */
+/* ---- a run */
 
 typedef struct model_run_t {
     sut_t *sut;

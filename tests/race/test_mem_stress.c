@@ -46,8 +46,7 @@ static vfs_file_t *open_file(const char *path, uint32_t flags)
     return file;
 }
 
-/* ---- names: any of these answers is right, but nothing else
- * -------------------------------------------- */
+/* ---- names: any of these answers is right, but nothing else */
 
 static int is_one_of(apr_status_t status, const int *errors)
 {
@@ -118,9 +117,7 @@ static void *work_names(void *baton)
     return NULL;
 }
 
-/* ---- bytes
- * -------------------------------------------------------------------------------------------------
- */
+/* ---- bytes */
 
 /* Every write fills three pages with one value, so a page of two values was torn. */
 static void *work_pages(void *baton)
@@ -222,8 +219,7 @@ static void *work_copy(void *baton)
     return NULL;
 }
 
-/* ---- listings, attributes, watches
- * ----------------------------------------------------------------------------- */
+/* ---- listings, attributes, watches */
 
 static void *work_listing(void *baton)
 {
@@ -306,9 +302,7 @@ static void *work_watch(void *baton)
     return NULL;
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------------------------------
- */
+/* ---- all of it */
 
 static void check_lines(void)
 {

@@ -35,8 +35,7 @@ static void run_threads(void *(*fn)(void *))
         CHECK(pthread_join(threads[i], NULL) == 0);
 }
 
-/* ---- the cursor: records written by many, then read by many, each exactly once
- * --------------------- */
+/* ---- the cursor: records written by many, then read by many, each exactly once */
 
 static vfs_file_t *file;
 static atomic_uint seen[THREADS * ROUNDS];
@@ -77,8 +76,7 @@ static void test_cursor(apr_pool_t *pool)
     CHECK(vfs_destroy(fs) == APR_SUCCESS);
 }
 
-/* ---- locks: what a write lock guards is a plain variable
- * ------------------------------------------------ */
+/* ---- locks: what a write lock guards is a plain variable */
 
 static vfs__locktable_t *table;
 static vfs__locks_t locks;
@@ -118,9 +116,7 @@ static void test_locks(void)
     vfs__locktable_destroy(table);
 }
 
-/* ---- workers
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- workers */
 
 static vfs_workers_t *workers;
 static atomic_uint jobs;
@@ -149,8 +145,7 @@ static void test_workers(apr_pool_t *pool)
     CHECK(jobs == THREADS * ROUNDS);
 }
 
-/* ---- the registry
- * ------------------------------------------------------------------------------------------- */
+/* ---- the registry */
 
 static apr_status_t refuse(vfs_t **out, const char *uri, char *err, size_t errlen, apr_pool_t *pool)
 {

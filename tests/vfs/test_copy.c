@@ -108,8 +108,7 @@ Test(vfs_copy, read_file_keeps_to_its_limit, .init = setup, .fini = teardown)
     cr_assert_eq(vfs_read_file(&data, &len, fs, NULL, "/f", 0, pool), APR_ENOTIMPL);
 }
 
-/* ---- replacing
- * ------------------------------------------------------------------------------------ */
+/* ---- replacing */
 
 Test(vfs_copy, write_file_makes_and_replaces_and_keeps_the_mode, .init = setup, .fini = teardown)
 {
@@ -227,8 +226,7 @@ Test(vfs_copy, write_file_does_without_ops_that_are_not_there, .init = setup, .f
     cr_assert_eq(names_in(fs, "/"), 1u);
 }
 
-/* ---- copying
- * ---------------------------------------------------------------------------------------- */
+/* ---- copying */
 
 static void make_source(vfs_t *on, size_t size)
 {
@@ -347,8 +345,7 @@ Test(vfs_copy, a_source_that_shrinks_under_a_commit_is_stale, .init = setup, .fi
     cr_assert_eq(type_at(commits, "/dst"), VFS_TYPE_UNKNOWN);
 }
 
-/* ---- temporary files
- * ------------------------------------------------------------------------------------ */
+/* ---- temporary files */
 
 static unsigned taken;
 

@@ -160,8 +160,7 @@ Test(vfs_cursor, an_error_moves_it_by_what_was_accepted, .init = setup, .fini = 
     cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
 }
 
-/* ---- competition
- * --------------------------------------------------------------------------------- */
+/* ---- competition */
 
 #define RECORD 16
 #define RECORDS 4000

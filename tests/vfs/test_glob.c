@@ -137,8 +137,7 @@ Test(vfs_glob, a_broken_pattern_is_told_apart_from_one_that_does_not_match)
     cr_assert_eq(vfs__glob_check(NULL), APR_EINVAL);
 }
 
-/* ---- visits
- * ---------------------------------------------------------------------------------------- */
+/* ---- visits */
 
 static char visited[4096];
 

@@ -173,8 +173,7 @@ Test(vfs_locktable, whole_file_locks_belong_to_the_handle_and_do_not_meet_ranges
     cr_assert_eq(ask(0, VFS_LOCK_READ, whole, 0, 0, 0), APR_SUCCESS);
 }
 
-/* ---- waiting
- * ------------------------------------------------------------------------------------- */
+/* ---- waiting */
 
 typedef struct waiting_t {
     int handle;

@@ -179,8 +179,7 @@ Test(vfs_registry, many_threads_may_register_at_once, .init = setup, .fini = tea
     cr_assert_eq(count, 200);
 }
 
-/* ---- plug-ins: the build puts them beside the test and says where
- * ---------------------------------- */
+/* ---- plug-ins: the build puts them beside the test and says where */
 
 #define PLUGIN(name) VFS_TEST_PLUGIN_DIR "/vfs_plugin_" name ".so"
 

@@ -130,8 +130,7 @@ Test(vfs_sub, paths_and_their_hashes_are_those_of_the_lower, .init = setup, .fin
     cr_assert_eq(vfs_destroy_stack(all), APR_SUCCESS);
 }
 
-/* ---- watches: the fake keeps the last one, and the test plays the backend
- * ------------------------- */
+/* ---- watches: the fake keeps the last one, and the test plays the backend */
 
 static vfs_event_fn event_fn;
 static void *event_baton;

@@ -1,0 +1,211 @@
+/*
+ * batch.c - many paths at once: each shard's lock is taken once. Ask what is cached, invalidate,
+ * flush, prefetch. Floor 2. Part of cachefs.h.
+ */
+#include "cachefs/engine.h"
+
+typedef struct item_t {
+    vfs_path_t path;
+    uint32_t shard;
+    uint32_t index; /* place in the caller's array */
+    apr_status_t status;
+    cachefs__names_t names;
+    char *buf;
+} item_t;
+
+static int by_shard(const void *a, const void *b)
+{
+    const item_t *x = a, *y = b;
+    return x->shard < y->shard   ? -1
+           : x->shard > y->shard ? 1
+                                 : (x->index > y->index) - (x->index < y->index);
+}
+
+/* Find the nodes of all paths, each shard's lock taken once. The objects come referenced. */
+static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, int expire)
+{
+    item_t *items = calloc(count ? count : 1, sizeof(*items));
+    if (!items) return NULL;
+    for (size_t i = 0; i < count; i++) {
+        char buf[VFS_PATH_MAX + 1];
+        items[i].index = (uint32_t)i;
+        items[i].status = vfs_path_init(&items[i].path, paths[i], buf);
+        if (items[i].status) continue;
+        if (items[i].path.str == buf) {
+            items[i].buf = strdup(buf);
+            items[i].path.str = items[i].buf;
+            if (!items[i].buf) items[i].status = APR_ENOMEM;
+        }
+        items[i].shard = (uint32_t)(cachefs__node_shard(c, items[i].path.hash) - c->shards);
+    }
+    if (count > 1) qsort(items, count, sizeof(*items), by_shard);
+    for (size_t i = 0; i < count;) {
+        size_t end = i;
+        shard_t *s = &c->shards[items[i].shard];
+        cachefs__lock(&s->lock, RANK_SHARD);
+        for (; end < count && items[end].shard == items[i].shard; end++)
+            if (!items[end].status)
+                cachefs__names_locked(c, s, &items[end].path, expire, &items[end].names);
+        cachefs__unlock(&s->lock, RANK_SHARD);
+        i = end;
+    }
+    for (size_t i = 0; i < count; i++) {
+        cachefs__names_t *n = &items[i].names;
+        if (items[i].status || n->known[0] != KNOWN_NOTHING || n->known[1] != KNOWN_NOTHING)
+            continue;
+        n->obj[0] = cachefs__dirty_named(c, &items[i].path);
+        if (n->obj[0]) n->known[0] = KNOWN_STALE;
+    }
+    return items;
+}
+
+static void batch_free(cache_t *c, item_t *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (int k = 0; k < 2; k++)
+            if (items[i].names.obj[k]) cachefs__obj_put(c, items[i].names.obj[k]);
+        free(items[i].buf);
+    }
+    free(items);
+}
+
+apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,
+                                      uint64_t *affected, uint64_t *dirty_kept)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(paths || !count);
+    uint64_t n = 0, dirty = 0;
+    apr_status_t st = APR_SUCCESS;
+    item_t *items = batch_find(c, paths, count, 1);
+    if (!items) return APR_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        if (items[i].status && !st) st = items[i].status;
+        n += items[i].names.known[0] != KNOWN_NOTHING || items[i].names.known[1] != KNOWN_NOTHING;
+        for (int k = 0; k < 2; k++)
+            if (items[i].names.obj[k]) cachefs__obj_drop_clean(c, items[i].names.obj[k], &dirty);
+    }
+    batch_free(c, items, count);
+    if (affected) *affected = n;
+    if (dirty_kept) *dirty_kept = dirty;
+    return st;
+}
+
+static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
+{
+    memset(e, 0, sizeof(*e));
+    e->status = item->status;
+    if (item->status) return;
+    int k = item->names.obj[0] ? 0 : 1;
+    if (item->names.obj[0] && item->names.obj[1]) k = 1; /* a link, and what it leads to */
+    obj_t *o = item->names.obj[k];
+    if (!o) {
+        e->negative = item->names.negative[0] || item->names.negative[1];
+        e->fresh = item->names.known[0] == KNOWN_ABSENT || item->names.known[1] == KNOWN_ABSENT;
+        if (!e->negative) e->status = APR_NOTFOUND;
+        return;
+    }
+    cachefs__obj_lock(c, o);
+    e->size = o->attr.type == VFS_TYPE_FILE ? atomic_load(&o->size) : o->attr.size;
+    e->resident = atomic_load(&o->resident);
+    if (e->resident > e->size && o->attr.type == VFS_TYPE_FILE) e->resident = e->size;
+    e->dirty = o->dirty_bytes;
+    if (o->dirty_bytes) e->dirty_age_us = (uint64_t)(cachefs__clock_us() - o->dirty_since_us);
+    e->fresh =
+        item->names.known[k] == KNOWN_FRESH && cachefs__obj_fresh(c, o, item->names.ttl_us[k]);
+    e->pinned = o->pins != 0;
+    cachefs__obj_unlock(c, o);
+}
+
+apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
+                             cachefs_entry_t *out)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG((paths && out) || !count);
+    item_t *items = batch_find(c, paths, count, 0);
+    if (!items) return APR_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        entry_of(c, &items[i], &out[items[i].index]);
+    batch_free(c, items, count);
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs_entry(vfs_t *fs, const char *path, cachefs_entry_t *out)
+{
+    VFS_CHECK_ARG(out);
+    apr_status_t st = cachefs_entries(fs, &path, 1, out);
+    return st ? st : out->status;
+}
+
+apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
+                                 size_t count, apr_status_t *status)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(paths || !count);
+    apr_status_t first = APR_SUCCESS;
+    item_t *items = batch_find(c, paths, count, 0);
+    if (!items) return APR_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        apr_status_t st = items[i].status;
+        for (int k = 0; k < 2 && !st; k++)
+            if (items[i].names.obj[k]) st = cachefs__flush_obj(c, items[i].names.obj[k], ctx);
+        if (status) status[items[i].index] = st;
+        if (st && !first) first = st;
+    }
+    batch_free(c, items, count);
+    return first;
+}
+
+typedef struct fetch_job_t {
+    cache_t *cache;
+    const vfs_ctx_t *ctx;
+    const char *const *paths;
+    apr_status_t *status;
+    size_t count;
+    _Atomic size_t next, running;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    apr_status_t first;
+} fetch_job_t;
+
+static void fetch_work(void *baton)
+{
+    fetch_job_t *j = baton;
+    size_t i;
+    while ((i = atomic_fetch_add(&j->next, 1)) < j->count) {
+        apr_status_t st = cachefs_prefetch_path(j->cache->fs, j->ctx, j->paths[i], NULL, NULL);
+        if (j->status) j->status[i] = st;
+        cachefs__lock(&j->lock, RANK_LEAF);
+        if (st && !j->first) j->first = st;
+        cachefs__unlock(&j->lock, RANK_LEAF);
+    }
+    cachefs__lock(&j->lock, RANK_LEAF);
+    atomic_fetch_sub(&j->running, 1);
+    pthread_cond_broadcast(&j->cond);
+    cachefs__unlock(&j->lock, RANK_LEAF);
+}
+
+apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
+                                    size_t count, apr_status_t *status)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(paths || !count);
+    fetch_job_t j = {
+        .cache = c, .ctx = ctx, .paths = paths, .status = status, .count = count, .running = 1};
+    pthread_mutex_init(&j.lock, NULL);
+    pthread_cond_init(&j.cond, NULL);
+    for (uint32_t i = 1; i < c->fixed.workers && i < count; i++) {
+        atomic_fetch_add(&j.running, 1);
+        if (vfs_workers_try(c->workers, fetch_work, &j)) {
+            atomic_fetch_sub(&j.running, 1);
+            break; /* the workers are busy: those that we have do it all */
+        }
+    }
+    fetch_work(&j); /* the caller's thread works too */
+    cachefs__lock(&j.lock, RANK_LEAF);
+    while (atomic_load(&j.running))
+        pthread_cond_wait(&j.cond, &j.lock);
+    cachefs__unlock(&j.lock, RANK_LEAF);
+    pthread_mutex_destroy(&j.lock);
+    pthread_cond_destroy(&j.cond);
+    return j.first;
+}

@@ -1,0 +1,113 @@
+/*
+ * figures.c - what a cache can tell of itself: statistics, metrics, heat.
+ * Floor 2. Part of cachefs.h.
+ */
+#include "cachefs/engine.h"
+
+static uint64_t oldest_age(cache_t *c)
+{
+    int64_t since = cachefs__dirty_oldest(c);
+    return since == INT64_MAX ? 0 : (uint64_t)(cachefs__clock_us() - since);
+}
+
+apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(out && out->size >= sizeof(size_t) && out->size <= sizeof(*out));
+    cachefs_stats_t s = {.size = out->size};
+    static const struct {
+        size_t at;
+        counter_e what;
+    } map[] = {
+#define FIELD(f, w) {offsetof(cachefs_stats_t, f), w}
+        FIELD(hits, CNT_HITS),
+        FIELD(misses, CNT_MISSES),
+        FIELD(hit_bytes, CNT_HIT_BYTES),
+        FIELD(miss_bytes, CNT_MISS_BYTES),
+        FIELD(attr_hits, CNT_ATTR_HITS),
+        FIELD(attr_misses, CNT_ATTR_MISSES),
+        FIELD(negative_hits, CNT_NEGATIVE_HITS),
+        FIELD(listing_hits, CNT_LISTING_HITS),
+        FIELD(listing_misses, CNT_LISTING_MISSES),
+        FIELD(writes, CNT_WRITES),
+        FIELD(opens, CNT_OPENS),
+        FIELD(backend_reads, CNT_BACKEND_READS),
+        FIELD(backend_read_bytes, CNT_BACKEND_READ_BYTES),
+        FIELD(backend_writes, CNT_BACKEND_WRITES),
+        FIELD(backend_write_bytes, CNT_BACKEND_WRITE_BYTES),
+        FIELD(backend_calls, CNT_BACKEND_CALLS),
+        FIELD(evictions, CNT_EVICTIONS),
+        FIELD(evicted_bytes, CNT_EVICTED_BYTES),
+        FIELD(metadata_evictions, CNT_METADATA_EVICTIONS),
+        FIELD(invalidations, CNT_INVALIDATIONS),
+        FIELD(flushes, CNT_FLUSHES),
+        FIELD(flush_errors, CNT_FLUSH_ERRORS),
+        FIELD(flush_retries, CNT_FLUSH_RETRIES),
+        FIELD(conflicts, CNT_CONFLICTS),
+        FIELD(readahead_bytes, CNT_READAHEAD_BYTES),
+        FIELD(readahead_wasted_bytes, CNT_READAHEAD_WASTED),
+        FIELD(single_flight_waits, CNT_WAITS),
+        FIELD(revalidations, CNT_REVALIDATIONS),
+        FIELD(stale_served, CNT_STALE_SERVED),
+        FIELD(checksum_errors, CNT_CHECKSUM_ERRORS),
+#undef FIELD
+    };
+    for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++) {
+        uint64_t v = cachefs__counter(&c->counters, map[i].what);
+        memcpy((char *)&s + map[i].at, &v, sizeof(v));
+    }
+    s.reads = s.hits + s.misses;
+    s.ram_used = atomic_load(&c->arena.used_bytes);
+    s.ram_max = c->arena.bytes;
+    s.resident_bytes = atomic_load(&c->resident_bytes);
+    s.blocks = atomic_load(&c->block_count);
+    s.names = atomic_load(&c->name_count);
+    s.files = atomic_load(&c->obj_count);
+    s.open_handles = atomic_load(&c->handle_count);
+    s.dirty_bytes = atomic_load(&c->dirty_bytes);
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    s.dirty_files = c->wb_files;
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    s.oldest_dirty_age_us = oldest_age(c);
+    s.pinned_bytes = atomic_load(&c->pinned_bytes);
+    memcpy(out, &s, out->size);
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, size_t count)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(count == c->shard_count);
+    for (size_t i = 0; i < count; i++) {
+        cachefs__lock(&c->shards[i].lock, RANK_SHARD);
+        if (names) names[i] = c->shards[i].names;
+        if (blocks) blocks[i] = c->shards[i].blocks;
+        cachefs__unlock(&c->shards[i].lock, RANK_SHARD);
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cachefs_stats_reset(vfs_t *fs)
+{
+    CACHE_OF(c, fs);
+    for (unsigned i = 0; i < COUNTER_STRIPES; i++)
+        for (int k = 0; k < CNT_COUNT; k++)
+            atomic_store_explicit(&c->counters.stripes[i].v[k], 0, memory_order_relaxed);
+    metrics_reset(c->metrics);
+    return APR_SUCCESS;
+}
+
+metrics_registry_t *cachefs_metrics(vfs_t *fs)
+{
+    cache_t *c = cachefs__if_cache(fs);
+    return c ? c->metrics : NULL;
+}
+
+apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton)
+{
+    CACHE_OF(c, fs);
+    atomic_store(&c->heat_fn, (cachefs_heat_fn)NULL); /* never a new function with an old baton */
+    atomic_store(&c->heat_baton, baton);
+    atomic_store(&c->heat_fn, fn);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,199 @@
+/*
+ * index.h - what is cached: pools, blocks, objects, names. Included by engine.h, which has the
+ * types. Floor 2, private to cachefs/ and its tests.
+ */
+#ifndef CACHEFS_INDEX_H
+#define CACHEFS_INDEX_H
+
+/* ---- table.c: pools and room */
+apr_status_t cachefs__tables_create(cache_t *c);
+void cachefs__tables_destroy(cache_t *c);
+uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *pool);
+void cachefs__pool_put(cache_t *c, cachefs__pool_t *pool, uint32_t i);
+/* A chunk of at least `bytes`, for `owner` (arena.h). Makes room by eviction unless `low`. 0: none
+ * to be had. */
+uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t hint, int low);
+void cachefs__chunk_put(cache_t *c, uint32_t chunk);
+/* Evict something; 0: nothing can go. */
+int cachefs__evict_one(cache_t *c, uint32_t hint);
+/* Evict until at most `target` bytes of slabs are in use. Returns what is in use. */
+uint64_t cachefs__shrink(cache_t *c, uint64_t target);
+
+/* ---- block.c: the block index */
+/* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
+int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                        uint32_t n, void *dst);
+/* Copy what there is of [boff, boff + n), from boff on, under the shard's lock: for blocks that
+ * are changing, and for what lies behind their memory. Returns how many bytes. */
+uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                             uint32_t n, uint8_t *dst);
+/* The block, shard locked. NONE: not there. */
+uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix);
+/* Put bytes into a block, making it if there is room. `valid`: granules that are wholly known once
+ * the bytes are in (bytes of them that are not given and not valid yet become zero). */
+typedef struct cachefs__put_t {
+    uint64_t ver;
+    uint32_t no, shift;
+    uint32_t from, to; /* bytes given, within the block */
+    const void *bytes;
+    uint32_t valid;
+    uint32_t leans;   /* those of `valid` that are known only because they were valid before */
+    int only_missing; /* a fill: granules that are valid already stay as they are */
+    int dirty;        /* becomes dirty: caller holds the object's lock */
+    int low;          /* use free memory only */
+    int ahead;
+    int existing;   /* do not make the block */
+    int keep;       /* protected */
+    uint32_t end;   /* bytes of the block that the file has: sizes the memory */
+    uint32_t chunk; /* private memory that holds the bytes from 0 on, to become the block's; 0:
+                       none. Taken over in any case */
+} cachefs__put_t;
+apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
+/* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
+int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
+/* Take a block out of everything, shard locked. */
+void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i);
+/* Forget granules of a clean block, or, with `zero`, set [from, to) to zero. */
+void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
+                        uint32_t to, int zero);
+/* Drop the clean blocks of a version below `size`. Returns bytes dropped. */
+void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift);
+/* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
+apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
+void cachefs__touch_drain(cache_t *c, ring_t *ring);
+uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
+
+/* ---- obj.c: objects, identities, gates, lower handles */
+obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);
+void cachefs__obj_ref(obj_t *o);
+void cachefs__obj_unhash(cache_t *c, obj_t *o);
+void cachefs__obj_put(cache_t *c, obj_t *o);
+/* A new version: everything cached of the old one is unreachable. Object locked. */
+void cachefs__obj_new_version(cache_t *c, obj_t *o);
+/* Take what the lower layer said at `asked` (mut_seq before the call). Object not locked. Returns 1
+ * if the version changed. */
+int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val,
+                       uint64_t asked);
+/* The same for an open file: bytes that are younger than the backend's clock are doubted at opens
+ * only. */
+int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
+                            const vfs_validator_t *val, uint64_t asked);
+/* Can it be the same file, by the time of its birth? */
+int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
+/* What a file in doubt (doubt.c) is below: that it changed was our doing, or not. Flush begun, no
+ * change of ours under way. */
+void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val);
+/* Our own change of the file below begins and ends, whatever of it moves its validator: bytes,
+ * size, times, mode, names. Answers that were under way meanwhile are not believed (invariant 18).
+ * The begin answers `since`. */
+uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o);
+void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
+/* The same; `val`, which the change brought, is the file's if no other change of ours overlapped.
+ * NULL: none came. */
+void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
+                          const vfs_validator_t *val);
+/* No change of ours overlapped the question that was put at `asked`. Object locked. */
+static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
+{
+    return !o->changing && o->changed_seq <= asked;
+}
+/* The attributes as the stack sees them. Object locked. */
+void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
+/* The same where the lower layer told `told` during this call: if that was not learned, since a
+ * change of ours is under way, what we knew is older than what we did before. Object locked. */
+void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out);
+/* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
+ * last answer did not. Object locked. */
+void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
+int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
+/* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
+ * `*waited` set, and is NOT entered: look again. */
+apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
+                                 int *waited);
+void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
+/* The lower handle, opened when first needed, counted as in use until cachefs__lower_done. */
+apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
+                                vfs_file_t **file);
+void cachefs__lower_done(cache_t *c, obj_t *o);
+/* The lower handle if there is one, counted as in use; else NULL. Waits for nobody. */
+vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o);
+/* Close the lower handle if nobody needs it any more. */
+void cachefs__lower_idle(cache_t *c, obj_t *o);
+/* Give the object a lower handle that an open brought; closed if it has a better one. */
+void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags);
+apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
+                           int64_t until_us);
+/* The object has this name, by whoever changes it right now. */
+void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
+/* The object had this name at `asked`: noted if it has no other, or no change of ours overlaps. */
+void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
+/* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
+apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
+
+/* ---- node.c: names */
+typedef enum cachefs__known_e {
+    KNOWN_NOTHING = 0,
+    KNOWN_ABSENT,
+    KNOWN_STALE,
+    KNOWN_FRESH
+} cachefs__known_e;
+/* What is known of a path. An object comes referenced. `checked` receives when it was asked; may be
+ * NULL */
+cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
+                                    int *negative);
+/* Note what the lower layer answered at `asked`. obj NULL: absent. */
+void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
+                       uint32_t attr_flags, uint64_t asked);
+/* Both nodes of a path, [1] for what its link leads to. Objects come referenced. Shard locked. */
+typedef struct cachefs__names_t {
+    obj_t *obj[2];
+    cachefs__known_e known[2];
+    int negative[2];
+    uint64_t ttl_us[2];
+} cachefs__names_t;
+void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
+                           cachefs__names_t *out);
+/* Forget a name. Returns its object, referenced, or NULL. */
+obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
+void cachefs__name_drop(cache_t *c, const vfs_path_t *path);
+/* Make the name ask again, and drop its clean bytes. */
+int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
+/* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
+void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
+/* Make the name ask again; its bytes stay. */
+void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
+/* Every node for which `match` says so; returns how many. `drop`: forget, else expire with the
+ * bytes. */
+typedef int (*cachefs__match_fn)(void *baton, const vfs_path_t *path);
+uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, int drop,
+                             uint64_t *dirty);
+/* The same by whoever changes the name right now (cachefs__mut_begin). */
+void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
+                       uint32_t attr_flags, uint64_t asked);
+/* A change of one or two names (b may be NULL) begins: others who change them wait; no look-up that
+ * overlaps is kept. */
+typedef struct cachefs__mut_t {
+    uint32_t slot[2];
+    int count;
+    int tree; /* a directory moves */
+    uint64_t asked;
+} cachefs__mut_t;
+apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
+                                const vfs_path_t *b, cachefs__mut_t *m);
+void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
+/* A directory is about to move: until cachefs__mut_end no answer about any name is kept. */
+void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m);
+/* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
+ * flush and no lower handle. */
+void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m);
+/* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
+ * he may be waiting for us. */
+void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
+/* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
+void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
+/* Nobody changed the name since `asked`, or is about to. */
+int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
+int cachefs__node_evict(cache_t *c, shard_t *s);
+void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
+
+#endif

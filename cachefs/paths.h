@@ -1,0 +1,219 @@
+/*
+ * paths.h - the ways of data: look-up, miss, write, flush, changes of names, control. Included by
+ * engine.h, which has the types. Floor 2, private to cachefs/ and its tests.
+ */
+#ifndef CACHEFS_PATHS_H
+#define CACHEFS_PATHS_H
+
+/* ---- lookup.c: asking below */
+/* What `path` is, from the cache or below; referenced. `want` LOOKUP_* */
+#define LOOKUP_FOLLOW 0x1u
+#define LOOKUP_BYTES 0x2u  /* the caller will read: bring the first bytes in the same trip */
+#define LOOKUP_PARENT 0x8u /* asked for because of a name in it */
+#define LOOKUP_FORCE 0x4u  /* ask below whatever is cached */
+apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                             unsigned want, obj_t **obj, vfs_attr_t *attr,
+                             vfs_validator_t *validator);
+/* Bytes that the last look-up of this thread read below. */
+uint64_t cachefs__lookup_fetched(void);
+/* Ask for the attributes of an object that is open; the second settles first what is in doubt of
+ * it, and so waits for its flush. `told` receives the answer as it came; may be NULL. */
+apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
+apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_attr_t *told);
+/* What is dirty, or will be (`writing`), must know the version that it is based on, or others could
+ * not be told apart at the flush: ask for it where a change of ours left it open. */
+void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
+int cachefs__unreachable(apr_status_t st);
+apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
+
+/* ---- fill.c, read.c */
+#define FILL_AHEAD 0x1u
+#define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
+#define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
+/* Where a fill shall put bytes at once, besides the cache. */
+typedef struct cachefs__sink_t {
+    uint8_t *buf;
+    uint64_t off, len;
+    uint64_t done; /* bytes from off on that are in buf now */
+} cachefs__sink_t;
+/* Read the run of missing bytes that begins at `off` (within the file) and ends at `end` at the
+ * latest, in one call below. *fetched: bytes read below. */
+apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
+                           uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched);
+/* Read [sink->off, + len) below while nobody writes there, around the cache. FILL_AGAIN: it lies
+ * behind the end by now. */
+apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
+                                   cachefs__sink_t *sink, uint64_t *fetched);
+apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
+                               uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
+/* Bring [off, end) in. */
+apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
+                               uint64_t end, unsigned flags, uint64_t *fetched);
+/* Put the beginning of a file in, as a `get` brought it. Gate held. */
+void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uint64_t off,
+                        size_t len, const vfs_ctx_t *ctx);
+/* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
+ * locked. */
+void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
+/* Around the cache: dirty data is flushed first. */
+apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
+                                  size_t len, apr_off_t off, size_t *got);
+/* A read below, with the version of the bytes where it is known. */
+apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
+                            const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
+                            vfs_validator_t *validator);
+
+/* ---- write.c, dirty.c, flush.c, writeback.c, conflict.c */
+apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
+                            size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator);
+apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size);
+/* The file is `size` bytes long now: cut what is cached behind it, or make it longer. Gate of the
+ * range held. */
+void cachefs__cut(cache_t *c, obj_t *o, uint64_t size);
+/* The file ends at `end` at least. */
+void cachefs__grow(cache_t *c, obj_t *o, uint64_t end);
+/* Bytes [off, end) changed below without us: forget them. */
+void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end);
+apr_status_t cachefs__wb_create(cache_t *c);
+void cachefs__wb_destroy(cache_t *c);
+/* One attempt to write below all that is dirty of an object now; what becomes dirty meanwhile may
+ * stay. */
+apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
+ * come after what is dirty now. On an error there is nothing to end. */
+apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Nobody flushes the object until cachefs__flush_end. */
+apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+void cachefs__flush_end(cache_t *c, obj_t *o);
+/* Reserve room under the dirty limit, helping to flush at the limit; give it back after the write.
+ */
+apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes);
+void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
+/* Make room by flushing somebody. */
+apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx);
+/* The block became dirty; object and shard locked. */
+void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t block, uint32_t granules);
+/* A dirty block is clean: the policy has it again. Object and shard locked. */
+void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t block);
+/* It was written while it was flushed: it comes after all that was dirty before. Object and shard
+ * locked. */
+void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
+/* If nothing is dirty any more the object leaves the queue. Object locked. 1: the caller drops the
+ * queue's reference. */
+int cachefs__dirty_done(cache_t *c, obj_t *o);
+/* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
+ * bytes. */
+uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
+/* Objects with dirty data in the order of their turn, referenced; returns how many. */
+size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max);
+/* All of them; *objs is the caller's to free. APR_ENOMEM, with none */
+apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count);
+/* The object had its turn: others come first. Object locked. */
+void cachefs__dirty_next_turn(cache_t *c, obj_t *o);
+/* Since when the oldest dirty byte is dirty; INT64_MAX: nothing is. */
+int64_t cachefs__dirty_oldest(cache_t *c);
+/* The flusher looks at `at_us` at the latest. */
+void cachefs__wb_wake(cache_t *c, int64_t at_us);
+/* It looks now, and flushes all that is not waiting for another try. */
+void cachefs__wb_hurry(cache_t *c);
+/* When the object's dirty data is due. Object locked. */
+int64_t cachefs__wb_due(cache_t *c, const obj_t *o);
+apr_status_t cachefs__pending_error(cache_t *c, handle_t *h);
+/* A chunk for copies on their way below, always to be had. *size receives its bytes. */
+uint32_t cachefs__stage_get(cache_t *c, size_t *size);
+void cachefs__stage_put(cache_t *c, uint32_t chunk);
+/* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
+ * written any more. */
+apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);
+
+/* ---- doubt.c: calls below that failed, and may have been done */
+/* An error that says that nothing was done. */
+int cachefs__refused(apr_status_t st);
+/* Note that the size below is not known any more. `cut`: what a truncation asked for, or
+ * UINT64_MAX. */
+void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut);
+/* Ask for it if it is not known. The first with the flush begun by the caller. */
+apr_status_t cachefs__settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+
+/* What became of a change of names that answered `st`. Asks below if that does not say it. */
+typedef enum cachefs__done_e { DONE_NO = 0, DONE_YES, DONE_PERHAPS } cachefs__done_e;
+cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                     apr_status_t st);
+cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                                     const vfs_path_t *to, uint32_t flags, const obj_t *source,
+                                     apr_status_t st);
+
+/* ---- names.c: the parent of a name that changes */
+apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                   obj_t **parent);
+void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
+/* 1: the open file has no name any more, 0: it has, -1: not known. */
+int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
+ */
+int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* What is below a directory is flushed. */
+apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir);
+/* dir.c: content of a version that is no file's: listings and link texts */
+void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked);
+char *cachefs__content_get(cache_t *c, obj_t *o, uint64_t *len);
+
+/* ---- control.c, batch.c, figures.c */
+/* The cache that the layer is; NULL: it is none. */
+static inline cache_t *cachefs__if_cache(vfs_t *fs)
+{
+    return cachefs_is(fs) ? cachefs__of(fs) : NULL;
+}
+#define CACHE_OF(c, fs)                                                                            \
+    cache_t *c = cachefs__if_cache(fs);                                                            \
+    if (!c) return APR_EINVAL
+/* The object with dirty data that has this name, referenced, or NULL: its node may have been
+ * evicted or cleared, what is dirty of it stays. */
+obj_t *cachefs__dirty_named(cache_t *c, const vfs_path_t *path);
+
+/* ---- layer.c, handle.c, control.c, tuner.c */
+void cachefs__log(cache_t *c, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void cachefs__tunables(cache_t *c);
+int cachefs__glob_valid(const char *pattern);
+/* Memory pressure, 0 to 1, by the control group (v1 or v2) and the machine's stall information
+ * below `root`. */
+double cachefs__pressure(const char *root);
+apr_status_t cachefs__tune_start(cache_t *c);
+void cachefs__tune_stop(cache_t *c);
+apr_status_t cachefs__metrics_create(cache_t *c);
+void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
+handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags);
+void cachefs__handle_free(cache_t *c, handle_t *h);
+/* Keep the lower handle open between two calls, as an open file does. */
+void cachefs__hold(cache_t *c, obj_t *o);
+void cachefs__unhold(cache_t *c, obj_t *o);
+/* A chunk that its block gave up while `borrowers` still read it. */
+void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
+
+/* ---- events.c */
+apr_status_t cachefs__events_start(cache_t *c);
+void cachefs__events_stop(cache_t *c);
+void cachefs__on_event(void *baton, uint32_t events, const char *raw);
+
+/* the ops */
+#define VFS_OP_FS(name, class, params, args, doc)                                                  \
+    apr_status_t cachefs_op_##name(vfs_t *fs, VFS_UNPACK params);
+#define VFS_OP_FILE(name, class, params, args, doc)                                                \
+    apr_status_t cachefs_op_##name(vfs_file_t *file, VFS_UNPACK params);
+#define VFS_OP_DIR(name, class, params, args, doc)                                                 \
+    apr_status_t cachefs_op_##name(vfs_dir_t *dir, VFS_UNPACK params);
+#include "vfs/vfs_ops.def"
+apr_status_t cachefs_op_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
+                             const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                             vfs_attr_t *attr, vfs_validator_t *validator);
+apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, uint32_t flags);
+apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx);
+apr_status_t cachefs_op_closedir(vfs_dir_t *dir);
+apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                                   vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
+apr_status_t cachefs_op_destroy(vfs_t *fs);
+
+#endif
