@@ -32,14 +32,14 @@ enum { BARE, CACHEFS, CORFS, CORFS_SERVE };
 
 typedef struct backend_kind_t {
     const char *name;
-    int disk;
     uint64_t rtt_us;
+    int disk;
     unsigned files, ops, pieces; /* small files; operations a round; pieces of the large file */
 } backend_kind_t;
 static const backend_kind_t backends[] = {{"memory", 0, 0, 400, 2000, 128},
-                                          {"ext4", 1, 0, 400, 2000, 128},
-                                          {"memory behind 1 ms", 0, 1000, 100, 60, 32},
-                                          {"memory behind 20 ms", 0, 20000, 6, 10, 32}};
+                                          {"ext4", 0, 1, 400, 2000, 128},
+                                          {"memory behind 1 ms", 1000, 0, 100, 60, 32},
+                                          {"memory behind 20 ms", 20000, 0, 6, 10, 32}};
 
 typedef struct layers_t {
     apr_pool_t *pool;

@@ -77,11 +77,8 @@ static void smoke(void)
     bench_opt.turnovers = 3;
 }
 
-static int option(const char *name, const char *value, const char **dir)
+static int text_option(const char *name, const char *value, const char **dir)
 {
-    char *end = NULL;
-    unsigned long long number = strtoull(value, &end, 10);
-    int is_number = *value && !*end;
     if (!strcmp(name, "--only")) {
         bench_opt.only = value;
     } else if (!strcmp(name, "--dir")) {
@@ -89,9 +86,18 @@ static int option(const char *name, const char *value, const char **dir)
     } else if (!strcmp(name, "--json")) {
         bench_opt.json = fopen(value, "we");
         return bench_opt.json != NULL;
-    } else if (!is_number) {
+    } else {
         return 0;
-    } else if (!strcmp(name, "--rounds")) {
+    }
+    return 1;
+}
+
+static int number_option(const char *name, const char *value)
+{
+    char *end = NULL;
+    unsigned long long number = strtoull(value, &end, 10);
+    if (!*value || *end) return 0;
+    if (!strcmp(name, "--rounds")) {
         bench_opt.rounds = (unsigned)(number ? number : 1);
     } else if (!strcmp(name, "--sample-us")) {
         bench_opt.sample_us = (unsigned)number;
@@ -128,7 +134,8 @@ int main(int argc, char **argv)
                               .names_max = 100000,
                               .turnovers = 12};
     for (int i = 1; i < argc; i += 2)
-        if (i + 1 >= argc || !option(argv[i], argv[i + 1], &dir)) {
+        if (i + 1 >= argc ||
+            (!text_option(argv[i], argv[i + 1], &dir) && !number_option(argv[i], argv[i + 1]))) {
             fprintf(stderr, "cachefs-bench: what is %s?\n%s", argv[i], help);
             return 2;
         }

@@ -5,7 +5,7 @@
 packages_of() {
     case "$1" in
     build) echo build-essential cmake ninja-build pkg-config libapr1-dev libxxhash-dev libzstd-dev ;;
-    test) echo libcriterion-dev locales ;;
+    test) echo libcriterion-dev locales prometheus python3 ;;
     clang) echo clang ;;
     valgrind) echo valgrind libc6-dbg ;;
     lint) echo clang clang-tidy cppcheck ;;
