@@ -459,11 +459,13 @@ VFS_API apr_status_t cachefs_stats_reset(vfs_t *fs);
  *  @param hit  1: all of it was in memory; 0: perhaps not all */
 typedef void (*cachefs_heat_fn)(void *baton, const char *path, apr_off_t off, size_t len, int hit);
 /** Hear of each read call, for recorders. There is one listener: a further call replaces
- * it. A read that is under way may still call the earlier one after that, with its baton.
+ * it. A read that is under way may still call the earlier one after that, with its baton. A few
+ * bytes for each new pair of `fn` and `baton` are kept until the cache ends.
  *  @param fs  the cache
  *  @param fn  hears of each read call; NULL: nobody does
  *  @param baton  handed to `fn`; must live as long as the cache
- *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
+ *  @return APR_SUCCESS; APR_EINVAL (no cache); APR_ENOMEM (the earlier listener stays). Threads:
+ * any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton);
 
 #ifdef __cplusplus

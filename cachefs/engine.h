@@ -224,6 +224,13 @@ typedef struct tunables_t {
     _Atomic int serve_stale, flush_on_close, conflict, heat, metrics;
 } tunables_t;
 
+/* A listener of cachefs_on_heat. Once published it does not change. */
+typedef struct cachefs__heat_t {
+    struct cachefs__heat_t *older;
+    cachefs_heat_fn fn;
+    void *baton;
+} cachefs__heat_t;
+
 struct cache_t {
     uint32_t magic;
     vfs_t *fs, *lower;
@@ -299,8 +306,8 @@ struct cache_t {
     pthread_cond_t flight_cond;
     struct flight_t *flights;
 
-    _Atomic(cachefs_heat_fn) heat_fn;
-    void *_Atomic heat_baton;
+    _Atomic(const cachefs__heat_t *) heat; /* who hears of reads now; NULL: nobody */
+    cachefs__heat_t *heats; /* all that ever did: a reader may still call them; config_lock */
     uint64_t watch;
     int watching;
     pthread_mutex_t watch_lock; /* rank 5 */

@@ -103,11 +103,24 @@ metrics_registry_t *cachefs_metrics(vfs_t *fs)
     return c ? c->metrics : NULL;
 }
 
+/* The pair of a function and its baton, published as one and kept until the cache ends. The
+ * configuration is locked. */
+static cachefs__heat_t *heat_of(cache_t *c, cachefs_heat_fn fn, void *baton)
+{
+    for (cachefs__heat_t *h = c->heats; h; h = h->older)
+        if (h->fn == fn && h->baton == baton) return h;
+    cachefs__heat_t *heat = malloc(sizeof(*heat));
+    if (!heat) return NULL;
+    *heat = (cachefs__heat_t){c->heats, fn, baton};
+    return c->heats = heat;
+}
+
 apr_status_t cachefs_on_heat(vfs_t *fs, cachefs_heat_fn fn, void *baton)
 {
     CACHE_OF(c, fs);
-    atomic_store(&c->heat_fn, (cachefs_heat_fn)NULL); /* never a new function with an old baton */
-    atomic_store(&c->heat_baton, baton);
-    atomic_store(&c->heat_fn, fn);
-    return APR_SUCCESS;
+    cachefs__lock(&c->config_lock, RANK_LEAF);
+    cachefs__heat_t *heat = fn ? heat_of(c, fn, baton) : NULL;
+    if (!fn || heat) atomic_store_explicit(&c->heat, heat, memory_order_release);
+    cachefs__unlock(&c->config_lock, RANK_LEAF);
+    return !fn || heat ? APR_SUCCESS : APR_ENOMEM;
 }

@@ -196,6 +196,11 @@ static void cache_free(cache_t *c)
         for (uint32_t i = 1; i < c->obj_pool.high; i++) /* of files that stayed dirty */
             if (c->objs[i].lower_file) (void)vfs_close(c->objs[i].lower_file, NULL);
     }
+    while (c->heats) {
+        cachefs__heat_t *heat = c->heats;
+        c->heats = heat->older;
+        free(heat);
+    }
     while (c->handle_free) {
         handle_t *h = c->handle_free;
         c->handle_free = h->free_next;

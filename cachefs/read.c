@@ -163,17 +163,17 @@ static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
 
 /* ---- the op */
 
-static void heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit)
+static void tell_heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit)
 {
-    cachefs_heat_fn fn = atomic_load(&c->heat_fn);
+    const cachefs__heat_t *heat = atomic_load_explicit(&c->heat, memory_order_acquire);
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
-    if (!fn || !len) return;
+    if (!heat || !len) return;
     cachefs__obj_lock(c, h->obj);
     apr_status_t st = cachefs__obj_name(c, h->obj, &path, buf);
     cachefs__obj_unlock(c, h->obj);
     CACHE_NO_LOCKS_HELD();
-    if (!st) fn(atomic_load(&c->heat_baton), buf, (apr_off_t)off, len, hit);
+    if (!st) heat->fn(heat->baton, buf, (apr_off_t)off, len, hit);
 }
 
 static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len,
@@ -196,7 +196,8 @@ static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, voi
     if (!st && far && window) ahead_start(c, h, off + *got, window);
     if (c->lat[LAT_READ_MISS])
         metrics_record(c->lat[LAT_READ_MISS], (uint64_t)(cachefs__clock_us() - start) * 1000);
-    if (!st && atomic_load_explicit(&c->t.heat, memory_order_relaxed)) heat(c, h, off, *got, 0);
+    if (!st && atomic_load_explicit(&c->t.heat, memory_order_relaxed))
+        tell_heat(c, h, off, *got, 0);
     return st;
 }
 
@@ -253,7 +254,8 @@ apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *bu
         ahead_start(c, h, (uint64_t)off + *got,
                     atomic_load_explicit(&h->window, memory_order_relaxed));
     }
-    if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) heat(c, h, (uint64_t)off, *got, 1);
+    if (atomic_load_explicit(&c->t.heat, memory_order_relaxed))
+        tell_heat(c, h, (uint64_t)off, *got, 1);
     return APR_SUCCESS;
 }
 

@@ -247,6 +247,58 @@ static void end_after_much_work(unsigned round, cachefs_end_e how)
     race_close(&r);
 }
 
+/* ---- who hears of reads
+ * Each listener has a baton of its own, and is never called with that of another. */
+
+typedef struct listeners_t {
+    race_t r;
+    int64_t end_ms;
+    atomic_int over;
+} listeners_t;
+
+static void first_hears(void *baton, const char *path, apr_off_t off, size_t len, int hit)
+{
+    (void)path, (void)off, (void)len, (void)hit;
+    CHECK(strcmp(baton, "first") == 0);
+}
+
+static void second_hears(void *baton, const char *path, apr_off_t off, size_t len, int hit)
+{
+    (void)path, (void)off, (void)len, (void)hit;
+    CHECK(strcmp(baton, "second") == 0);
+}
+
+static void listeners_thread(void *baton, unsigned me)
+{
+    static char first[] = "first", second[] = "second";
+    listeners_t *t = baton;
+    char buf[64];
+    if (me == 0) {
+        for (uint32_t k = 0; race_go_on(t->end_ms, k > 1000); k++)
+            CHECK_OK(k % 2 ? cachefs_on_heat(t->r.cache, first_hears, first)
+                           : cachefs_on_heat(t->r.cache, second_hears, second));
+        CHECK_OK(cachefs_on_heat(t->r.cache, NULL, NULL));
+        atomic_store(&t->over, 1);
+        return;
+    }
+    vfs_file_t *f = race_file(t->r.cache, "/f", VFS_O_READ);
+    while (!atomic_load(&t->over))
+        race_read(f, buf, sizeof(buf), 0);
+    CHECK_OK(vfs_close(f, NULL));
+}
+
+static void listeners_change(void)
+{
+    listeners_t t = {.end_ms = 0};
+    race_open(&t.r, NULL, 0);
+    race_make(t.r.mem, "/f", 0, 1, BLOCK, 1);
+    race_cache(&t.r, "ram=1m,heat=on");
+    t.end_ms = race_now_ms() + 500;
+    race_run(3, listeners_thread, &t);
+    race_end_cache(&t.r);
+    race_close(&t.r);
+}
+
 int main(void)
 {
     race_begin();
@@ -254,5 +306,6 @@ int main(void)
     orders_on_line("mode=back,ram=2m,shards=4,flush_interval=5ms");
     for (unsigned i = 0; i < 12; i++)
         end_after_much_work(i, i % 2 ? CACHEFS_END_WAIT : CACHEFS_END_DISCARD);
+    listeners_change();
     return 0;
 }
