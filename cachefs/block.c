@@ -374,6 +374,18 @@ int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no)
     return was;
 }
 
+void cachefs__blocks_drop(cache_t *c, uint64_t ver, uint64_t first)
+{
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
+    uint32_t high = c->block_pool.high;
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
+    for (uint32_t i = 1; i < high; i++) { /* a block never changes its entry */
+        uint64_t of = LOAD(c->blocks[i].ver);
+        uint32_t no = LOAD(c->blocks[i].no);
+        if (of && (!ver || of == ver) && no >= first) (void)cachefs__block_drop(c, of, no);
+    }
+}
+
 void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
                         uint32_t to, int zero)
 {

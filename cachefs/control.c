@@ -64,8 +64,7 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
     uint64_t dirty = 0;
     (void)cachefs__node_sweep(c, match_all, NULL, 0, &dirty);
     (void)cachefs__node_sweep(c, match_all, NULL, 1, NULL);
-    for (uint32_t hint = 0; cachefs__evict_one(c, hint); hint++) {
-    } /* blocks of versions that nothing leads to any more */
+    cachefs__blocks_drop(c, 0, 0); /* of versions that nothing leads to any more */
     (void)cachefs__shrink(c, UINT64_MAX);
     if (dirty_kept) *dirty_kept = atomic_load(&c->dirty_bytes);
     return APR_SUCCESS;

@@ -51,6 +51,9 @@ typedef struct cachefs__put_t {
 apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
 /* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
 int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
+/* Drop the clean blocks of a version (0: of all) from number `first` on, by a look at every entry:
+ * what comes meanwhile may stay. */
+void cachefs__blocks_drop(cache_t *c, uint64_t ver, uint64_t first);
 /* Take a block out of everything, shard locked. */
 void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i);
 /* Forget granules of a clean block, or, with `zero`, set [from, to) to zero. */

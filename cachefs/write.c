@@ -320,15 +320,7 @@ static void drop_from(cache_t *c, obj_t *o, uint64_t ver, uint64_t first, uint64
             (void)cachefs__block_drop(c, ver, (uint32_t)no);
         return;
     }
-    cachefs__lock(&c->arena.lock, RANK_ARENA);
-    uint32_t high = c->block_pool.high;
-    cachefs__unlock(&c->arena.lock, RANK_ARENA);
-    for (uint32_t i = 1; i < high; i++) {
-        block_t *b = &c->blocks[i];
-        uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
-        if (atomic_load_explicit(&b->ver, memory_order_relaxed) == ver && no >= first)
-            (void)cachefs__block_drop(c, ver, no);
-    }
+    cachefs__blocks_drop(c, ver, first);
 }
 
 void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)

@@ -259,6 +259,48 @@ Test(control, a_prefetch_brings_what_it_says)
     rig_close(&rig);
 }
 
+typedef struct filler_t {
+    rig_t *rig;
+    _Atomic int stop;
+} filler_t;
+
+static void *fill_on(void *arg)
+{
+    filler_t *f = arg;
+    char name[32];
+
+    for (unsigned i = 0; !atomic_load(&f->stop); i++) {
+        (void)snprintf(name, sizeof(name), "/f%u", i % 40);
+        OK(cachefs_prefetch_path(f->rig->fs, NULL, name, NULL, NULL));
+    }
+    return NULL;
+}
+
+Test(control, clear_drops_what_was_there_and_does_not_chase_those_who_fill)
+{
+    rig_t rig;
+    pthread_t threads[2];
+    char name[32];
+
+    rig_open(&rig, LONG);
+    for (int i = 0; i < 40; i++) {
+        (void)snprintf(name, sizeof(name), "/f%d", i);
+        rig_text(&rig, name, name);
+    }
+    filler_t f = {.rig = &rig};
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, fill_on, &f);
+    for (int i = 0; i < 300; i++)
+        OK(cachefs_clear(rig.fs, NULL));
+    atomic_store(&f.stop, 1);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    EQ(rig_stats(&rig).evictions, 0); /* nothing made room for anything */
+    OK(cachefs_clear(rig.fs, NULL));
+    EQ(rig_stats(&rig).blocks, 0);
+    rig_close(&rig);
+}
+
 Test(control, shards_show_names_and_blocks)
 {
     rig_t rig;
