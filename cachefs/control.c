@@ -12,9 +12,9 @@ apr_status_t cachefs_invalidate(vfs_t *fs, const char *path, uint64_t *count, ui
     return cachefs_invalidate_batch(c->fs, &path, 1, count, dirty_kept);
 }
 
-static int match_within(void *baton, const vfs_path_t *path)
+static vfs_path_t root(void)
 {
-    return vfs_path_within(path, baton);
+    return (vfs_path_t){"/", 1, vfs_path_hash("/", 1), 0};
 }
 
 static int match_glob(void *baton, const vfs_path_t *path)
@@ -22,18 +22,12 @@ static int match_glob(void *baton, const vfs_path_t *path)
     return vfs_glob_match(baton, path->str);
 }
 
-static int match_all(void *baton, const vfs_path_t *path)
-{
-    (void)baton;
-    (void)path;
-    return 1;
-}
-
-static apr_status_t sweep(cache_t *c, cachefs__match_fn match, const void *baton, uint64_t *count,
+static apr_status_t sweep(cache_t *c, const vfs_path_t *below, const char *pattern, uint64_t *count,
                           uint64_t *dirty_kept)
 {
     uint64_t dirty = 0;
-    uint64_t n = cachefs__node_sweep(c, match, (void *)(uintptr_t)baton, 0, &dirty);
+    uint64_t n = cachefs__node_sweep(c, below, pattern ? match_glob : NULL,
+                                     (void *)(uintptr_t)pattern, SWEEP_CLEAN, &dirty);
     if (count) *count = n;
     if (dirty_kept) *dirty_kept = dirty;
     return APR_SUCCESS;
@@ -46,24 +40,40 @@ apr_status_t cachefs_invalidate_prefix(vfs_t *fs, const char *path, uint64_t *co
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t prefix;
     apr_status_t st = vfs_path_init(&prefix, path, buf);
-    return st ? st : sweep(c, match_within, &prefix, count, dirty_kept);
+    return st ? st : sweep(c, &prefix, NULL, count, dirty_kept);
+}
+
+/* All that can match lie below the directory that the pattern names literally. */
+static void literal_part(vfs_path_t *below, const char *pattern, char *buf)
+{
+    char text[VFS_PATH_MAX + 1];
+    size_t len = strcspn(pattern, "*?[\\");
+    while (len > 1 && pattern[len - 1] != '/')
+        len--;
+    if (len > VFS_PATH_MAX) len = 1;
+    memcpy(text, pattern, len);
+    text[len] = '\0';
+    if (vfs_path_init(below, text, buf)) *below = root();
 }
 
 apr_status_t cachefs_invalidate_glob(vfs_t *fs, const char *pattern, uint64_t *count,
                                      uint64_t *dirty_kept)
 {
     CACHE_OF(c, fs);
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t below;
     VFS_CHECK_ARG(pattern && pattern[0] == '/');
     VFS_CHECK_ARG(cachefs__glob_valid(pattern));
-    return sweep(c, match_glob, pattern, count, dirty_kept);
+    literal_part(&below, pattern, buf);
+    return sweep(c, &below, pattern, count, dirty_kept);
 }
 
 apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
 {
     CACHE_OF(c, fs);
-    uint64_t dirty = 0;
-    (void)cachefs__node_sweep(c, match_all, NULL, 0, &dirty);
-    (void)cachefs__node_sweep(c, match_all, NULL, 1, NULL);
+    vfs_path_t all = root();
+    (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_CLEAN, NULL);
+    (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_FORGET, NULL);
     cachefs__blocks_drop(c, 0, 0); /* of versions that nothing leads to any more */
     (void)cachefs__shrink(c, UINT64_MAX);
     if (dirty_kept) *dirty_kept = atomic_load(&c->dirty_bytes);

@@ -15,9 +15,10 @@
  *
  * 1. object stripe: attributes, gate, dirty list, lower handles of the objects of the stripe
  * 2. shard: nodes, blocks, policy
- * 3. identity table
- * 4. arena and pools
- * 5. leaves: handle list, dirty queue, configuration text, borrowed chunks
+ * 3. tree of names
+ * 4. identity table
+ * 5. arena and pools
+ * 6. leaves: handle list, dirty queue, configuration text, borrowed chunks
  */
 #ifndef CACHEFS_ENGINE_H
 #define CACHEFS_ENGINE_H
@@ -97,12 +98,29 @@ typedef struct node_t {
     uint32_t
         epoch; /* meta_epoch, and for a path through links ns_epoch, at the time of checked_us */
     int64_t checked_us;
+    uint32_t branch, kin_prev, kin_next; /* in the tree of names; its lock, but `branch` */
 } node_t;
 
 #define NODE_USED 0x1u
 #define NODE_NEGATIVE 0x2u
 #define NODE_FOLLOW 0x4u
 #define NODE_DIRECT 0x8u /* no symbolic link on the way */
+
+/* The path of a directory below which names are cached (branch.c). Guarded by the tree's lock. */
+typedef struct branch_t {
+    uint32_t hash, len; /* of the path */
+    uint32_t next;      /* chain */
+    uint32_t up, sib_prev, sib_next;
+    uint32_t first_child, first_node;
+} branch_t;
+
+/* Where a walk over the names below a path stands. */
+typedef struct cachefs__walk_t {
+    struct cachefs__walk_t *next;
+    uint32_t top;    /* branch of the path */
+    uint32_t branch; /* where it is; NONE: at the end */
+    uint32_t node;   /* the next one of that branch */
+} cachefs__walk_t;
 
 /* ---- objects */
 
@@ -250,7 +268,8 @@ struct cache_t {
     cachefs_policy_node_t *links; /* one for each block */
     node_t *nodes;
     obj_t *objs;
-    cachefs__pool_t block_pool, node_pool, obj_pool;
+    branch_t *branches;
+    cachefs__pool_t block_pool, node_pool, branch_pool, obj_pool;
     uint64_t entries_max, metadata_max, pin_bytes_max;
     _Atomic uint64_t block_count, name_count, obj_count, resident_bytes, pinned_bytes;
 
@@ -262,12 +281,18 @@ struct cache_t {
         uint32_t *heads;
         uint32_t mask;
     } ids;
+    struct {
+        pthread_mutex_t lock;
+        uint32_t *heads; /* of branches, by path */
+        uint32_t mask;
+        cachefs__walk_t *walks; /* under way */
+    } tree;
 
     _Atomic uint64_t mut_seq; /* counts our changes of names and attributes */
     _Atomic uint64_t
         name_mut[NAME_SLOTS];  /* mut_seq of the last change; NAME_CLAIMED, NAME_BELOW */
     _Atomic uint64_t tree_mut; /* last change that touches any path: a directory moved */
-    pthread_mutex_t mut_lock;  /* rank 5 */
+    pthread_mutex_t mut_lock;  /* a leaf */
     pthread_cond_t mut_cond;
     _Atomic unsigned tree_ops; /* directories on the move; changed under mut_lock */
     _Atomic uint32_t meta_epoch, ns_epoch;
@@ -278,7 +303,7 @@ struct cache_t {
     metrics_histogram_t *lat[LAT_COUNT];
 
     /* write-back */
-    pthread_mutex_t wb_lock; /* rank 5 */
+    pthread_mutex_t wb_lock; /* a leaf */
     pthread_cond_t wb_cond;  /* room, or work */
     uint32_t wb_first, wb_last;
     _Atomic uint64_t wb_files; /* changed under wb_lock */
@@ -295,14 +320,14 @@ struct cache_t {
     vfs_workers_t *workers;
     _Atomic uint64_t ahead_bytes; /* of read-ahead under way */
 
-    pthread_mutex_t handle_lock; /* rank 5 */
+    pthread_mutex_t handle_lock; /* a leaf */
     struct handle_t *handle_free;
     _Atomic uint64_t handle_count;
 
-    pthread_mutex_t orphan_lock; /* rank 5: chunks that blocks gave up while they were borrowed */
+    pthread_mutex_t orphan_lock; /* a leaf: chunks that blocks gave up while they were borrowed */
     struct orphan_t *orphans;
 
-    pthread_mutex_t flight_lock; /* rank 5: look-ups under way */
+    pthread_mutex_t flight_lock; /* a leaf: look-ups under way */
     pthread_cond_t flight_cond;
     struct flight_t *flights;
 
@@ -310,7 +335,7 @@ struct cache_t {
     cachefs__heat_t *heats; /* all that ever did: a reader may still call them; config_lock */
     uint64_t watch;
     int watching;
-    pthread_mutex_t watch_lock; /* rank 5 */
+    pthread_mutex_t watch_lock; /* a leaf */
     cachefs__watch_t *watches;  /* of our callers */
     pthread_t tune_thread;
     int tune_started;
@@ -363,6 +388,15 @@ static inline uint32_t cachefs__spread(uint32_t hash)
 static inline shard_t *cachefs__node_shard(cache_t *c, uint32_t hash)
 {
     return &c->shards[cachefs__top(c, cachefs__spread(hash))];
+}
+static inline const char *cachefs__node_path(const cache_t *c, const node_t *n)
+{
+    return cachefs__chunk_ptr(&c->arena, n->path);
+}
+/* It asks before its next answer. Shard locked. */
+static inline void cachefs__node_stale(node_t *n)
+{
+    n->checked_us = INT64_MIN / 2;
 }
 static inline uint32_t cachefs__obj_index(const cache_t *c, const obj_t *o)
 {

@@ -9,6 +9,8 @@
 apr_status_t cachefs__tables_create(cache_t *c);
 void cachefs__tables_destroy(cache_t *c);
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *pool);
+/* The same without making room, for a caller with a lock. */
+uint32_t cachefs__pool_take(cache_t *c, cachefs__pool_t *pool);
 void cachefs__pool_put(cache_t *c, cachefs__pool_t *pool, uint32_t i);
 /* A chunk of at least `bytes`, for `owner` (arena.h). Makes room by eviction unless `low`. 0: none
  * to be had. */
@@ -165,11 +167,6 @@ int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
 void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
 /* Make the name ask again; its bytes stay. */
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
-/* Every node for which `match` says so; returns how many. `drop`: forget, else expire with the
- * bytes. */
-typedef int (*cachefs__match_fn)(void *baton, const vfs_path_t *path);
-uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, int drop,
-                             uint64_t *dirty);
 /* The same by whoever changes the name right now (cachefs__mut_begin). */
 void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked);
@@ -198,5 +195,34 @@ void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
 int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
 int cachefs__node_evict(cache_t *c, shard_t *s);
 void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
+/* Is the entry a node of this shard and hash? Shard locked. */
+int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash);
+
+/* ---- branch.c: the tree of names */
+/* A node with its path comes into the tree, or goes. Shard locked. 0: no entry for its directory
+ * can be had without making room, see cachefs__branch_room. */
+int cachefs__branch_add(cache_t *c, uint32_t node);
+void cachefs__branch_remove(cache_t *c, uint32_t node);
+int cachefs__branch_room(cache_t *c);
+/* Visit the nodes below a path, not that of the path itself. A batch of them may be gone by the
+ * time it is looked at. */
+typedef struct cachefs__met_t {
+    uint32_t node, hash;
+} cachefs__met_t;
+void cachefs__walk_begin(cache_t *c, cachefs__walk_t *w, const vfs_path_t *path);
+size_t cachefs__walk_some(cache_t *c, cachefs__walk_t *w, cachefs__met_t *met, size_t max);
+void cachefs__walk_end(cache_t *c, cachefs__walk_t *w);
+
+/* ---- sweep.c */
+typedef enum cachefs__sweep_e {
+    SWEEP_EXPIRE = 0, /* ask again */
+    SWEEP_CLEAN,      /* the same, and drop the clean bytes */
+    SWEEP_FORGET      /* drop the names */
+} cachefs__sweep_e;
+/* Every name within `below` for which `match` says so (NULL: all); returns how many nodes. *dirty
+ * grows by the bytes that stay since they are dirty; may be NULL. */
+typedef int (*cachefs__match_fn)(void *baton, const vfs_path_t *path);
+uint64_t cachefs__node_sweep(cache_t *c, const vfs_path_t *below, cachefs__match_fn match,
+                             void *baton, cachefs__sweep_e how, uint64_t *dirty);
 
 #endif

@@ -146,14 +146,9 @@ static int was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return removed < 0 && lost ? 1 : removed;
 }
 
-static int match_within(void *baton, const vfs_path_t *path)
-{
-    return vfs_path_within(path, baton);
-}
-
 static void drop_tree(cache_t *c, const vfs_path_t *path)
 {
-    (void)cachefs__node_sweep(c, match_within, (void *)(uintptr_t)path, 1, NULL);
+    (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_FORGET, NULL);
 }
 
 static void observe(cache_t *c, int64_t start)

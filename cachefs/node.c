@@ -8,11 +8,6 @@
  */
 #include "cachefs/engine.h"
 
-static const char *node_path(cache_t *c, const node_t *n)
-{
-    return cachefs__chunk_ptr(&c->arena, n->path);
-}
-
 static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
 {
     uint32_t i = s->node_heads[path->hash & s->node_mask];
@@ -20,10 +15,18 @@ static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
         node_t *n = &c->nodes[i];
         if (n->hash == path->hash && n->path_len == path->len &&
             !(n->flags & NODE_FOLLOW) == !follow &&
-            memcmp(node_path(c, n), path->str, path->len) == 0)
+            memcmp(cachefs__node_path(c, n), path->str, path->len) == 0)
             return i;
     }
     return NONE;
+}
+
+int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash)
+{
+    uint32_t at = s->node_heads[hash & s->node_mask];
+    while (at != NONE && at != i)
+        at = c->nodes[at].next;
+    return at != NONE && c->nodes[at].hash == hash;
 }
 
 /* ---- recency */
@@ -62,6 +65,7 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
     }
     *at = n->next;
     lru_remove(c, s, i);
+    cachefs__branch_remove(c, i);
     cachefs__chunk_put(c, n->path);
     n->flags = 0;
     n->path = 0;
@@ -100,7 +104,9 @@ static uint64_t node_ttl(cache_t *c, const node_t *n)
 {
     uint64_t ttl = atomic_load_explicit(
         n->flags & NODE_NEGATIVE ? &c->t.negative_ttl_us : &c->t.attr_ttl_us, memory_order_relaxed);
-    return c->rules ? (uint64_t)cachefs__ttl_lookup(c->rules, node_path(c, n), (int64_t)ttl) : ttl;
+    return c->rules
+               ? (uint64_t)cachefs__ttl_lookup(c->rules, cachefs__node_path(c, n), (int64_t)ttl)
+               : ttl;
 }
 
 static uint32_t current_epoch(cache_t *c, unsigned direct)
@@ -162,27 +168,48 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
         uint32_t at;
         out->known[k] =
             find_locked(c, s, path, k, &out->obj[k], &out->negative[k], &out->ttl_us[k], &at);
-        if (at && expire) c->nodes[at].checked_us = INT64_MIN / 2;
+        if (at && expire) cachefs__node_stale(&c->nodes[at]);
     }
 }
 
 /* ---- changing */
 
-static uint32_t node_new(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t *chunk)
+static int evict_any(cache_t *c, uint32_t from)
 {
+    for (uint32_t k = 0; k < c->shard_count; k++)
+        if (cachefs__node_evict(c, &c->shards[(from + k) & (c->shard_count - 1)])) return 1;
+    return 0;
+}
+
+/* A node with its path, in no table yet. NONE: no room. */
+static uint32_t node_new(cache_t *c, shard_t *s, const vfs_path_t *path)
+{
+    uint32_t shard = (uint32_t)(s - c->shards), chunk;
     if (atomic_load_explicit(&c->name_count, memory_order_relaxed) >= c->metadata_max)
-        for (uint32_t k = 0; k < c->shard_count; k++) {
-            uint32_t at = ((uint32_t)(s - c->shards) + k) & (c->shard_count - 1);
-            if (cachefs__node_evict(c, &c->shards[at])) break;
-        }
+        (void)evict_any(c, shard);
     uint32_t i = cachefs__pool_get(c, &c->node_pool);
     for (uint32_t k = 0; !i && k < c->shard_count; k++)
         if (cachefs__node_evict(c, &c->shards[k])) i = cachefs__pool_get(c, &c->node_pool);
     if (!i) return NONE;
-    *chunk = cachefs__chunk_get(c, path->len + 1u, OWNER_NODE | i, (uint32_t)(s - c->shards), 0);
-    if (*chunk) return i;
+    node_t *n = &c->nodes[i];
+    chunk = cachefs__chunk_get(c, path->len + 1u, OWNER_NODE | i, shard, 0);
+    if (!chunk) {
+        cachefs__pool_put(c, &c->node_pool, i);
+        return NONE;
+    }
+    memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
+    n->path = chunk;
+    n->path_len = (uint16_t)path->len;
+    __atomic_store_n(&n->hash, path->hash, __ATOMIC_RELAXED); /* an evictor may peek */
+    return i;
+}
+
+static void node_discard(cache_t *c, uint32_t i)
+{
+    uint32_t chunk = c->nodes[i].path;
+    c->nodes[i].path = 0;
+    cachefs__chunk_put(c, chunk);
     cachefs__pool_put(c, &c->node_pool, i);
-    return NONE;
 }
 
 /* Nothing of ours happened to this name since `asked`. Shard locked. */
@@ -195,56 +222,71 @@ static int believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine
            atomic_load_explicit(&c->tree_mut, memory_order_acquire) <= asked;
 }
 
+#define TREE_TRIES 8 /* how often room is made for the directories of a new name */
+
+/* Put a new node where it is found. 0: no room in the tree. Shard locked. */
+static int node_insert(cache_t *c, shard_t *s, uint32_t i)
+{
+    node_t *n = &c->nodes[i];
+    if (!cachefs__branch_add(c, i)) return 0;
+    n->object = NONE;
+    n->next = s->node_heads[n->hash & s->node_mask];
+    s->node_heads[n->hash & s->node_mask] = i;
+    s->names++;
+    atomic_fetch_add_explicit(&c->name_count, 1, memory_order_relaxed);
+    lru_first(c, s, i);
+    return 1;
+}
+
+/* The node of the path, made if there is room and the answer is `good`; with the shard locked. */
+static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int follow,
+                          uint64_t asked, int mine, int *good)
+{
+    uint32_t spare = NONE, i;
+    for (int tries = 0;; tries++) {
+        cachefs__lock(&s->lock, RANK_SHARD);
+        i = find(c, s, path, follow);
+        *good = believed(c, path, asked, mine);
+        if (i || !*good || tries == TREE_TRIES) break;
+        if (spare && node_insert(c, s, spare)) {
+            i = spare;
+            spare = NONE;
+            break;
+        }
+        cachefs__unlock(&s->lock, RANK_SHARD);
+        if (!spare)
+            spare = node_new(c, s, path);
+        else if (!cachefs__branch_room(c))
+            (void)evict_any(c, (uint32_t)(s - c->shards));
+        if (!spare) tries = TREE_TRIES - 1; /* no room: the answer is simply not kept */
+    }
+    if (spare) node_discard(c, spare);
+    return i;
+}
+
 static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked, int mine)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
-    uint32_t chunk = 0, spare = NONE, i;
     obj_t *old = NULL;
     int good; /* judged once: a move that ends meanwhile must not turn it */
-    for (;;) {
-        cachefs__lock(&s->lock, RANK_SHARD);
-        i = find(c, s, path, follow);
-        good = believed(c, path, asked, mine);
-        if (i || spare || !good) break;
-        cachefs__unlock(&s->lock, RANK_SHARD);
-        spare = node_new(c, s, path, &chunk);
-        if (!spare) return; /* no room: the answer is simply not kept */
-    }
-    if (good) {
-        if (!i) {
-            i = spare;
-            spare = NONE;
-            node_t *n = &c->nodes[i];
-            memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
-            n->path = chunk;
-            n->path_len = (uint16_t)path->len;
-            __atomic_store_n(&n->hash, path->hash, __ATOMIC_RELAXED); /* an evictor may peek */
-            n->object = NONE;
-            n->next = s->node_heads[path->hash & s->node_mask];
-            s->node_heads[path->hash & s->node_mask] = i;
-            s->names++;
-            atomic_fetch_add_explicit(&c->name_count, 1, memory_order_relaxed);
-            lru_first(c, s, i);
-        }
-        node_t *n = &c->nodes[i];
-        if (n->object) old = &c->objs[n->object];
+    uint32_t i = node_make(c, s, path, follow, asked, mine, &good);
+    node_t *n = &c->nodes[i];
+    if (i && n->object) old = &c->objs[n->object];
+    if (i && good) {
         n->object = obj ? cachefs__obj_index(c, obj) : NONE;
         if (obj) cachefs__obj_ref(obj);
         n->flags = (uint16_t)(NODE_USED | (obj ? 0 : NODE_NEGATIVE) | (follow ? NODE_FOLLOW : 0) |
                               (attr_flags & VFS_ATTR_DIRECT ? NODE_DIRECT : 0));
         n->epoch = current_epoch(c, n->flags & NODE_DIRECT);
         n->checked_us = cachefs__now_us();
-    } else if (mine && i) { /* what was known, absence perhaps, ended with our change */
-        if (c->nodes[i].object) old = &c->objs[c->nodes[i].object];
+    } else if (i && mine) { /* what was known, absence perhaps, ended with our change */
         cachefs__node_free(c, s, i);
+    } else {
+        old = NULL;
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (old) cachefs__obj_put(c, old);
-    if (spare) {
-        cachefs__chunk_put(c, chunk);
-        cachefs__pool_put(c, &c->node_pool, spare);
-    }
 }
 
 void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
@@ -309,7 +351,7 @@ int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
         uint32_t i = find(c, s, path, follow);
         if (!i) continue;
         found = 1;
-        c->nodes[i].checked_us = INT64_MIN / 2;
+        cachefs__node_stale(&c->nodes[i]);
         if (c->nodes[i].object) cachefs__obj_ref(objs[follow] = &c->objs[c->nodes[i].object]);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
@@ -327,80 +369,9 @@ void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
     cachefs__lock(&s->lock, RANK_SHARD);
     for (int follow = 0; follow < 2; follow++) {
         uint32_t i = find(c, s, path, follow);
-        if (i) c->nodes[i].checked_us = INT64_MIN / 2;
+        if (i) cachefs__node_stale(&c->nodes[i]);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-}
-
-#define SWEEP_BATCH 64 /* matches after which the shard is unlocked for a while */
-
-typedef struct sweep_t {
-    cachefs__match_fn match;
-    void *baton;
-    int drop;
-    obj_t **objs;
-    size_t count, room;
-} sweep_t;
-
-static int sweep_keep(sweep_t *w, obj_t *o)
-{
-    if (w->count == w->room) {
-        size_t room = w->room ? w->room * 2 : 2 * SWEEP_BATCH;
-        obj_t **more = realloc(w->objs, room * sizeof(*more));
-        if (!more) return 0;
-        w->objs = more;
-        w->room = room;
-    }
-    w->objs[w->count++] = o;
-    return 1;
-}
-
-/* One pass over a shard, whole buckets from *at on, until there are enough matches. Returns how
- * many. */
-static uint64_t sweep_some(cache_t *c, shard_t *s, uint32_t *at, sweep_t *w)
-{
-    uint64_t n = 0;
-    w->count = 0;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    for (; *at <= s->node_mask && n < SWEEP_BATCH; (*at)++) {
-        uint32_t next;
-        for (uint32_t i = s->node_heads[*at]; i != NONE; i = next) {
-            node_t *nd = &c->nodes[i];
-            obj_t *o = nd->object ? &c->objs[nd->object] : NULL;
-            vfs_path_t path = {node_path(c, nd), nd->path_len, nd->hash, 0};
-            next = nd->next;
-            if (!w->match(w->baton, &path)) continue;
-            nd->checked_us = INT64_MIN / 2;
-            if (o && !sweep_keep(w, o))
-                continue; /* no memory: its name asks again, its bytes stay */
-            n++;
-            if (w->drop)
-                cachefs__node_free(c, s, i);
-            else if (o)
-                cachefs__obj_ref(o);
-        }
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    return n;
-}
-
-uint64_t cachefs__node_sweep(cache_t *c, cachefs__match_fn match, void *baton, int drop,
-                             uint64_t *dirty)
-{
-    sweep_t w = {.match = match, .baton = baton, .drop = drop};
-    uint64_t count = 0;
-    for (uint32_t k = 0; k < c->shard_count; k++) {
-        shard_t *s = &c->shards[k];
-        for (uint32_t at = 0; at <= s->node_mask;) {
-            count += sweep_some(c, s, &at, &w);
-            for (size_t i = 0; i < w.count; i++) {
-                if (!drop) cachefs__obj_drop_clean(c, w.objs[i], dirty);
-                cachefs__obj_put(c, w.objs[i]);
-            }
-        }
-    }
-    free(w.objs);
-    return count;
 }
 
 /* ---- our own changes */

@@ -17,6 +17,7 @@
 typedef enum cachefs__rank_e {
     RANK_OBJECT = 1, /* object stripes */
     RANK_SHARD,      /* nodes, blocks, policy */
+    RANK_TREE,       /* tree of names */
     RANK_IDS,        /* identity table */
     RANK_ARENA,      /* arena and pools */
     RANK_LEAF        /* handle list, dirty queue, configuration, orphans, names, flights */

@@ -91,13 +91,30 @@ static apr_status_t policies_create(cache_t *c)
 /* Each table has its first step from the beginning: bytes alone cannot starve names and objects. */
 static apr_status_t pools_begin(cache_t *c)
 {
-    cachefs__pool_t *pools[] = {&c->block_pool, &c->node_pool, &c->obj_pool};
-    for (size_t i = 0; i < 3; i++) {
+    cachefs__pool_t *pools[] = {&c->block_pool, &c->node_pool, &c->obj_pool, &c->branch_pool};
+    for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
         uint32_t entry = cachefs__pool_get(c, pools[i]);
         if (!entry) return APR_ENOMEM;
-        cachefs__pool_put(c, pools[i], entry);
+        if (pools[i] != &c->branch_pool) /* whose first entry is the root */
+            cachefs__pool_put(c, pools[i], entry);
     }
     return APR_SUCCESS;
+}
+
+/* The chains of objects by identity, and of branches by path. */
+static apr_status_t heads_create(cache_t *c)
+{
+    size_t slab = c->arena.slab_bytes;
+    c->ids.mask = pow2_at_least(c->metadata_max) - 1;
+    c->tree.mask = pow2_at_least(c->metadata_max / 4) - 1;
+    size_t ids = ((size_t)c->ids.mask + 1) * 4, tree = ((size_t)c->tree.mask + 1) * 4;
+    c->ids.heads = map_table(ids);
+    c->tree.heads = map_table(tree);
+    pthread_mutex_init(&c->ids.lock, NULL);
+    pthread_mutex_init(&c->tree.lock, NULL);
+    uint32_t credits = (uint32_t)((ids + slab - 1) / slab + (tree + slab - 1) / slab);
+    if (!c->ids.heads || !c->tree.heads) return APR_ENOMEM;
+    return cachefs__arena_lend(&c->arena, credits) ? APR_SUCCESS : APR_ENOMEM;
 }
 
 apr_status_t cachefs__tables_create(cache_t *c)
@@ -106,18 +123,16 @@ apr_status_t cachefs__tables_create(cache_t *c)
     pool_init(&c->block_pool, c->arena.bytes / 1024 + 64, sizeof(block_t) + sizeof(*c->links),
               slab);
     pool_init(&c->node_pool, c->metadata_max + 1, sizeof(node_t), slab);
+    pool_init(&c->branch_pool, 2 * c->metadata_max + 64, sizeof(branch_t), slab);
     pool_init(&c->obj_pool, c->metadata_max + c->config.handles_max + 64, sizeof(obj_t), slab);
     c->blocks = map_table(blocks_bytes(c));
     c->links = map_table((size_t)c->block_pool.limit * sizeof(*c->links));
     c->nodes = map_table((size_t)c->node_pool.limit * sizeof(node_t));
     c->objs = map_table((size_t)c->obj_pool.limit * sizeof(obj_t));
-    c->ids.mask = pow2_at_least(c->metadata_max) - 1;
-    c->ids.heads = map_table(((size_t)c->ids.mask + 1) * sizeof(uint32_t));
-    pthread_mutex_init(&c->ids.lock, NULL);
-    uint32_t credits = (uint32_t)((((uint64_t)c->ids.mask + 1) * 4 + slab - 1) / slab);
-    if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->ids.heads) return APR_ENOMEM;
-    if (!cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
-    apr_status_t st = shards_create(c);
+    c->branches = map_table((size_t)c->branch_pool.limit * sizeof(branch_t));
+    apr_status_t st = heads_create(c);
+    if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->branches) return APR_ENOMEM;
+    if (!st) st = shards_create(c);
     if (!st) st = policies_create(c);
     return st ? st : pools_begin(c);
 }
@@ -128,7 +143,9 @@ void cachefs__tables_destroy(cache_t *c)
     if (c->links) munmap(c->links, (size_t)c->block_pool.limit * sizeof(*c->links));
     if (c->nodes) munmap(c->nodes, (size_t)c->node_pool.limit * sizeof(node_t));
     if (c->objs) munmap(c->objs, (size_t)c->obj_pool.limit * sizeof(obj_t));
+    if (c->branches) munmap(c->branches, (size_t)c->branch_pool.limit * sizeof(branch_t));
     if (c->ids.heads) munmap(c->ids.heads, ((size_t)c->ids.mask + 1) * sizeof(uint32_t));
+    if (c->tree.heads) munmap(c->tree.heads, ((size_t)c->tree.mask + 1) * sizeof(uint32_t));
     if (c->shards) {
         shard_t *s = &c->shards[0];
         size_t each = ((size_t)s->mask + 1 + s->node_mask + 1) * sizeof(uint32_t);
@@ -138,6 +155,7 @@ void cachefs__tables_destroy(cache_t *c)
         free(c->shards);
     }
     pthread_mutex_destroy(&c->ids.lock);
+    pthread_mutex_destroy(&c->tree.lock);
 }
 
 /* ---- pools */
@@ -146,6 +164,7 @@ static uint32_t *pool_link(cache_t *c, cachefs__pool_t *p, uint32_t i)
 {
     if (p == &c->block_pool) return &c->links[i].next;
     if (p == &c->node_pool) return &c->nodes[i].next;
+    if (p == &c->branch_pool) return &c->branches[i].next;
     return &c->objs[i].id_next;
 }
 
@@ -166,6 +185,23 @@ static uint32_t pool_try(cache_t *c, cachefs__pool_t *p, int *more)
     return i;
 }
 
+/* The table may use memory for another step. 0: none is free. */
+static int pool_grow(cache_t *c, cachefs__pool_t *p)
+{
+    if (!cachefs__arena_lend(&c->arena, 1)) return 0;
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
+    p->paid += p->step;
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
+    return 1;
+}
+
+uint32_t cachefs__pool_take(cache_t *c, cachefs__pool_t *p)
+{
+    int more;
+    uint32_t i = pool_try(c, p, &more);
+    return i || !more || !pool_grow(c, p) ? i : pool_try(c, p, &more);
+}
+
 static int reclaim_slab(cache_t *c, uint32_t hint, int any);
 
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
@@ -174,12 +210,7 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
         int more;
         uint32_t i = pool_try(c, p, &more);
         if (i || !more) return i;
-        if (cachefs__arena_lend(&c->arena, 1)) {
-            cachefs__lock(&c->arena.lock, RANK_ARENA);
-            p->paid += p->step;
-            cachefs__unlock(&c->arena.lock, RANK_ARENA);
-            continue;
-        }
+        if (pool_grow(c, p)) continue;
         if (more == 2) return NONE; /* who wants a block's entry evicts a block */
         if (!reclaim_slab(c, 0, 1)) return NONE;
     }
@@ -298,7 +329,7 @@ static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
     shard_t *s = cachefs__node_shard(c, hash);
     obj_t *o = NULL;
     cachefs__lock(&s->lock, RANK_SHARD);
-    if ((n->flags & NODE_USED) && n->hash == hash && n->path == chunk) {
+    if (cachefs__node_linked(c, s, i, hash) && n->path == chunk) {
         o = n->object ? &c->objs[n->object] : NULL;
         cachefs__node_free(c, s, i);
         cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);

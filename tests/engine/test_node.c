@@ -157,11 +157,6 @@ Test(node, two_who_change_one_name_come_one_after_the_other)
     rig_close(&rig);
 }
 
-static int below_d(void *baton, const vfs_path_t *path)
-{
-    return vfs_path_within(path, baton);
-}
-
 Test(node, a_sweep_meets_each_name_that_matches_and_no_other)
 {
     rig_t rig;
@@ -178,15 +173,15 @@ Test(node, a_sweep_meets_each_name_that_matches_and_no_other)
         set(&rig, path, 0, o, VFS_ATTR_DIRECT);
     }
     set(&rig, "/d", 0, o, VFS_ATTR_DIRECT);
-    EQ(cachefs__node_sweep(rig.c, below_d, &d, 0, NULL), 501);
+    EQ(cachefs__node_sweep(rig.c, &d, NULL, NULL, SWEEP_CLEAN, NULL), 501);
     EQ(rig_stats(&rig).names, 1001); /* expired, not forgotten */
     EQ(find(&rig, "/d/f1", 0, &found), KNOWN_STALE);
     EQ(find(&rig, "/d/f0", 0, &found), KNOWN_STALE);
-    EQ(cachefs__node_sweep(rig.c, below_d, &d, 1, NULL), 501);
+    EQ(cachefs__node_sweep(rig.c, &d, NULL, NULL, SWEEP_FORGET, NULL), 501);
     EQ(rig_stats(&rig).names, 500);
     EQ(find(&rig, "/d/f1", 0, &found), KNOWN_NOTHING);
     EQ(find(&rig, "/data/f1", 0, &found) != KNOWN_NOTHING, 1);
-    EQ(cachefs__node_sweep(rig.c, below_d, &d, 1, NULL), 0);
+    EQ(cachefs__node_sweep(rig.c, &d, NULL, NULL, SWEEP_FORGET, NULL), 0);
     cachefs__obj_put(rig.c, o);
     rig_close(&rig);
 }
