@@ -256,8 +256,9 @@ static void entry_attr(dirh_t *d, vfs_dirent_t *e)
     cachefs__known_e known = cachefs__node_find(c, &path, 0, &o, &negative);
     if (!o) return;
     cachefs__obj_lock(c, o);
-    if (known == KNOWN_FRESH || o->dirty_bytes) {
-        cachefs__obj_attr(o, &e->attr);
+    int current = !(o->flags & OBJ_ATTR_OLD) || e->has_attr;
+    if (known == KNOWN_FRESH || (o->dirty_bytes && current)) {
+        cachefs__obj_attr_told(o, e->has_attr ? &e->attr : &o->attr, &e->attr);
         cachefs__obj_validator(o, &e->validator);
         e->type = o->attr.type;
         e->has_attr = 1;

@@ -105,7 +105,8 @@ static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
 /* The attributes as the stack sees them. Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
 /* The same where the lower layer told `told` during this call: if that was not learned, since a
- * change of ours is under way, what we knew is older than what we did before. Object locked. */
+ * change of ours is under way, what we knew is older than what we did before. `told` may be `out`.
+ * Object locked. */
 void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out);
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
  * last answer did not. Object locked. */

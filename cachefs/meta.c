@@ -63,7 +63,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
         if (!st) {
             cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);
             cachefs__obj_lock(c, o); /* a fill may have met a newer version: tell that one */
-            cachefs__obj_attr(o, attr);
+            cachefs__obj_attr_told(o, attr, attr);
             cachefs__obj_validator(o, validator);
             cachefs__obj_unlock(c, o);
         }

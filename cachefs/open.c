@@ -116,7 +116,7 @@ static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *
         *file = lower;
     if (!st && o) {
         cachefs__obj_lock(c, o);
-        cachefs__obj_attr(o, attr);
+        cachefs__obj_attr_told(o, attr, attr);
         cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
     }
@@ -229,7 +229,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     }
     if (!st && plain) {
         cachefs__obj_lock(c, o);
-        cachefs__obj_attr(o, attr);
+        cachefs__obj_attr_told(o, attr, attr);
         cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
     }

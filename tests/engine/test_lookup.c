@@ -171,3 +171,38 @@ Test(lookup, absences_cost_one_question)
     rig_holds_text(rig.fs, "/g", "now");
     rig_close(&rig);
 }
+
+/* An answer that another change of ours overlaps is not kept, but it is the newest there is. */
+Test(lookup, attributes_asked_for_while_a_flush_is_under_way_are_told)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    char buf[8];
+    size_t got;
+
+    rig_open(&rig, LONG "mode=back flush_interval=1h flush_on_close=off");
+    rig_save(&rig, "/f", "text", 4);
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    obj_t *o = rig_obj(&rig, "/f");
+    (void)cachefs__obj_change_begin(rig.c, o); /* as a flush does */
+    OK(vfs_chmod(rig.fs, NULL, "/f", 0640, 0));
+    OK(vfs_get(rig.fs, NULL, "/f", buf, sizeof(buf), &got, &attr, NULL));
+    EQ(attr.mode, 0640);
+    EQ(attr.size, 4);
+    OK(vfs_chmod(rig.fs, NULL, "/f", 0600, 0));
+    vfs_file_t *f;
+    OK(vfs_open(&f, rig.fs, NULL, "/f", RIG_W, 0, &attr, NULL));
+    EQ(attr.mode, 0600);
+    EQ(attr.size, 4);
+    OK(vfs_close(f, NULL));
+    OK(vfs_chmod(rig.fs, NULL, "/f", 0644, 0));
+    vfs_dir_t *d;
+    vfs_dirent_t e;
+    OK(vfs_opendir(&d, rig.fs, NULL, "/", VFS_DIR_ATTRS));
+    OK(vfs_readdir(d, NULL, &e));
+    CHECK(!e.has_attr || (e.attr.mode == 0644 && e.attr.size == 4));
+    OK(vfs_closedir(d));
+    cachefs__obj_change_end(rig.c, o, 1);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
