@@ -39,6 +39,7 @@
 
 #define CACHE_MAGIC 0xcac4ef51u
 #define HANDLE_MAGIC 0xcac4e4a1u
+#define BLOCK_SHIFT_MAX 18u     /* log2 of the largest block */
 #define GRANULE_MIN 4096u       /* validity is known per granule: this, or a 16th of the block */
 #define OSTRIPES 64u            /* stripes of object locks */
 #define NAME_SLOTS 1024u        /* where changes to names are noted, by path hash */

@@ -21,7 +21,7 @@ void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
     uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
     uint32_t shift = want >= (64u << 10) && size > (64u << 10) ? 16 : 14;
     if (c->fixed.block_bytes) shift = (uint32_t)__builtin_ctz(c->fixed.block_bytes);
-    while (shift < 18 && size >> shift > UINT32_MAX)
+    while (shift < BLOCK_SHIFT_MAX && size >> shift > UINT32_MAX)
         shift += 2;
     while (cachefs__class_of(&c->arena, 1ull << shift) > c->arena.class_max)
         shift -= 2;
@@ -316,10 +316,9 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     return st;
 }
 
-void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uint64_t off,
-                        size_t len, const vfs_ctx_t *ctx)
+void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
+                        uint64_t off, size_t len, const vfs_ctx_t *ctx)
 {
-    uint32_t shift = atomic_load(&o->shift);
     uint64_t size = atomic_load(&o->size), block = 1ull << shift, g = cachefs__granule(shift);
     uint64_t stop = off + len >= size ? size : (off + len) / g * g;
     for (uint64_t at = off; at < stop;) {

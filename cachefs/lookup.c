@@ -146,9 +146,11 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_
                (vfs_validator_equal(&o->validator, &a->validator) ||
                 a->validator.kind == VFS_VALIDATOR_NONE);
     if (good) cachefs__choose_shift(c, o, a->attr.size);
+    uint32_t shift = atomic_load(&o->shift);
     cachefs__obj_unlock(c, o);
     if (good && ver)
-        cachefs__put_bytes(c, o, ver, cachefs__chunk_ptr(&c->arena, a->chunk), 0, a->got, ctx);
+        cachefs__put_bytes(c, o, ver, shift, cachefs__chunk_ptr(&c->arena, a->chunk), 0, a->got,
+                           ctx);
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
 }
 

@@ -50,8 +50,8 @@ apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void 
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched);
 /* Put the beginning of a file in, as a `get` brought it. Gate held. */
-void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, const void *buf, uint64_t off,
-                        size_t len, const vfs_ctx_t *ctx);
+void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
+                        uint64_t off, size_t len, const vfs_ctx_t *ctx);
 /* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
  * locked. */
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);

@@ -33,12 +33,27 @@ static uint32_t known_after(uint32_t shift, uint64_t base, uint32_t from, uint32
     return valid;
 }
 
-/* Put what was written into the blocks of [off, off + len). Object locked where `dirty`. */
-static apr_status_t put_range(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t len, uint64_t off,
-                              uint64_t old, uint64_t size, int is_dirty, uint64_t *done)
+/* A version and its block size: taken together, since whoever clears the cache begins a new
+ * version, which has no block size yet. */
+typedef struct place_t {
+    uint64_t ver;
+    uint32_t shift;
+} place_t;
+
+/* Where bytes that are written now belong. Object locked. */
+static place_t place_now(cache_t *c, obj_t *o, uint64_t want)
 {
-    uint64_t ver = atomic_load(&o->ver);
-    uint32_t shift = atomic_load(&o->shift);
+    cachefs__choose_shift(c, o, want);
+    return (place_t){atomic_load(&o->ver), atomic_load(&o->shift)};
+}
+
+/* Put what was written into the blocks of [off, off + len). Object locked where `dirty`. */
+static apr_status_t put_range(cache_t *c, obj_t *o, place_t place, const uint8_t *buf, uint64_t len,
+                              uint64_t off, uint64_t old, uint64_t size, int is_dirty,
+                              uint64_t *done)
+{
+    uint64_t ver = place.ver;
+    uint32_t shift = place.shift;
     for (*done = 0; *done < len;) {
         uint64_t at = off + *done, no = at >> shift, base = no << shift;
         uint64_t n = min64((1ull << shift) - (at - base), len - *done);
@@ -118,9 +133,9 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
     if (*written && keep && !st) {
         uint64_t done;
         cachefs__obj_lock(c, o);
-        cachefs__choose_shift(c, o, len);
+        place_t place = place_now(c, o, len);
         cachefs__obj_unlock(c, o);
-        (void)put_range(c, o, buf, *written, off, old, max64(old, end), 0, &done);
+        (void)put_range(c, o, place, buf, *written, off, old, max64(old, end), 0, &done);
     } else {
         /* what is below is not known for sure: all that was asked for is dropped */
         cachefs__forget(c, o, off, st ? off + len : end);
@@ -185,7 +200,8 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
             break;
         }
         uint64_t old = atomic_load(&o->size), end = off + len;
-        st = put_range(c, o, buf + *done, len - *done, off + *done, old, max64(old, end), 1, &n);
+        st = put_range(c, o, place_now(c, o, len), buf + *done, len - *done, off + *done, old,
+                       max64(old, end), 1, &n);
         *done += n;
         if (*done && old < off + *done)
             atomic_store_explicit(&o->size, off + *done, memory_order_release);
@@ -222,7 +238,8 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     if (step < 4096) step = 4096;
     while (*pos < len && !st) {
         uint64_t n = 0, m = min64(step - (off + *pos) % step, len - *pos);
-        uint64_t g = cachefs__granule(atomic_load(&o->shift)), room = (m / g + 2) * g;
+        uint32_t shift = atomic_load(&o->shift); /* 0: somebody began a new version */
+        uint64_t g = cachefs__granule(shift ? shift : BLOCK_SHIFT_MAX), room = (m / g + 2) * g;
         st = cachefs__dirty_reserve(c, ctx, room);
         if (st) break; /* the wait for room is over, with a status of its own */
         st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);

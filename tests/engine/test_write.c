@@ -317,3 +317,55 @@ Test(write, a_truncate_whose_answer_is_lost_is_noticed)
     rig_holds_text(rig.fs, "/f", "01");
     rig_close(&rig);
 }
+
+typedef struct writer_t {
+    vfs_file_t *file;
+    const char *data;
+    size_t len, written;
+    apr_status_t st;
+} writer_t;
+
+static void *write_all(void *arg)
+{
+    writer_t *w = arg;
+
+    w->st = vfs_write_at(w->file, NULL, w->data, w->len, 0, &w->written, NULL);
+    return NULL;
+}
+
+static int waits(void *baton)
+{
+    return rig_stats(baton).single_flight_waits > 0;
+}
+
+/* A version that begins while a writer waits has no block size yet: the writer chooses it. */
+Test(write, a_write_that_waited_while_the_cache_was_cleared_is_whole)
+{
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        rig_t rig;
+        char *data = rig_bytes(50000, 1);
+        pthread_t thread;
+        gate_t gate = {.start = 0, .end = 4096, .kind = GATE_WRITE};
+
+        rig_open(&rig, modes[i]);
+        rig_put(&rig, "/f", data, 0);
+        writer_t w = {.file = rig_file(rig.fs, "/f", RIG_W), .data = data, .len = 50000};
+        obj_t *o = rig_obj(&rig, "/f");
+        OK(cachefs__gate_enter(rig.c, o, NULL, &gate, NULL));
+        pthread_create(&thread, NULL, write_all, &w);
+        cr_assert(rig_until(waits, &rig));
+        OK(cachefs_clear(rig.fs, NULL));
+        cachefs__gate_leave(rig.c, o, &gate, APR_SUCCESS);
+        pthread_join(thread, NULL);
+        OK(w.st);
+        EQ(w.written, 50000);
+        rig_read(w.file, 0, data, 50000);
+        CHECK(rig_stats(&rig).blocks < 20); /* of 16 KiB or more, none of them in pieces */
+        OK(vfs_flush(w.file, NULL));
+        rig_holds(rig.bottom, "/f", data, 50000);
+        cachefs__obj_put(rig.c, o);
+        OK(vfs_close(w.file, NULL));
+        free(data);
+        rig_close(&rig);
+    }
+}
