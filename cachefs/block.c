@@ -116,23 +116,6 @@ static void account(cache_t *c, uint64_t ver, int64_t bytes)
     atomic_fetch_add_explicit(&c->resident_bytes, (uint64_t)bytes, memory_order_relaxed);
 }
 
-static void policy_insert(cache_t *c, shard_t *s, uint32_t i)
-{
-    block_t *b = &c->blocks[i];
-    VFS_ASSERT(!(LOAD(b->bits) & (BLOCK_LISTED | BLOCK_DIRTY)));
-    STORE(b->bits, LOAD(b->bits) | BLOCK_LISTED);
-    c->policy->insert(s->policy, i, LOAD(b->ver) * 31 + LOAD(b->no),
-                      cachefs__class_bytes(block_class(b)));
-}
-
-static void policy_remove(cache_t *c, shard_t *s, uint32_t i)
-{
-    block_t *b = &c->blocks[i];
-    if (!(LOAD(b->bits) & BLOCK_LISTED)) return;
-    STORE(b->bits, LOAD(b->bits) & ~BLOCK_LISTED);
-    c->policy->remove(s->policy, i);
-}
-
 /* The block's memory is given up: freed, or left to those who borrowed it. */
 static void data_release(cache_t *c, block_t *b)
 {
@@ -151,10 +134,8 @@ void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
     block_t *b = &c->blocks[i];
     uint32_t mix = cachefs__mix(LOAD(b->ver), LOAD(b->no));
     VFS_ASSERT(!(LOAD(b->bits) & BLOCK_DIRTY)); /* invariant 3 */
-    policy_remove(c, s, i);
-    if (LOAD(b->bits) & BLOCK_KEEP)
-        atomic_fetch_sub_explicit(&c->pinned_bytes, cachefs__class_bytes(block_class(b)),
-                                  memory_order_relaxed);
+    cachefs__block_unlist(c, s, i);
+    cachefs__block_unprotect(c, i);
     _Atomic uint32_t *at = &s->heads[mix & s->mask];
     while (LOAD(*at) != i) {
         VFS_ASSERT(LOAD(*at) != NONE);
@@ -227,9 +208,6 @@ static void move_data(cache_t *c, uint32_t i, uint32_t chunk)
     seq_end(b);
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
     account(c, LOAD(b->ver), (int64_t)new_bytes - (int64_t)old_bytes);
-    if (LOAD(b->bits) & BLOCK_KEEP)
-        atomic_fetch_add_explicit(&c->pinned_bytes, (uint64_t)new_bytes - old_bytes,
-                                  memory_order_relaxed);
 }
 
 static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint32_t chunk,
@@ -256,34 +234,19 @@ static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint3
 /* Who holds the block from now on: the flusher, nobody (protected), or the policy. */
 static void settle(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__put_t *p)
 {
-    block_t *b = &c->blocks[i];
     if (p->dirty) {
-        policy_remove(c, s, i);
+        cachefs__block_unlist(c, s, i);
         cachefs__dirty_add(c, o, i, cachefs__granules(p->shift, p->from, p->to));
-        return;
     }
-    uint32_t bits = LOAD(b->bits);
-    if (bits & (BLOCK_DIRTY | BLOCK_KEEP)) return;
-    uint32_t bytes = cachefs__class_bytes(block_class(b));
-    if ((p->keep || o->pins) &&
-        atomic_load_explicit(&c->pinned_bytes, memory_order_relaxed) + bytes <= c->pin_bytes_max) {
-        policy_remove(c, s, i);
-        STORE(b->bits, LOAD(b->bits) | BLOCK_KEEP);
-        atomic_fetch_add_explicit(&c->pinned_bytes, bytes, memory_order_relaxed);
-    } else if (!(bits & BLOCK_LISTED)) {
-        policy_insert(c, s, i);
-    }
+    cachefs__block_rest(c, s, i, p->keep || atomic_load(&o->pins));
 }
 
 /* An entry for a new block; evicts one for it where the table is full. */
 static uint32_t entry_get(cache_t *c, uint32_t hint, int low)
 {
     for (int tries = 0; tries < 16; tries++) {
-        if (!c->entries_max ||
-            atomic_load_explicit(&c->block_count, memory_order_relaxed) < c->entries_max) {
-            uint32_t i = cachefs__pool_get(c, &c->block_pool);
-            if (i) return i;
-        }
+        uint32_t i = cachefs__pool_get(c, &c->block_pool);
+        if (i) return i;
         if (low || !cachefs__evict_one(c, hint)) return NONE;
     }
     return NONE;
@@ -316,12 +279,12 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
                           LOAD(c->blocks[i].mark) >= MARK_BORROW);
         if (i && (!moves || (spare && spare != p->chunk))) {
             if (moves) {
+                int kept = (LOAD(c->blocks[i].bits) & BLOCK_KEEP) != 0;
+                cachefs__block_unlist(c, s, i); /* its size changes */
+                cachefs__block_unprotect(c, i);
                 move_data(c, i, spare);
                 spare = 0;
-                if (LOAD(c->blocks[i].bits) & BLOCK_LISTED) { /* its size changed */
-                    policy_remove(c, s, i);
-                    policy_insert(c, s, i);
-                }
+                cachefs__block_rest(c, s, i, kept);
             }
             apply(c, i, p);
             settle(c, s, o, i, p);
@@ -397,7 +360,7 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         block_t *b = &c->blocks[i];
         uint32_t cap = cachefs__class_bytes(block_class(b));
         uint32_t end = to > cap ? cap : to; /* a granule is valid behind its memory too: zeros */
-        if (zero && LOAD(b->mark) >= MARK_BORROW && !(LOAD(b->bits) & BLOCK_DIRTY)) {
+        if (zero && LOAD(b->mark) >= MARK_BORROW) { /* so it is clean */
             cachefs__block_free(c, s, i); /* whoever borrowed the bytes keeps them as they are */
             cachefs__unlock(&s->lock, RANK_SHARD);
             return;
@@ -424,32 +387,6 @@ void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, ui
         if (!atomic_load_explicit(&o->resident, memory_order_relaxed)) return;
         (void)cachefs__block_drop(c, ver, (uint32_t)no); /* dirty ones are their flusher's */
     }
-}
-
-apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep)
-{
-    uint32_t mix = cachefs__mix(ver, no);
-    shard_t *s = cachefs__block_shard(c, mix);
-    apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
-    block_t *b = &c->blocks[i];
-    uint32_t bits = i ? LOAD(b->bits) : 0, bytes = i ? cachefs__class_bytes(block_class(b)) : 0;
-    if (i && keep && !(bits & (BLOCK_KEEP | BLOCK_DIRTY))) {
-        if (atomic_load(&c->pinned_bytes) + bytes > c->pin_bytes_max) {
-            st = VFS_ELIMIT;
-        } else {
-            policy_remove(c, s, i);
-            STORE(b->bits, LOAD(b->bits) | BLOCK_KEEP);
-            atomic_fetch_add(&c->pinned_bytes, bytes);
-        }
-    } else if (i && !keep && (bits & BLOCK_KEEP)) {
-        STORE(b->bits, bits & ~BLOCK_KEEP);
-        atomic_fetch_sub(&c->pinned_bytes, bytes);
-        policy_insert(c, s, i);
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    return st;
 }
 
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)

@@ -4,7 +4,8 @@
  *
  * A borrowed block is not evicted. If it is to change or to go, it leaves its memory to the
  * borrowers and takes other memory; the old chunk is an orphan then, and the last borrower frees
- * it.
+ * it. A dirty block changes in place, so it is never lent: its bytes are copied, once, to a chunk
+ * that is an orphan from the beginning. So are zeros that are known and have no memory.
  */
 #include "cachefs/engine.h"
 
@@ -75,44 +76,97 @@ static void unborrow(cache_t *c, const borrowed_t *b)
     }
 }
 
+/* Give all back; the reference itself stays. */
+static void give_back(cachefs_ref_t *r)
+{
+    while (r->count)
+        unborrow(r->cache, &r->b[--r->count]);
+    cachefs__pin_give(r->cache, r->bytes);
+    r->bytes = 0;
+}
+
 void cachefs_ref_release(cachefs_ref_t *ref)
 {
     if (!ref) return;
-    cache_t *c = ref->cache;
-    for (size_t i = 0; i < ref->count; i++)
-        unborrow(c, &ref->b[i]);
-    atomic_fetch_sub(&c->pinned_bytes, ref->bytes);
+    give_back(ref);
     free(ref);
 }
 
-/* Borrow what is there of a block from boff on, at most n bytes. 0: nothing. */
-static uint32_t borrow(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                       uint32_t n, borrowed_t *b, vfs_iovec_t *iov, uint64_t *bytes)
+/* Bytes [boff, boff + n) of a block. */
+typedef struct want_t {
+    uint64_t ver;
+    uint32_t no, shift, boff, n;
+} want_t;
+
+typedef enum lent_e {
+    LENT_NOT = 0, /* the first byte is not there */
+    LENT_SOME,
+    LENT_APART, /* it is there, and can only be copied */
+    LENT_LIMIT  /* pin_bytes_max, or no memory for a copy */
+} lent_e;
+
+/* How many bytes from boff on can be lent as they lie. Shard locked. */
+static uint32_t in_place(const block_t *k, const want_t *w)
 {
-    uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
+    uint32_t bits = atomic_load(&k->bits),
+             cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+    uint32_t done = 0, g = cachefs__granule(w->shift);
+    if ((bits & BLOCK_DIRTY) || w->boff >= cap) return 0;
+    while (done < w->n && w->boff + done < cap && (bits & 1u << ((w->boff + done) / g))) {
+        uint32_t m = g - (w->boff + done) % g;
+        done += m < w->n - done ? m : w->n - done;
+    }
+    return w->boff + done > cap ? cap - w->boff : done;
+}
+
+/* Lend the block's own memory. */
+static lent_e lend(cache_t *c, const want_t *w, cachefs_ref_t *r, vfs_iovec_t *iov)
+{
+    uint32_t mix = cachefs__mix(w->ver, w->no);
     shard_t *s = cachefs__block_shard(c, mix);
+    lent_e lent = LENT_NOT;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
-    if (i) {
-        block_t *k = &c->blocks[i];
-        uint32_t bits = atomic_load(&k->bits),
-                 cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
-        while (done < n && boff + done < cap && (bits & 1u << ((boff + done) / g))) {
-            uint32_t m = g - (boff + done) % g;
-            done += m < n - done ? m : n - done;
-        }
-        if (boff + done > cap) done = cap - boff;
-        if (done) {
+    uint32_t i = cachefs__block_find(c, s, w->ver, w->no, mix);
+    block_t *k = &c->blocks[i];
+    if (i && (atomic_load(&k->bits) & 1u << (w->boff / cachefs__granule(w->shift)))) {
+        uint32_t cap = cachefs__class_bytes(atomic_load(&k->bits) >> BLOCK_CLASS_SHIFT & 15);
+        uint32_t n = in_place(k, w);
+        lent = !n ? LENT_APART : cachefs__pin_take(c, cap) ? LENT_SOME : LENT_LIMIT;
+        if (lent == LENT_SOME) {
+            uint32_t chunk = atomic_load(&k->data);
             atomic_fetch_add(&k->mark, MARK_BORROW);
-            *b = (borrowed_t){i, atomic_load(&k->data)};
-            iov->base = (uint8_t *)cachefs__chunk_ptr(&c->arena, b->chunk) + boff;
-            iov->len = done;
-            *bytes += cap;
+            r->b[r->count] = (borrowed_t){i, chunk};
+            r->bytes += cap;
+            *iov = (vfs_iovec_t){(uint8_t *)cachefs__chunk_ptr(&c->arena, chunk) + w->boff, n};
         }
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-    return done;
+    return lent;
 }
+
+/* Lend a copy. */
+static lent_e lend_copy(cache_t *c, const want_t *w, cachefs_ref_t *r, vfs_iovec_t *iov)
+{
+    uint32_t hint = cachefs__top(c, cachefs__mix(w->ver, w->no)), n = 0;
+    uint32_t chunk = cachefs__chunk_get(c, w->n, OWNER_PRIVATE | 1, hint, 0);
+    if (!chunk) return LENT_LIMIT;
+    uint32_t bytes = cachefs__class_bytes(cachefs__arena_class(&c->arena, chunk));
+    int room = cachefs__pin_take(c, bytes);
+    uint8_t *to = cachefs__chunk_ptr(&c->arena, chunk);
+    if (room) n = cachefs__block_read(c, w->ver, w->no, w->shift, w->boff, w->n, to);
+    if (!n) {
+        cachefs__chunk_put(c, chunk);
+        if (room) cachefs__pin_give(c, bytes);
+        return room ? LENT_NOT : LENT_LIMIT;
+    }
+    cachefs__orphan_add(c, chunk, 1);
+    r->b[r->count] = (borrowed_t){NONE, chunk};
+    r->bytes += bytes;
+    *iov = (vfs_iovec_t){to, n};
+    return LENT_SOME;
+}
+
+#define LEND_TRIES 4 /* how often bytes may leave again before they are lent */
 
 /* Borrow [off, off + len) as far as iov has room, all of one version. FILL_RESTART: that went. */
 static apr_status_t borrow_range(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs_ref_t *r,
@@ -124,21 +178,23 @@ static apr_status_t borrow_range(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cac
     apr_status_t st = APR_SUCCESS;
     int tries = 0;
     while (at < end && r->count < max && !st) {
-        uint32_t shift = atomic_load(&o->shift), n = 0;
+        uint32_t shift = atomic_load(&o->shift);
+        lent_e lent = LENT_NOT;
         if (shift) {
-            uint64_t no = at >> shift, left = (1ull << shift) - (at - (no << shift));
-            n = borrow(c, ver, (uint32_t)no, shift, (uint32_t)(at - (no << shift)),
-                       (uint32_t)(left < end - at ? left : end - at), &r->b[r->count],
-                       &iov[r->count], &r->bytes);
+            want_t w = {ver, (uint32_t)(at >> shift), shift, (uint32_t)(at & ((1ull << shift) - 1)),
+                        0};
+            uint64_t left = (1ull << shift) - w.boff;
+            w.n = (uint32_t)(left < end - at ? left : end - at);
+            lent = lend(c, &w, r, &iov[r->count]);
+            if (lent == LENT_APART) lent = lend_copy(c, &w, r, &iov[r->count]);
         }
-        if (n) {
-            r->count++;
-            at += n;
+        if (lent == LENT_LIMIT) return VFS_ELIMIT;
+        if (lent == LENT_SOME) {
+            at += iov[r->count++].len;
             tries = 0;
             continue;
         }
-        if (atomic_load(&c->pinned_bytes) + r->bytes >= c->pin_bytes_max || tries++ == 4)
-            return VFS_ELIMIT;
+        if (tries++ == LEND_TRIES) return VFS_ELIMIT;
         st = cachefs__fill(c, o, ctx, ver, at, end, 0, NULL, fetched);
         if (st == FILL_AGAIN) st = APR_SUCCESS;
         if (!st && atomic_load(&o->size) < end) st = FILL_RESTART; /* it was cut */
@@ -158,9 +214,7 @@ static apr_status_t borrow_all(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cache
         if (st != FILL_RESTART) return st;
         if (atomic_load_explicit(&o->changes, memory_order_relaxed) - changes >= GET_GUARD)
             return VFS_ESTALE;
-        while (r->count)
-            unborrow(c, &r->b[--r->count]);
-        r->bytes = 0;
+        give_back(r);
     }
 }
 
@@ -175,7 +229,8 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
-    size_t max = *count;
+    size_t most = 2 * (len / GRANULE_MIN + 2); /* a granule is two pieces at most */
+    size_t max = *count < most ? *count : most;
     uint64_t fetched = 0;
     cachefs_ref_t *r = malloc(sizeof(*r) + max * sizeof(borrowed_t));
     *got = *count = 0;
@@ -184,9 +239,6 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     *r = (cachefs_ref_t){.cache = c};
     apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
     if (!st) st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
-    if (atomic_fetch_add(&c->pinned_bytes, r->bytes) + r->bytes > c->pin_bytes_max && r->count &&
-        !st)
-        st = VFS_ELIMIT;
     if (st) {
         cachefs_ref_release(r);
         return st;

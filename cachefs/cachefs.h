@@ -59,11 +59,11 @@ typedef struct cachefs_config_t {
     uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB, but at most 16 KiB
                              below 4 MiB of ram, and 64 KiB below 32 MiB */
     uint64_t entries_max; /**< "entries_max": blocks resident; 0: as memory allows */
-    uint64_t
-        metadata_entries_max; /**< "metadata_entries_max": names; 0: as a quarter of ram allows */
-    uint32_t handles_max;     /**< "handles_max": open files and directories; then VFS_ELIMIT */
-    uint32_t workers;         /**< "workers": threads for read-ahead and flushing, 1 to 256 */
-    uint64_t pin_bytes_max;   /**< "pin_bytes_max": borrowed or protected; 0: a quarter of ram */
+    uint64_t metadata_entries_max; /**< "metadata_entries_max": names, at least 16; 0: as a quarter
+                                      of ram allows */
+    uint32_t handles_max;   /**< "handles_max": open files and directories; then VFS_ELIMIT */
+    uint32_t workers;       /**< "workers": threads for read-ahead and flushing, 1 to 256 */
+    uint64_t pin_bytes_max; /**< "pin_bytes_max": borrowed or protected; 0: a quarter of ram */
     /* freshness */
     uint64_t attr_ttl_us;     /**< "attr_ttl" */
     uint64_t negative_ttl_us; /**< "negative_ttl" */
@@ -193,8 +193,8 @@ VFS_API int cachefs_is(const vfs_t *fs);
  * NULL
  *  @param errlen  bytes of err
  *  @return APR_SUCCESS; APR_EINVAL (no cache, an unknown key, not changeable, a bad value);
- * APR_ENOMEM. Threads: any. Blocks: no; a smaller limit holds from the next write on. Owns: copies
- * the value. */
+ * APR_ENOMEM. Threads: any. Blocks: no; a smaller limit holds for what comes: what is dirty or
+ * pinned stays so. Owns: copies the value. */
 VFS_API apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, char *err,
                                  size_t errlen);
 /** The value that a key has now, in text.
@@ -233,7 +233,8 @@ VFS_API apr_status_t cachefs_invalidate_prefix(vfs_t *fs, const char *path, uint
  * Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_glob(vfs_t *fs, const char *pattern, uint64_t *count,
                                              uint64_t *dirty_kept);
-/** Drop everything that is clean.
+/** Drop everything that is clean, what is protected too: with a file's name its protection ends.
+ * Bytes that somebody borrowed stay for him alone. What others bring meanwhile may stay.
  *  @param fs  the cache
  *  @param dirty_kept  receives the bytes that stayed because they are dirty; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache). Threads: any. Blocks: no. Owns: nothing. */
@@ -280,12 +281,14 @@ VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, ap
  *  Threads: any. Blocks: as reading below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                            uint64_t *bytes, uint64_t *fetched);
-/** Protect the cached blocks of a file, and those that come later, from eviction, or stop it.
+/** Protect the cached blocks of a file, and those that come later, from eviction, or stop it. Its
+ * name stays with them. Not from invalidation: what comes again is protected again.
  *  @param fs  the cache
  *  @param path  the file
  *  @param pinned  1: protect; 0: stop
- *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_NOTFOUND (not cached); VFS_ELIMIT
- * (pin_bytes_max). Threads: any. Blocks: no. Owns: nothing. */
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_ENOENT, APR_ENAMETOOLONG (a bad
+ * path); APR_NOTFOUND (not cached); VFS_ELIMIT (pin_bytes_max: not all of it is protected; what is
+ * stays so until it is told to stop). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
 /* ---- batches: each shard's lock is taken once ----------------------------------------------- */
@@ -354,8 +357,8 @@ VFS_API apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx,
 /** Bytes that are borrowed from the cache. */
 typedef struct cachefs_ref_t cachefs_ref_t;
 /** Read without a copy: `iov` points at cached bytes until cachefs_ref_release. They are a version
- * of their own: later writes do not show in them. Blocks that are borrowed count against
- * pin_bytes_max.
+ * of their own: later writes do not show in them. What is dirty is copied once, within the cache's
+ * memory. Blocks that are borrowed count against pin_bytes_max.
  *  @param ref  receives what is borrowed
  *  @param file  a handle of this cache, open for reading
  *  @param ctx  the context; may be NULL
@@ -365,8 +368,9 @@ typedef struct cachefs_ref_t cachefs_ref_t;
  *  @param count  their number: room in `iov` before the call, pieces after it
  *  @param got  receives the bytes in them: fewer than len at the end of file or when iov is full
  *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, no room, a NULL); APR_EBADF (not open for
- * reading); APR_ENOMEM; VFS_ELIMIT (pin_bytes_max); as vfs_read_at. Threads: any. Blocks: as
- * vfs_read_at. Owns: give it back with cachefs_ref_release. */
+ * reading); APR_ENOMEM; VFS_ELIMIT (pin_bytes_max, or the cache cannot hold the bytes); as
+ * vfs_read_at. Threads: any. Blocks: as vfs_read_at. Owns: give it back with cachefs_ref_release.
+ */
 VFS_API apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_ctx_t *ctx,
                                       size_t len, apr_off_t off, vfs_iovec_t *iov, size_t *count,
                                       size_t *got);

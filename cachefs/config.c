@@ -27,6 +27,11 @@ static const char *refuse_no_power(uint64_t value)
     return (value & (value - 1)) == 0 ? NULL : "a power of two from 1 to 1024";
 }
 
+static const char *refuse_few_names(uint64_t value)
+{
+    return value == 0 || value >= 16 ? NULL : "0 (a quarter of ram), or 16 and more";
+}
+
 static const char *refuse_block_size(uint64_t value)
 {
     int fine = value == 0 || value == 4 * KIB || value == 16 * KIB || value == 64 * KIB ||
@@ -107,7 +112,8 @@ static const cachefs__key_t keys[] = {
     COUNT("entries_max", entries_max, 0, "0", "blocks in memory; 0: as memory allows", .min = 0,
           .max = BYTES_MAX),
     COUNT("metadata_entries_max", metadata_entries_max, 0, "0",
-          "names in memory; 0: as a quarter of ram allows", .min = 0, .max = BYTES_MAX),
+          "names in memory, at least 16; 0: as a quarter of ram allows", .min = 0, .max = BYTES_MAX,
+          .refuse = refuse_few_names),
     COUNT("handles_max", handles_max, 0, "65536", "open files and directories", .min = 1,
           .max = INT32_MAX),
     COUNT("workers", workers, 0, "8", "threads for read-ahead and flushing", .min = 1, .max = 256),

@@ -214,10 +214,7 @@ apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx
     if (attr.type != VFS_TYPE_DIR) st = APR_ENOTDIR;
     if (!st && vfs_attr_access(&attr, ctx, VFS_ACCESS_READ))
         st = vfs_call_access(c->lower, ctx, path, VFS_ACCESS_READ);
-    if (!st && atomic_fetch_add(&c->handle_count, 1) >= c->fixed.handles_max) {
-        atomic_fetch_sub(&c->handle_count, 1);
-        st = VFS_ELIMIT;
-    }
+    if (!st && !cachefs__handle_take(c)) st = VFS_ELIMIT;
     if (st) {
         cachefs__obj_put(c, o);
         return st;

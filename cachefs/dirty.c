@@ -176,13 +176,8 @@ void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t i, uint32_t granules)
     uint32_t bits = LOAD(b->bits);
     VFS_ASSERT((bits & granules) == granules); /* invariant 5: what is dirty is valid */
     VFS_ASSERT(!(bits & BLOCK_LISTED));
+    VFS_ASSERT(LOAD(b->mark) < MARK_BORROW); /* invariant 8: what is dirty is lent as a copy */
     if (!(bits & BLOCK_DIRTY)) {
-        if (bits & BLOCK_KEEP) {
-            atomic_fetch_sub_explicit(&c->pinned_bytes,
-                                      cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15),
-                                      memory_order_relaxed);
-            bits &= ~BLOCK_KEEP;
-        }
         atomic_store_explicit(&b->bits, bits | BLOCK_DIRTY, memory_order_relaxed);
         l->word = 0;
         list_last(c, o, i);
@@ -221,11 +216,8 @@ static shard_t *shard_of(cache_t *c, const block_t *b)
 
 void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t i)
 {
-    block_t *b = &c->blocks[i];
     dirty_unlink(c, o, i);
-    atomic_store_explicit(&b->bits, LOAD(b->bits) | BLOCK_LISTED, memory_order_relaxed);
-    c->policy->insert(s->policy, i, LOAD(b->ver) * 31 + LOAD(b->no),
-                      cachefs__class_bytes(LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15));
+    cachefs__block_rest(c, s, i, atomic_load(&o->pins));
 }
 
 int cachefs__dirty_done(cache_t *c, obj_t *o)

@@ -78,7 +78,7 @@ typedef struct block_t {
 #define BLOCK_CLASS_SHIFT 16     /* 4 bits: arena class of data */
 #define BLOCK_DIRTY (1u << 20)   /* on its object's dirty list */
 #define BLOCK_LISTED (1u << 21)  /* the policy holds it */
-#define BLOCK_KEEP (1u << 22)    /* protected: not with the policy */
+#define BLOCK_KEEP (1u << 22)    /* protected, and counted: clean, it is not with the policy */
 #define BLOCK_AHEAD (1u << 23)   /* brought by read-ahead, not read yet */
 #define MARK_TOUCHED 1u
 #define MARK_BORROW 2u /* one borrower */
@@ -237,7 +237,7 @@ typedef struct ring_t {
 typedef struct tunables_t {
     _Atomic uint64_t attr_ttl_us, negative_ttl_us, listing_ttl_us;
     _Atomic uint64_t readahead_bytes, readahead_bytes_max;
-    _Atomic uint64_t dirty_bytes_max, flush_interval_us, dirty_age_us;
+    _Atomic uint64_t pin_bytes_max, dirty_bytes_max, flush_interval_us, dirty_age_us;
     _Atomic uint64_t retry_min_us, retry_max_us, write_wait_us;
     _Atomic uint32_t get_bytes;
     _Atomic int serve_stale, flush_on_close, conflict, heat, metrics;
@@ -271,7 +271,7 @@ struct cache_t {
     obj_t *objs;
     branch_t *branches;
     cachefs__pool_t block_pool, node_pool, branch_pool, obj_pool;
-    uint64_t entries_max, metadata_max, pin_bytes_max;
+    uint64_t entries_max, metadata_max;
     _Atomic uint64_t block_count, name_count, obj_count, resident_bytes, pinned_bytes;
 
     shard_t *shards;

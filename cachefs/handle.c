@@ -6,13 +6,19 @@
 
 /* ---- life */
 
+int cachefs__handle_take(cache_t *c)
+{
+    uint64_t held = atomic_load(&c->handle_count);
+    do {
+        if (held >= c->fixed.handles_max) return 0;
+    } while (!atomic_compare_exchange_weak(&c->handle_count, &held, held + 1));
+    return 1;
+}
+
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
 {
     handle_t *h;
-    if (atomic_fetch_add(&c->handle_count, 1) >= c->fixed.handles_max) {
-        atomic_fetch_sub(&c->handle_count, 1);
-        return NULL;
-    }
+    if (!cachefs__handle_take(c)) return NULL;
     cachefs__lock(&c->handle_lock, RANK_LEAF);
     h = c->handle_free;
     if (h) c->handle_free = h->free_next;

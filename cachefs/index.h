@@ -63,10 +63,23 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
                         uint32_t to, int zero);
 /* Drop the clean blocks of a version below `size`. Returns bytes dropped. */
 void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift);
-/* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
-apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
 void cachefs__touch_drain(cache_t *c, ring_t *ring);
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
+
+/* ---- keep.c: who holds a clean block */
+/* Reserve `bytes` of pin_bytes_max, and give them back. 0: there are not so many. */
+int cachefs__pin_take(cache_t *c, uint64_t bytes);
+void cachefs__pin_give(cache_t *c, uint64_t bytes);
+/* The policy holds the block from now on, or not any more. Shard locked. */
+void cachefs__block_list(cache_t *c, shard_t *s, uint32_t i);
+void cachefs__block_unlist(cache_t *c, shard_t *s, uint32_t i);
+/* It is not protected any more, and nobody's if it is clean. Shard locked. */
+void cachefs__block_unprotect(cache_t *c, uint32_t i);
+/* Protect it if `keep` says so and the limit allows; if it is clean and nobody's the policy gets
+ * it. Shard locked. */
+void cachefs__block_rest(cache_t *c, shard_t *s, uint32_t i, int keep);
+/* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
+apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
 
 /* ---- obj.c: objects, identities, gates, lower handles */
 obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);
@@ -194,6 +207,7 @@ void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
 void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
 /* Nobody changed the name since `asked`, or is about to. */
 int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
+int cachefs__node_kept(const cache_t *c, const node_t *n);
 int cachefs__node_evict(cache_t *c, shard_t *s);
 void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
 /* Is the entry a node of this shard and hash? Shard locked. */

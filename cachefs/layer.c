@@ -52,6 +52,7 @@ void cachefs__tunables(cache_t *c)
     uint64_t dirty = f->dirty_bytes_max ? f->dirty_bytes_max : c->arena.bytes / 2;
     if (dirty > c->arena.bytes / 4 * 3) dirty = c->arena.bytes / 4 * 3; /* room to work is left */
     atomic_store(&t->dirty_bytes_max, dirty);
+    atomic_store(&t->pin_bytes_max, f->pin_bytes_max ? f->pin_bytes_max : c->arena.bytes / 4);
     atomic_store(&t->flush_interval_us, f->flush_interval_us);
     atomic_store(&t->dirty_age_us, f->dirty_age_us);
     atomic_store(&t->retry_min_us, f->retry_min_us);
@@ -221,7 +222,6 @@ static void limits(cache_t *c)
         c->config.metadata_entries_max ? c->config.metadata_entries_max : c->arena.bytes / 4 / name;
     if (c->metadata_max < 16) c->metadata_max = 16;
     c->entries_max = c->config.entries_max;
-    c->pin_bytes_max = c->config.pin_bytes_max ? c->config.pin_bytes_max : c->arena.bytes / 4;
     c->shard_count = c->config.shards;
     c->shard_bits = (uint32_t)__builtin_ctz(c->shard_count);
     c->policy = cachefs_policy_find(c->config.policy);

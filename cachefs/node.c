@@ -77,17 +77,39 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
 
 #define EVICT_LOOK 8 /* names at the cold end that are looked at for one without bytes */
 
+/* Whether the name must stay, since a protected file would go with it. Shard locked. */
+int cachefs__node_kept(const cache_t *c, const node_t *n)
+{
+    return n->object && atomic_load_explicit(&c->objs[n->object].pins, memory_order_relaxed);
+}
+
+/* The coldest name without bytes of the few at the cold end, else the coldest of all; what must
+ * stay goes to the warm end. Shard locked. */
+static uint32_t coldest(cache_t *c, shard_t *s)
+{
+    uint32_t victim = NONE, prev;
+    uint64_t left = s->names;
+    int looks = EVICT_LOOK;
+    for (uint32_t i = s->lru_last; i != NONE && left && looks; i = prev, left--) {
+        uint32_t obj = c->nodes[i].object;
+        prev = c->nodes[i].lru_prev;
+        if (cachefs__node_kept(c, &c->nodes[i])) {
+            lru_remove(c, s, i);
+            lru_first(c, s, i);
+            continue;
+        }
+        if (!obj || !atomic_load_explicit(&c->objs[obj].resident, memory_order_relaxed)) return i;
+        if (!victim) victim = i;
+        looks--;
+    }
+    return victim;
+}
+
 int cachefs__node_evict(cache_t *c, shard_t *s)
 {
     obj_t *o = NULL;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = s->lru_last, victim = i;
-    for (int k = 0; i != NONE && k < EVICT_LOOK; k++, i = c->nodes[i].lru_prev) {
-        uint32_t obj = c->nodes[i].object;
-        if (obj && atomic_load_explicit(&c->objs[obj].resident, memory_order_relaxed)) continue;
-        victim = i;
-        break;
-    }
+    uint32_t victim = coldest(c, s);
     if (victim) {
         if (c->nodes[victim].object) o = &c->objs[c->nodes[victim].object];
         cachefs__node_free(c, s, victim);
@@ -174,6 +196,9 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
 
 /* ---- changing */
 
+/* Names of each shard that may leave for a new one: others are quick to take their room. */
+#define NEW_ROUNDS 4
+
 static int evict_any(cache_t *c, uint32_t from)
 {
     for (uint32_t k = 0; k < c->shard_count; k++)
@@ -184,12 +209,10 @@ static int evict_any(cache_t *c, uint32_t from)
 /* A node with its path, in no table yet. NONE: no room. */
 static uint32_t node_new(cache_t *c, shard_t *s, const vfs_path_t *path)
 {
-    uint32_t shard = (uint32_t)(s - c->shards), chunk;
-    if (atomic_load_explicit(&c->name_count, memory_order_relaxed) >= c->metadata_max)
-        (void)evict_any(c, shard);
-    uint32_t i = cachefs__pool_get(c, &c->node_pool);
-    for (uint32_t k = 0; !i && k < c->shard_count; k++)
-        if (cachefs__node_evict(c, &c->shards[k])) i = cachefs__pool_get(c, &c->node_pool);
+    uint32_t shard = (uint32_t)(s - c->shards), i = cachefs__pool_get(c, &c->node_pool), chunk;
+    for (uint32_t k = 0; !i && k < NEW_ROUNDS * c->shard_count; k++)
+        if (cachefs__node_evict(c, &c->shards[(shard + k) & (c->shard_count - 1)]))
+            i = cachefs__pool_get(c, &c->node_pool);
     if (!i) return NONE;
     node_t *n = &c->nodes[i];
     chunk = cachefs__chunk_get(c, path->len + 1u, OWNER_NODE | i, shard, 0);

@@ -184,6 +184,8 @@ apr_status_t cachefs__tune_start(cache_t *c);
 void cachefs__tune_stop(cache_t *c);
 apr_status_t cachefs__metrics_create(cache_t *c);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
+/* Reserve one of handles_max. 0: all are in use. */
+int cachefs__handle_take(cache_t *c);
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags);
 void cachefs__handle_free(cache_t *c, handle_t *h);
 /* Keep the lower handle open between two calls, as an open file does. */

@@ -120,8 +120,9 @@ static apr_status_t heads_create(cache_t *c)
 apr_status_t cachefs__tables_create(cache_t *c)
 {
     size_t slab = c->arena.slab_bytes;
-    pool_init(&c->block_pool, c->arena.bytes / 1024 + 64, sizeof(block_t) + sizeof(*c->links),
-              slab);
+    uint64_t blocks = c->arena.bytes / 1024 + 64; /* their tables are the limits: nobody passes */
+    if (c->entries_max && c->entries_max < blocks) blocks = c->entries_max + 1;
+    pool_init(&c->block_pool, blocks, sizeof(block_t) + sizeof(*c->links), slab);
     pool_init(&c->node_pool, c->metadata_max + 1, sizeof(node_t), slab);
     pool_init(&c->branch_pool, 2 * c->metadata_max + 64, sizeof(branch_t), slab);
     pool_init(&c->obj_pool, c->metadata_max + c->config.handles_max + 64, sizeof(obj_t), slab);
@@ -329,7 +330,7 @@ static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
     shard_t *s = cachefs__node_shard(c, hash);
     obj_t *o = NULL;
     cachefs__lock(&s->lock, RANK_SHARD);
-    if (cachefs__node_linked(c, s, i, hash) && n->path == chunk) {
+    if (cachefs__node_linked(c, s, i, hash) && n->path == chunk && !cachefs__node_kept(c, n)) {
         o = n->object ? &c->objs[n->object] : NULL;
         cachefs__node_free(c, s, i);
         cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);

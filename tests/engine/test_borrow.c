@@ -143,6 +143,61 @@ Test(borrow, what_is_borrowed_does_not_change_whatever_happens_to_the_file)
     }
 }
 
+#define BACK LONG "mode=back flush_interval=1h dirty_age=1h flush_on_close=off "
+
+Test(borrow, dirty_bytes_do_not_change_when_the_file_is_cut_within_their_block)
+{
+    rig_t rig;
+    char *data = rig_bytes(50000, 1), zeros[1000] = "";
+
+    rig_open(&rig, BACK);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_C);
+    rig_write(f, 0, data, 50000);
+    vfs_iovec_t iov[64];
+    size_t count = 64, got = 0, at = 0;
+    cachefs_ref_t *ref = NULL;
+    OK(cachefs_read_ref(&ref, f, NULL, 50000, 0, iov, &count, &got));
+    EQ(got, 50000);
+    OK(vfs_ftruncate(f, NULL, 100));
+    rig_write(f, 50, "x", 1);
+    for (size_t i = 0; i < count; i++) {
+        CHECK(memcmp(iov[i].base, data + at, iov[i].len) == 0);
+        at += iov[i].len;
+    }
+    OK(vfs_ftruncate(f, NULL, 1100));
+    rig_read(f, 100, zeros, 1000);
+    cachefs_ref_release(ref);
+    EQ(rig_stats(&rig).pinned_bytes, 0);
+    OK(vfs_close(f, NULL));
+    OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+    OK(cachefs_clear(rig.fs, NULL));
+    EQ(rig_stats(&rig).resident_bytes, 0);
+    free(data);
+    rig_close(&rig);
+}
+
+Test(borrow, zeros_that_a_truncation_appended_to_a_small_file_are_lent)
+{
+    static const char *const modes[] = {LONG "mode=through", LONG "mode=around", BACK};
+
+    for (int m = 0; m < 3; m++) {
+        rig_t rig;
+        char *data = calloc(1, 30000);
+        rig_open(&rig, modes[m]);
+        memcpy(data, "a small file", 12);
+        rig_put(&rig, "/f", data, 12);
+        vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+        rig_read(f, 0, data, 12);
+        OK(vfs_ftruncate(f, NULL, 30000));
+        cachefs_ref_release(borrow(f, 0, 30000, data, 64));
+        cachefs_ref_release(borrow(f, 4000, 200, data + 4000, 64));
+        EQ(rig_stats(&rig).pinned_bytes, 0);
+        OK(vfs_close(f, NULL));
+        free(data);
+        rig_close(&rig);
+    }
+}
+
 Test(borrow, what_is_borrowed_is_not_evicted)
 {
     rig_t rig;

@@ -193,6 +193,9 @@ Test(config, counts_flags_and_choices_are_read_and_shown)
     refuses("workers", "8k", "from 1 to 256");
     refuses("workers", "", "from 1 to 256");
     refuses("handles_max", "0", "from 1");
+    takes(&config, "metadata_entries_max", "16", "16");
+    takes(&config, "metadata_entries_max", "0", "0");
+    refuses("metadata_entries_max", "15", "16 and more");
 }
 
 Test(config, texts_are_copied_and_checked)

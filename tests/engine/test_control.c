@@ -222,6 +222,84 @@ Test(control, a_pin_beyond_its_limit_is_refused)
     rig_close(&rig);
 }
 
+Test(control, the_limit_of_what_is_pinned_changes_on_line)
+{
+    rig_t rig;
+    char *data = rig_bytes(600000, 1), err[200];
+
+    rig_open(&rig, LONG "ram=4m pin_bytes_max=256k");
+    rig_put(&rig, "/f", data, 600000);
+    rig_holds(rig.fs, "/f", data, 600000);
+    IS(VFS_ELIMIT, cachefs_pin(rig.fs, "/f", 1));
+    OK(cachefs_set(rig.fs, "pin_bytes_max", "1m", err, sizeof(err)));
+    OK(cachefs_pin(rig.fs, "/f", 1));
+    CHECK(rig_stats(&rig).pinned_bytes >= 600000);
+    OK(cachefs_set(rig.fs, "pin_bytes_max", "64k", err, sizeof(err)));
+    CHECK(rig_stats(&rig).pinned_bytes >= 600000); /* what is pinned stays so */
+    OK(cachefs_pin(rig.fs, "/f", 0));
+    IS(VFS_ELIMIT, cachefs_pin(rig.fs, "/f", 1));
+    CHECK(rig_stats(&rig).pinned_bytes <= 64u << 10);
+    OK(cachefs_set(rig.fs, "pin_bytes_max", "0", err, sizeof(err)));
+    OK(cachefs_pin(rig.fs, "/f", 1)); /* a quarter of ram */
+    free(data);
+    rig_close(&rig);
+}
+
+Test(control, a_protected_file_stays_protected_when_it_is_written_back)
+{
+    rig_t rig;
+    char *data = rig_bytes(200000, 1), *scan = rig_bytes(8u << 20, 2);
+
+    rig_open(&rig, LAZY "ram=4m");
+    rig_put(&rig, "/hot", data, 100000);
+    rig_put(&rig, "/scan", scan, 8u << 20);
+    rig_holds(rig.fs, "/hot", data, 100000);
+    OK(cachefs_pin(rig.fs, "/hot", 1));
+    uint64_t pinned = rig_stats(&rig).pinned_bytes;
+    vfs_file_t *f = rig_file(rig.fs, "/hot", RIG_W);
+    rig_write(f, 0, data, 100000); /* over what was protected */
+    EQ(rig_stats(&rig).pinned_bytes, pinned);
+    rig_write(f, 100000, data + 100000, 100000); /* and what comes later */
+    OK(vfs_flush(f, NULL));
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    CHECK(rig_stats(&rig).pinned_bytes >= 200000);
+    rig_holds(rig.fs, "/scan", scan, 8u << 20);
+    rig_reset(&rig);
+    rig_read(f, 0, data, 200000);
+    EQ(rig_moved(&rig), 0);
+    rig_write(f, 0, "again", 5);
+    OK(cachefs_pin(rig.fs, "/hot", 0)); /* a dirty block can be let go too */
+    EQ(rig_stats(&rig).pinned_bytes, 0);
+    OK(vfs_close(f, NULL));
+    free(scan);
+    free(data);
+    rig_close(&rig);
+}
+
+Test(control, a_protected_file_stays_when_other_names_take_all_the_room)
+{
+    rig_t rig;
+    char *data = rig_bytes(50000, 1), name[32];
+
+    rig_open(&rig, LONG "metadata_entries_max=16 shards=1");
+    rig_put(&rig, "/hot", data, 50000);
+    rig_holds(rig.fs, "/hot", data, 50000);
+    OK(cachefs_pin(rig.fs, "/hot", 1));
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof(name), "/f%d", i);
+        rig_text(&rig, name, name);
+        rig_holds_text(rig.fs, name, name);
+    }
+    CHECK(rig_stats(&rig).names <= 16);
+    rig_reset(&rig);
+    rig_holds(rig.fs, "/hot", data, 50000);
+    EQ(rig_requests(&rig), 0);
+    CHECK(rig_entry(&rig, "/hot").pinned);
+    OK(cachefs_pin(rig.fs, "/hot", 0));
+    free(data);
+    rig_close(&rig);
+}
+
 Test(control, a_prefetch_brings_what_it_says)
 {
     rig_t rig;
