@@ -190,6 +190,15 @@ int cachefs__branch_room(cache_t *c)
     return b != NONE;
 }
 
+int cachefs__branch_is(cache_t *c, const vfs_path_t *path)
+{
+    tree_path_t dir = {path->str, path->len, path->hash};
+    cachefs__lock(&c->tree.lock, RANK_TREE);
+    uint32_t b = find(c, &dir);
+    cachefs__unlock(&c->tree.lock, RANK_TREE);
+    return b != NONE;
+}
+
 /* ---- walks */
 
 void cachefs__walk_begin(cache_t *c, cachefs__walk_t *w, const vfs_path_t *path)

@@ -38,17 +38,20 @@ static void expire_listing(cache_t *c, const vfs_path_t *path)
 }
 
 /* The object that the name led to, referenced, or NULL. */
-static obj_t *expire(cache_t *c, uint32_t events, const char *raw, const vfs_path_t *path)
+static obj_t *expire(cache_t *c, uint32_t events, const vfs_path_t *path)
 {
     obj_t *o = NULL;
     int negative;
+    if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) expire_listing(c, path);
     if (events & VFS_EVENT_OVERFLOW) {
-        (void)cachefs_invalidate_prefix(c->fs, raw, NULL, NULL); /* the path is good */
+        (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_CLEAN, NULL);
         return NULL;
     }
     (void)cachefs__node_find(c, path, 0, &o, &negative);
-    cachefs__node_expire_name(c, path);
-    if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) expire_listing(c, path);
+    if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) /* with all that is below it */
+        (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_EXPIRE, NULL);
+    else
+        cachefs__node_expire_name(c, path);
     return o;
 }
 
@@ -62,7 +65,7 @@ void cachefs__on_event(void *baton, uint32_t events, const char *raw)
     if (vfs_path_init(&path, raw, buf)) return;
     int known = cachefs__node_find(c, &path, 0, &o, &negative) != KNOWN_NOTHING;
     if (o) cachefs__obj_put(c, o);
-    o = expire(c, events, raw, &path);
+    o = expire(c, events, &path);
     if (o) cachefs__obj_put(c, o);
     o = NULL;
     /* ask at once, so that open files move on; whether it was ours shows by the version */
@@ -93,7 +96,7 @@ static void pass_on(void *baton, uint32_t events, const char *raw)
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
     if (!vfs_path_init(&path, raw, buf)) {
-        obj_t *o = expire(c, events, raw, &path);
+        obj_t *o = expire(c, events, &path);
         settle(c, &path, o);
         if (o) cachefs__obj_put(c, o);
     }

@@ -219,6 +219,8 @@ int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash);
 int cachefs__branch_add(cache_t *c, uint32_t node);
 void cachefs__branch_remove(cache_t *c, uint32_t node);
 int cachefs__branch_room(cache_t *c);
+/* Are names cached below the path? */
+int cachefs__branch_is(cache_t *c, const vfs_path_t *path);
 /* Visit the nodes below a path, not that of the path itself. A batch of them may be gone by the
  * time it is looked at. */
 typedef struct cachefs__met_t {

@@ -253,7 +253,7 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
             cachefs__name_drop(c, path);
         else
             cachefs__node_expire_name(c, path);
-        if (made && how->target) drop_tree(c, path); /* names behind the new link may exist now */
+        if (made) drop_tree(c, path); /* of what was there before; names behind a new link */
     }
     if (source) {
         cachefs__obj_change_end(c, source, made); /* the number of its links */
@@ -421,7 +421,9 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
     r->source = named_obj(c, ctx, r->from, 1);
     int swap = (r->flags & VFS_RENAME_EXCHANGE) != 0;
     r->target = named_obj(c, ctx, r->to, swap);
-    r->tree = !r->source || is_dir(c, r->source) || is_dir(c, r->target) || (swap && !r->target);
+    /* what is cached below one of them tells a directory that others put there */
+    r->tree = !r->source || is_dir(c, r->source) || is_dir(c, r->target) || (swap && !r->target) ||
+              cachefs__branch_is(c, r->from) || cachefs__branch_is(c, r->to);
     if (c->mode == CACHEFS_BACK) {
         if (r->source && !is_dir(c, r->source)) st = cachefs__flush_obj(c, r->source, ctx);
         if (!st && r->tree) st = cachefs__flush_tree(c, ctx, r->from);

@@ -251,6 +251,77 @@ Test(fresh, change_events_of_memory_invalidate)
     events(rig_open);
 }
 
+static void directories_move(void (*open)(rig_t *rig, const char *keys))
+{
+    rig_t rig;
+
+    open(&rig, LONG "watch=on");
+    OK(vfs_mkdir_all(rig.bottom, NULL, "/d/in", 0755));
+    OK(vfs_mkdir_all(rig.bottom, NULL, "/e/in", 0755));
+    rig_text(&rig, "/d/in/f", "old");
+    rig_text(&rig, "/e/in/f", "other");
+    seen_t s = {&rig, "/d/in/f", "old"};
+    CHECK(rig_until(shows, &s));
+    s = (seen_t){&rig, "/", "2"};
+    CHECK(rig_until(listed, &s));
+    OK(vfs_rename(rig.bottom, NULL, "/d", "/e/d", 0));
+    s = (seen_t){&rig, "/", "1"};
+    CHECK(rig_until(listed, &s));
+    s = (seen_t){&rig, "/d/in/f", NULL};
+    CHECK(rig_until(shows, &s));
+    OK(vfs_rename(rig.bottom, NULL, "/e", "/d", 0));
+    s = (seen_t){&rig, "/d/in/f", "other"};
+    CHECK(rig_until(shows, &s));
+    s = (seen_t){&rig, "/d/d/in/f", "old"};
+    CHECK(rig_until(shows, &s));
+    rig_close(&rig);
+}
+
+Test(fresh, what_is_below_a_directory_that_others_move_is_asked_for_again)
+{
+    directories_move(rig_open_local);
+    directories_move(rig_open);
+}
+
+/* Backends need not tell of more than the directory itself. */
+Test(fresh, an_event_of_a_directory_concerns_all_below_it_and_its_bytes_stay)
+{
+    static const uint32_t kinds[] = {VFS_EVENT_REMOVED, VFS_EVENT_CREATED,
+                                     VFS_EVENT_REMOVED | VFS_EVENT_OVERFLOW};
+    rig_t rig;
+
+    rig_open(&rig, LONG);
+    OK(vfs_mkdir_all(rig.bottom, NULL, "/d/in", 0755));
+    rig_text(&rig, "/d/in/f", "one");
+    rig_text(&rig, "/dd", "beside");
+    rig_holds_text(rig.fs, "/dd", "beside");
+    for (int k = 0; k < 3; k++) {
+        OK(vfs_rename(rig.bottom, NULL, "/d", "/old", 0));
+        IS(APR_FROM_OS_ERROR(ENOENT), vfs_stat(rig.fs, NULL, "/d/in/g", NULL));
+        cachefs__on_event(rig.c, VFS_EVENT_REMOVED, "/d");
+        OK(vfs_rename(rig.bottom, NULL, "/old", "/d", 0));
+        cachefs__on_event(rig.c, VFS_EVENT_CREATED, "/d");
+        rig_holds_text(rig.fs, "/d/in/f", "one");
+        OK(vfs_rename(rig.bottom, NULL, "/d", "/old", 0));
+        rig_holds_text(rig.fs, "/d/in/f", "one"); /* nobody told */
+        cachefs__on_event(rig.c, kinds[k], "/d");
+        IS(APR_FROM_OS_ERROR(ENOENT), vfs_stat(rig.fs, NULL, "/d/in/f", NULL));
+        OK(vfs_rename(rig.bottom, NULL, "/old", "/d", 0));
+        cachefs__on_event(rig.c, VFS_EVENT_CREATED, "/d");
+    }
+    rig_holds_text(rig.fs, "/d/in/f", "one");
+    cachefs__on_event(rig.c, VFS_EVENT_REMOVED, "/d");
+    cachefs__on_event(rig.c, VFS_EVENT_CREATED, "/d");
+    rig_reset(&rig);
+    rig_holds_text(rig.fs, "/d/in/f", "one");
+    CHECK(rig_requests(&rig) != 0);
+    EQ(rig_moved(&rig), 0);
+    rig_reset(&rig);
+    rig_holds_text(rig.fs, "/dd", "beside");
+    EQ(rig_requests(&rig), 0);
+    rig_close(&rig);
+}
+
 static atomic_int heard;
 
 static void hear(void *baton, uint32_t events, const char *path)
