@@ -1,6 +1,7 @@
 /*
  * test_path.c - paths: normal form against a naive reference, limits, joining, parents, prefixes.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,6 +71,38 @@ Test(vfs_path, every_short_string_becomes_what_the_reference_says)
             cr_assert_eq(path.len, strlen(expected));
             cr_assert_eq(path.hash, vfs_path_hash(expected, strlen(expected)), "%s", raw);
         }
+    }
+}
+
+/* What is doubtful, at each place of a path that is looked at sixteen bytes at once. */
+Test(vfs_path, every_place_of_a_longer_string_is_looked_at)
+{
+    static const char *const pieces[] = {"//", "/./", "/../", "/.a", "/..a", "/.", "/..",  "/",
+                                         "a.", "a..", "./",   "../", ".",    "",   "/\x01"};
+    char raw[96], expected[96];
+    for (size_t before = 0; before <= 40; before++)
+        for (size_t after = 0; after <= 26; after++)
+            for (size_t i = 0; i < sizeof(pieces) / sizeof(*pieces); i++) {
+                (void)snprintf(raw, sizeof(raw), "/%.*s%s%.*s", (int)before,
+                               "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", pieces[i],
+                               (int)after, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+                vfs_path_t path;
+                cr_assert_eq(vfs_path_init(&path, raw, buf), APR_SUCCESS, "%s", raw);
+                uint32_t flags = reference(raw, expected);
+                cr_assert_str_eq(path.str, expected, "%s", raw);
+                cr_assert_eq(path.flags, flags, "%s", raw);
+                cr_assert_eq(path.len, strlen(expected), "%s", raw);
+                cr_assert_eq(path.hash, vfs_path_hash(expected, path.len), "%s", raw);
+            }
+}
+
+Test(vfs_path, a_longer_string_is_hashed_byte_by_byte)
+{
+    const char *text = "/a/path/of/more/than/eight/bytes";
+    uint32_t hash = vfs_path_hash("", 0);
+    for (size_t len = 0; text[len]; len++) {
+        cr_assert_eq(vfs_path_hash(text, len), hash);
+        hash = (hash ^ (unsigned char)text[len]) * 16777619u;
     }
 }
 
