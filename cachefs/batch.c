@@ -104,7 +104,7 @@ static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
         if (!e->negative) e->status = APR_NOTFOUND;
         return;
     }
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     e->size = o->attr.type == VFS_TYPE_FILE ? atomic_load(&o->size) : o->attr.size;
     e->resident = atomic_load(&o->resident);
     if (e->resident > e->size && o->attr.type == VFS_TYPE_FILE) e->resident = e->size;
@@ -113,7 +113,7 @@ static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
     e->fresh =
         item->names.known[k] == KNOWN_FRESH && cachefs__obj_fresh(c, o, item->names.ttl_us[k]);
     e->pinned = o->pins != 0;
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
 }
 
 apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,

@@ -262,19 +262,18 @@ static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const bel
 
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     below_t b;
     apr_status_t st;
     *theirs = 0;
     if (!changed_by_others(c, o, ctx, &b, &st)) return st;
     cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     o->flags |= OBJ_SETTLING; /* what is written from now on waits, and is on top of the outcome */
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     st = settle(c, o, ctx, &b, theirs);
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     o->flags &= ~OBJ_SETTLING;
-    pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
     return st;
 }

@@ -207,8 +207,7 @@ apr_status_t cachefs__metrics_create(cache_t *c)
                               baton(c, CNT_EVICTIONS));
     for (int i = 0; !st && i < LAT_COUNT; i++)
         st = metrics_histogram(&c->lat[i], c->metrics, "cachefs_operation_duration_seconds",
-                               latency_labels[i],
-                               "Time that operations take; read hits are sampled.");
+                               latency_labels[i], "Time that operations take; hits are sampled.");
     if (!st) metrics_set_enabled(c->metrics, c->config.metrics);
     return st;
 }

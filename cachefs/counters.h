@@ -56,6 +56,8 @@ typedef struct counters_t {
     counter_stripe_t *stripes;
 } counters_t;
 
+#define SAMPLE_HITS 64u /* one hit in so many is timed, and counts for them all */
+
 typedef enum latency_e {
     LAT_READ_HIT = 0,
     LAT_READ_MISS,

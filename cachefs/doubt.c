@@ -39,13 +39,12 @@ void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut)
 /* Wait until no change of ours is under way: it would make the answer worthless. */
 static apr_status_t quiet(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *doubt)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     while (!st && (o->flags & OBJ_DOUBT) && o->changing)
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     *doubt = (o->flags & OBJ_DOUBT) != 0;
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     return st;
 }
 

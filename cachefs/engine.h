@@ -85,11 +85,14 @@ typedef struct block_t {
 
 /* ---- nodes
  *
- * Guarded
- * by the shard's lock. A node is for the path itself (lstat), or, with NODE_FOLLOW, for what a path
- * that ends in a symbolic link leads to. */
+ * Guarded by the shard's lock, and read without it (peek.c): seq is odd while path, object, flags
+ * and epoch change; `next` and the heads of chains are stored with release. `mark` alone is written
+ * by readers. A node is for the path itself (lstat), or, with NODE_FOLLOW, for what a path that
+ * ends in a symbolic link leads to. */
 typedef struct node_t {
-    uint32_t next; /* chain */
+    _Atomic uint32_t seq;
+    uint32_t next;         /* chain */
+    _Atomic uint32_t mark; /* used since it was last looked at for eviction */
     uint32_t lru_prev, lru_next;
     uint32_t hash;
     uint32_t path; /* arena chunk */
@@ -145,6 +148,7 @@ typedef struct gate_t {
 typedef struct obj_t {
     _Atomic uint32_t seq;      /* odd while version, shift or a shrinking size change */
     _Atomic uint32_t refs;     /* nodes, handles, calls, dirty list */
+    _Atomic uint32_t attr_seq; /* odd while somebody holds the lock to change it */
     _Atomic uint64_t ver;      /* current version; 0: none yet */
     _Atomic uint64_t size;     /* of the file as the stack sees it */
     _Atomic uint32_t shift;    /* log2 of the block size */
@@ -201,8 +205,9 @@ typedef struct obj_t {
 #define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
 
+/* Taken by cachefs__obj_lock alone, which moves the object's attr_seq. */
 typedef struct cachefs__ostripe_t {
-    pthread_mutex_t lock;
+    pthread_mutex_t mutex;
     pthread_cond_t cond; /* gates, lower_file, flushing */
 } cachefs__ostripe_t;
 
@@ -214,7 +219,7 @@ typedef struct shard_t {
     uint32_t mask;
     uint32_t node_mask;
     uint32_t *node_heads;
-    uint32_t lru_first, lru_last; /* of nodes: first is the most recent */
+    uint32_t lru_first, lru_last; /* of nodes: the next to leave is the last, unless marked */
     void *policy;
     uint64_t names, blocks;
 } __attribute__((aligned(64))) shard_t;
@@ -399,6 +404,11 @@ static inline void cachefs__node_stale(node_t *n)
 {
     n->checked_us = INT64_MIN / 2;
 }
+/* What a node's epoch must be for it to answer. */
+static inline uint32_t cachefs__node_epoch(cache_t *c, unsigned direct)
+{
+    return atomic_load_explicit(direct ? &c->meta_epoch : &c->ns_epoch, memory_order_acquire);
+}
 static inline uint32_t cachefs__obj_index(const cache_t *c, const obj_t *o)
 {
     return (uint32_t)(o - c->objs);
@@ -407,13 +417,37 @@ static inline cachefs__ostripe_t *cachefs__stripe(cache_t *c, const obj_t *o)
 {
     return &c->ostripes[cachefs__obj_index(c, o) % OSTRIPES];
 }
-static inline void cachefs__obj_lock(cache_t *c, const obj_t *o)
+/* To look at an object, not to change it. */
+static inline void cachefs__obj_look(cache_t *c, const obj_t *o)
 {
-    cachefs__lock(&cachefs__stripe(c, o)->lock, RANK_OBJECT);
+    cachefs__lock(&cachefs__stripe(c, o)->mutex, RANK_OBJECT);
 }
-static inline void cachefs__obj_unlock(cache_t *c, const obj_t *o)
+static inline void cachefs__obj_looked(cache_t *c, const obj_t *o)
 {
-    cachefs__unlock(&cachefs__stripe(c, o)->lock, RANK_OBJECT);
+    cachefs__unlock(&cachefs__stripe(c, o)->mutex, RANK_OBJECT);
+}
+/* What a reader without a lock copies between here and the end counts for nothing. */
+static inline void cachefs__obj_seq_begin(obj_t *o)
+{
+    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_relaxed);
+    VFS_ASSERT(!(seq & 1));
+    atomic_store_explicit(&o->attr_seq, seq + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
+}
+static inline void cachefs__obj_seq_end(obj_t *o)
+{
+    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_relaxed);
+    atomic_store_explicit(&o->attr_seq, seq + 1, memory_order_release);
+}
+static inline void cachefs__obj_lock(cache_t *c, obj_t *o)
+{
+    cachefs__obj_look(c, o);
+    cachefs__obj_seq_begin(o);
+}
+static inline void cachefs__obj_unlock(cache_t *c, obj_t *o)
+{
+    cachefs__obj_seq_end(o);
+    cachefs__obj_looked(c, o);
 }
 static inline uint32_t cachefs__granule(uint32_t shift)
 {
@@ -436,6 +470,12 @@ static inline int64_t cachefs__clock_us(void)
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+static inline uint64_t cachefs__clock_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 static inline cache_t *cachefs__of(const vfs_t *fs)
 {

@@ -82,11 +82,10 @@ static void settle(cache_t *c, const vfs_path_t *path, obj_t *o)
     int64_t until = cachefs__clock_us() + SETTLE_US;
     cachefs__mut_settle(c, path, until);
     if (!o) return;
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
-    while (o->changing && !cachefs__wait(&stripe->cond, &stripe->lock, NULL, until)) {
+    cachefs__obj_lock(c, o);
+    while (o->changing && !cachefs__obj_wait(c, o, NULL, until)) {
     }
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
 }
 
 static void pass_on(void *baton, uint32_t events, const char *raw)

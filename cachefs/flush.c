@@ -215,28 +215,26 @@ static int set_time(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     while (o->flushing && !st)
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     if (!st) o->flushing = 1;
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     return st;
 }
 
 void cachefs__flush_end(cache_t *c, obj_t *o)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     o->flushing = 0;
     if (!o->io && !o->handles && !o->dirty_bytes && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
     }
-    pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
 }
 

@@ -32,6 +32,20 @@ apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vf
     return APR_SUCCESS;
 }
 
+apr_status_t cachefs__obj_wait(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t until_us)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    cachefs__obj_seq_end(o); /* others hold the lock meanwhile */
+    apr_status_t st = cachefs__wait(&stripe->cond, &stripe->mutex, ctx, until_us);
+    cachefs__obj_seq_begin(o);
+    return st;
+}
+
+void cachefs__obj_wake(cache_t *c, const obj_t *o)
+{
+    pthread_cond_broadcast(&cachefs__stripe(c, o)->cond);
+}
+
 static gate_t *overlap(const obj_t *o, const gate_t *gate)
 {
     gate_t *g = o->gates;
@@ -41,15 +55,14 @@ static gate_t *overlap(const obj_t *o, const gate_t *gate)
 }
 
 /* Wait for whoever works on the range; the result of a fill is ours too. Object locked. */
-static apr_status_t wait_for(cachefs__ostripe_t *stripe, gate_t *g, gate_wait_t *w,
-                             const vfs_ctx_t *ctx)
+static apr_status_t wait_for(cache_t *c, obj_t *o, gate_t *g, gate_wait_t *w, const vfs_ctx_t *ctx)
 {
     apr_status_t st = APR_SUCCESS;
     w->done = 0;
     w->next = g->waiters;
     g->waiters = w;
     while (!w->done && !st)
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     if (w->done) return w->status;
     gate_wait_t **at = &g->waiters; /* given up: the other goes on, so g is still there */
     while (*at != w)
@@ -61,30 +74,29 @@ static apr_status_t wait_for(cachefs__ostripe_t *stripe, gate_t *g, gate_wait_t 
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
                                  int *waited)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
     gate_t *g;
     VFS_ASSERT(gate->start < gate->end);
     if (waited) *waited = 0;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     while (!st && ((g = overlap(o, gate)) != NULL || (o->flags & OBJ_DOUBT))) {
         if (!g) { /* nobody builds on a size that is in doubt */
-            cachefs__unlock(&stripe->lock, RANK_OBJECT);
+            cachefs__obj_unlock(c, o);
             st = cachefs__obj_sure(c, o, ctx);
             if (!st && gate->kind == GATE_FILL && waited) { /* it may be another version */
                 *waited = 1;
                 return st;
             }
-            cachefs__lock(&stripe->lock, RANK_OBJECT);
+            cachefs__obj_lock(c, o);
             continue;
         }
         cachefs__count(&c->counters, CNT_WAITS, 1);
         if (gate->kind == GATE_FILL) {
             if (waited) *waited = 1;
-            st = wait_for(stripe, g, &gate->wait, ctx);
+            st = wait_for(c, o, g, &gate->wait, ctx);
             goto done;
         }
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     }
     if (!st) {
         gate->waiters = NULL;
@@ -92,14 +104,13 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
         o->gates = gate;
     }
 done:
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     return st;
 }
 
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     gate_t **at = &o->gates;
     while (*at != gate) {
         VFS_ASSERT(*at != NULL);
@@ -110,8 +121,8 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
         w->done = 1;
         w->status = gate->kind == GATE_FILL ? status : APR_SUCCESS;
     }
-    pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
 }
 
 /* ---- the handle below */
@@ -178,28 +189,27 @@ static vfs_file_t *install(obj_t *o, vfs_file_t *file, uint32_t flags)
 apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
                                 vfs_file_t **file)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
     vfs_file_t *spare = NULL;
     apr_status_t st = APR_SUCCESS;
     CACHE_NO_LOCKS_HELD();
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     while (!st && o->opening && !serves(o, write))
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     if (!st && !serves(o, write)) {
         vfs_file_t *made = NULL;
         uint32_t flags = 0;
         st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
         if (!st) {
             o->opening = 1;
-            cachefs__unlock(&stripe->lock, RANK_OBJECT);
+            cachefs__obj_unlock(c, o);
             st = open_named(c, o, ctx, &path, buf, write, &made, &flags);
-            cachefs__lock(&stripe->lock, RANK_OBJECT);
+            cachefs__obj_lock(c, o);
             o->opening = 0;
             if (!st) spare = install(o, made, flags);
             if (serves(o, write)) st = APR_SUCCESS; /* an open brought one meanwhile */
-            pthread_cond_broadcast(&stripe->cond);
+            cachefs__obj_wake(c, o);
         }
     }
     if (!st) {
@@ -209,7 +219,7 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int 
         spare = o->lower_file; /* whoever left last left it to us */
         o->lower_file = NULL;
     }
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     if (spare) (void)vfs_close(spare, ctx); /* nothing was written through it */
     return st;
 }
@@ -225,9 +235,8 @@ vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o)
 
 void cachefs__lower_done(cache_t *c, obj_t *o)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL, *old = NULL;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     VFS_ASSERT(o->io > 0);
     if (--o->io == 0) {
         old = o->lower_old;
@@ -237,8 +246,8 @@ void cachefs__lower_done(cache_t *c, obj_t *o)
             o->lower_file = NULL;
         }
     }
-    pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
     CACHE_NO_LOCKS_HELD();
     if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
     if (old) (void)vfs_close(old, NULL);   /* it was open for reading only */
@@ -246,25 +255,23 @@ void cachefs__lower_done(cache_t *c, obj_t *o)
 
 void cachefs__lower_idle(cache_t *c, obj_t *o)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     if (!o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
     }
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     CACHE_NO_LOCKS_HELD();
     if (file) (void)vfs_close(file, NULL); /* nothing is left that should go through it */
 }
 
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     vfs_file_t *spare = install(o, file, flags);
-    pthread_cond_broadcast(&stripe->cond);
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
     CACHE_NO_LOCKS_HELD();
     if (spare) (void)vfs_close(spare, NULL); /* nothing was written through it */
 }

@@ -55,24 +55,23 @@ void cachefs__handle_free(cache_t *c, handle_t *h)
  * below had its own status, but the lower layer may have held it back. */
 static apr_status_t last_handle(cache_t *c, obj_t *o)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     vfs_file_t *file = NULL;
     int wrote = 0;
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     if (orphan && !cachefs__flush_begin(c, o, NULL)) {
         (void)cachefs__dirty_discard(c, o,
                                      0); /* contract: with the last name and the last handle */
         cachefs__flush_end(c, o);
     }
-    cachefs__lock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_lock(c, o);
     if (!o->handles && !o->io && !o->dirty_bytes && !o->flushing && !o->opening) {
         file = o->lower_file;
         o->lower_file = NULL;
         wrote = (o->lower_flags & VFS_O_WRITE) && !(o->flags & OBJ_UNLINKED);
     }
-    cachefs__unlock(&stripe->lock, RANK_OBJECT);
+    cachefs__obj_unlock(c, o);
     if (!file) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = vfs_close(file, NULL);
@@ -148,9 +147,9 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     obj_t *o = h->obj;
     vfs_attr_t told;
     apr_status_t st = APR_SUCCESS;
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     int fresh = cachefs__obj_fresh(c, o, atomic_load(&c->t.attr_ttl_us));
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
     if (!fresh) st = cachefs__obj_refresh(c, o, ctx, &told);
     int asked = !fresh && !st;
     if (st && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale)) {
@@ -160,10 +159,10 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     }
     if (st) return st;
     uint32_t stale = attr->flags & VFS_ATTR_STALE;
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     cachefs__obj_attr_told(o, asked ? &told : &o->attr, attr);
     cachefs__obj_validator(o, validator);
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
     attr->flags |= stale;
     return APR_SUCCESS;
 }

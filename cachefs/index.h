@@ -124,6 +124,22 @@ void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
  * last answer did not. Object locked. */
 void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
+/* What the stack sees in attributes that the lower layer told: ours counts where it is not below.
+ */
+static inline void cachefs__obj_dress(vfs_attr_t *attr, uint64_t size, uint64_t dirty,
+                                      int64_t mtime_ns)
+{
+    if (attr->type == VFS_TYPE_FILE) {
+        attr->size = size;
+        if (dirty && attr->allocated < dirty) attr->allocated = dirty;
+    }
+    if (mtime_ns) attr->mtime_ns = attr->ctime_ns = mtime_ns;
+}
+/* Does nobody know the version of what the stack sees? */
+static inline int cachefs__obj_version_open(uint32_t flags, uint64_t dirty, int64_t mtime_ns)
+{
+    return (flags & OBJ_OWN_CHANGE) || dirty || mtime_ns;
+}
 int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
 /* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
  * `*waited` set, and is NOT entered: look again. */
@@ -142,6 +158,9 @@ void cachefs__lower_idle(cache_t *c, obj_t *o);
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags);
 apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vfs_ctx_t *ctx,
                            int64_t until_us);
+/* Wait until cachefs__obj_wake, or for less: look again. Object locked. */
+apr_status_t cachefs__obj_wait(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t until_us);
+void cachefs__obj_wake(cache_t *c, const obj_t *o);
 /* The object has this name, by whoever changes it right now. */
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
 /* The object had this name at `asked`: noted if it has no other, or no change of ours overlaps. */
@@ -149,7 +168,7 @@ void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
 
-/* ---- node.c: names */
+/* ---- node.c, peek.c: names */
 typedef enum cachefs__known_e {
     KNOWN_NOTHING = 0,
     KNOWN_ABSENT,
@@ -160,6 +179,10 @@ typedef enum cachefs__known_e {
  * NULL */
 cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
                                     int *negative);
+/* The same without a lock or a reference, and with what the object's attributes are if it is fresh;
+ * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
+cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
+                               vfs_validator_t *validator);
 /* Note what the lower layer answered at `asked`. obj NULL: absent. */
 void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked);

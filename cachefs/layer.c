@@ -185,7 +185,7 @@ static void locks_create(cache_t *c)
     for (size_t i = 0; i < sizeof(conds) / sizeof(*conds); i++)
         cond_init(conds[i]);
     for (size_t i = 0; i < OSTRIPES; i++) {
-        pthread_mutex_init(&c->ostripes[i].lock, NULL);
+        pthread_mutex_init(&c->ostripes[i].mutex, NULL);
         cond_init(&c->ostripes[i].cond);
     }
 }

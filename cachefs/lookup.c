@@ -30,9 +30,9 @@ static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned w
     cachefs__known_e known = cachefs__node_find(c, path, 0, obj, negative);
     if (!(want & LOOKUP_FOLLOW)) return known;
     if (*obj) {
-        cachefs__obj_lock(c, *obj);
+        cachefs__obj_look(c, *obj);
         int is_link = (*obj)->attr.type == VFS_TYPE_LINK;
-        cachefs__obj_unlock(c, *obj);
+        cachefs__obj_looked(c, *obj);
         if (!is_link) return known;
         cachefs__obj_put(c, *obj);
         *obj = NULL;
@@ -181,15 +181,15 @@ static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
 static void give(cache_t *c, obj_t *o, const vfs_attr_t *told, vfs_attr_t *attr,
                  vfs_validator_t *validator)
 {
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     if (attr) cachefs__obj_attr_told(o, told ? told : &o->attr, attr);
     if (validator) cachefs__obj_validator(o, validator);
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
 }
 
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
-    if (!ctx || !(ctx->flags & VFS_CTX_CREDS) || ctx->uid == 0) return APR_SUCCESS;
+    if (!cachefs__searches(ctx)) return APR_SUCCESS;
     vfs_ctx_t own = *ctx; /* we look with our own eyes, and judge with the caller's */
     own.flags &= ~VFS_CTX_CREDS;
     char buf[VFS_PATH_MAX + 1];
@@ -261,9 +261,9 @@ static int parent_is_dir(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     if (!o && !(want & LOOKUP_PARENT)) /* ask once; its own parents are not asked for */
         (void)cachefs__lookup(c, ctx, &dir, LOOKUP_PARENT, &o, NULL, NULL);
     if (!o) return 0;
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     yes = o->attr.type == VFS_TYPE_DIR;
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
     cachefs__obj_put(c, o);
     return yes;
 }

@@ -4,21 +4,35 @@
  */
 #include "cachefs/engine.h"
 
+static apr_status_t ask_slowly(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               unsigned want, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    obj_t *o = NULL;
+    memset(attr, 0, sizeof(*attr)); /* nothing is left of a look without a lock */
+    if (validator) memset(validator, 0, sizeof(*validator));
+    uint64_t start = cachefs__clock_ns();
+    uint64_t misses = cachefs__counter_here(&c->counters, CNT_ATTR_MISSES);
+    apr_status_t st = cachefs__lookup(c, ctx, path, want, &o, attr, validator);
+    if (o) cachefs__obj_put(c, o);
+    int missed = cachefs__counter_here(&c->counters, CNT_ATTR_MISSES) != misses;
+    metrics_record(c->lat[missed ? LAT_STAT_MISS : LAT_STAT_HIT], cachefs__clock_ns() - start);
+    return st;
+}
+
 static apr_status_t ask_attr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
                              vfs_attr_t *attr, vfs_validator_t *validator)
 {
     cache_t *c = cachefs__of(fs);
-    obj_t *o = NULL;
-    int64_t start = cachefs__clock_us();
-    uint64_t hits = cachefs__counter_here(&c->counters, CNT_ATTR_HITS);
-    apr_status_t st = cachefs__lookup(c, ctx, path, want, &o, attr, validator);
-    if (o) cachefs__obj_put(c, o);
-    if (c->lat[LAT_STAT_HIT])
-        metrics_record(
-            c->lat[cachefs__counter_here(&c->counters, CNT_ATTR_HITS) != hits ? LAT_STAT_HIT
-                                                                              : LAT_STAT_MISS],
-            (uint64_t)(cachefs__clock_us() - start) * 1000);
-    return st;
+    static _Thread_local unsigned tick;
+    int timed = ++tick % SAMPLE_HITS == 0;
+    uint64_t start = timed ? cachefs__clock_ns() : 0;
+    cachefs__known_e known = KNOWN_NOTHING;
+    if (!cachefs__searches(ctx)) known = cachefs__peek(c, path, want, attr, validator);
+    if (known != KNOWN_FRESH && known != KNOWN_ABSENT)
+        return ask_slowly(c, ctx, path, want, attr, validator);
+    cachefs__count(&c->counters, known == KNOWN_FRESH ? CNT_ATTR_HITS : CNT_NEGATIVE_HITS, 1);
+    if (timed) metrics_record_n(c->lat[LAT_STAT_HIT], cachefs__clock_ns() - start, SAMPLE_HITS);
+    return known == KNOWN_FRESH ? APR_SUCCESS : APR_FROM_OS_ERROR(ENOENT);
 }
 
 apr_status_t cachefs_op_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,

@@ -8,6 +8,22 @@
  */
 #include "cachefs/engine.h"
 
+/* A change of what a node says begins: who reads it without a lock sees its sequence move. Shard
+ * locked. */
+static void seq_begin(node_t *n)
+{
+    uint32_t seq = atomic_load_explicit(&n->seq, memory_order_relaxed);
+    VFS_ASSERT(!(seq & 1));
+    atomic_store_explicit(&n->seq, seq + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
+}
+
+static void seq_end(node_t *n)
+{
+    uint32_t seq = atomic_load_explicit(&n->seq, memory_order_relaxed);
+    atomic_store_explicit(&n->seq, seq + 1, memory_order_release);
+}
+
 static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
 {
     uint32_t i = s->node_heads[path->hash & s->node_mask];
@@ -63,19 +79,22 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
         VFS_ASSERT(*at != NONE);
         at = &c->nodes[*at].next;
     }
-    *at = n->next;
+    seq_begin(n);
+    __atomic_store_n(at, n->next, __ATOMIC_RELEASE);
     lru_remove(c, s, i);
     cachefs__branch_remove(c, i);
     cachefs__chunk_put(c, n->path);
     n->flags = 0;
     n->path = 0;
     n->object = NONE;
+    seq_end(n);
     s->names--;
     atomic_fetch_sub_explicit(&c->name_count, 1, memory_order_relaxed);
     cachefs__pool_put(c, &c->node_pool, i);
 }
 
-#define EVICT_LOOK 8 /* names at the cold end that are looked at for one without bytes */
+#define EVICT_CHANCES 64 /* names that may stay since they were used, before one must go */
+#define EVICT_LOOK 8     /* names at the cold end that are looked at for one without bytes */
 
 /* Whether the name must stay, since a protected file would go with it. Shard locked. */
 int cachefs__node_kept(const cache_t *c, const node_t *n)
@@ -83,19 +102,30 @@ int cachefs__node_kept(const cache_t *c, const node_t *n)
     return n->object && atomic_load_explicit(&c->objs[n->object].pins, memory_order_relaxed);
 }
 
+/* A hit does not move its node in the list: it leaves a mark, and who evicts gives it another turn
+ * (the second chance of Corbato, "A paging experiment with the Multics system", 1968). */
+static int has_chance(node_t *n, int *chances)
+{
+    if (!*chances || !atomic_load_explicit(&n->mark, memory_order_relaxed)) return 0;
+    atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
+    --*chances;
+    return 1;
+}
+
 /* The coldest name without bytes of the few at the cold end, else the coldest of all; what must
- * stay goes to the warm end. Shard locked. */
+ * stay, or was used, goes to the warm end. Shard locked. */
 static uint32_t coldest(cache_t *c, shard_t *s)
 {
     uint32_t victim = NONE, prev;
-    uint64_t left = s->names;
-    int looks = EVICT_LOOK;
+    uint64_t left = s->names + EVICT_CHANCES;
+    int looks = EVICT_LOOK, chances = EVICT_CHANCES;
     for (uint32_t i = s->lru_last; i != NONE && left && looks; i = prev, left--) {
         uint32_t obj = c->nodes[i].object;
         prev = c->nodes[i].lru_prev;
-        if (cachefs__node_kept(c, &c->nodes[i])) {
+        if (cachefs__node_kept(c, &c->nodes[i]) || has_chance(&c->nodes[i], &chances)) {
             lru_remove(c, s, i);
             lru_first(c, s, i);
+            if (prev == NONE) prev = s->lru_last; /* all were used: they had their chance */
             continue;
         }
         if (!obj || !atomic_load_explicit(&c->objs[obj].resident, memory_order_relaxed)) return i;
@@ -131,14 +161,9 @@ static uint64_t node_ttl(cache_t *c, const node_t *n)
                : ttl;
 }
 
-static uint32_t current_epoch(cache_t *c, unsigned direct)
-{
-    return atomic_load_explicit(direct ? &c->meta_epoch : &c->ns_epoch, memory_order_acquire);
-}
-
 static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl)
 {
-    if (n->epoch != current_epoch(c, n->flags & NODE_DIRECT)) return 0;
+    if (n->epoch != cachefs__node_epoch(c, n->flags & NODE_DIRECT)) return 0;
     return ttl && cachefs__now_us() - n->checked_us < (int64_t)ttl;
 }
 
@@ -153,10 +178,7 @@ static cachefs__known_e find_locked(cache_t *c, shard_t *s, const vfs_path_t *pa
     node_t *n = &c->nodes[*at];
     *ttl = node_ttl(c, n);
     int fresh = node_fresh(c, n, *ttl);
-    if (s->lru_first != *at) {
-        lru_remove(c, s, *at);
-        lru_first(c, s, *at);
-    }
+    atomic_store_explicit(&n->mark, 1, memory_order_relaxed);
     if (n->flags & NODE_NEGATIVE) {
         *negative = 1;
         return fresh ? KNOWN_ABSENT : KNOWN_STALE;
@@ -176,9 +198,9 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
     cachefs__known_e known = find_locked(c, s, path, follow, obj, negative, &ttl, &at);
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (known == KNOWN_FRESH) {
-        cachefs__obj_lock(c, *obj);
+        cachefs__obj_look(c, *obj);
         if (!cachefs__obj_fresh(c, *obj, ttl)) known = KNOWN_STALE;
-        cachefs__obj_unlock(c, *obj);
+        cachefs__obj_looked(c, *obj);
     }
     return known;
 }
@@ -253,8 +275,10 @@ static int node_insert(cache_t *c, shard_t *s, uint32_t i)
     node_t *n = &c->nodes[i];
     if (!cachefs__branch_add(c, i)) return 0;
     n->object = NONE;
-    n->next = s->node_heads[n->hash & s->node_mask];
-    s->node_heads[n->hash & s->node_mask] = i;
+    atomic_store_explicit(&n->mark, 0, memory_order_relaxed);
+    uint32_t *head = &s->node_heads[n->hash & s->node_mask];
+    __atomic_store_n(&n->next, *head, __ATOMIC_RELAXED);
+    __atomic_store_n(head, i, __ATOMIC_RELEASE); /* whoever finds it finds all of it */
     s->names++;
     atomic_fetch_add_explicit(&c->name_count, 1, memory_order_relaxed);
     lru_first(c, s, i);
@@ -297,12 +321,14 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
     node_t *n = &c->nodes[i];
     if (i && n->object) old = &c->objs[n->object];
     if (i && good) {
+        seq_begin(n);
         n->object = obj ? cachefs__obj_index(c, obj) : NONE;
         if (obj) cachefs__obj_ref(obj);
         n->flags = (uint16_t)(NODE_USED | (obj ? 0 : NODE_NEGATIVE) | (follow ? NODE_FOLLOW : 0) |
                               (attr_flags & VFS_ATTR_DIRECT ? NODE_DIRECT : 0));
-        n->epoch = current_epoch(c, n->flags & NODE_DIRECT);
+        n->epoch = cachefs__node_epoch(c, n->flags & NODE_DIRECT);
         n->checked_us = cachefs__now_us();
+        seq_end(n);
     } else if (i && mine) { /* what was known, absence perhaps, ended with our change */
         cachefs__node_free(c, s, i);
     } else {

@@ -359,18 +359,15 @@ void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
         if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
     }
     if (!o->changing) /* see events.c, doubt.c */
-        pthread_cond_broadcast(&cachefs__stripe(c, o)->cond);
+        cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
 }
 
 void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out)
 {
     *out = (o->flags & OBJ_ATTR_OLD) && told->type == o->attr.type ? *told : o->attr;
-    if (o->attr.type == VFS_TYPE_FILE) {
-        out->size = atomic_load_explicit(&o->size, memory_order_relaxed);
-        if (o->dirty_bytes && out->allocated < o->dirty_bytes) out->allocated = o->dirty_bytes;
-    }
-    if (o->local_mtime_ns) out->mtime_ns = out->ctime_ns = o->local_mtime_ns;
+    cachefs__obj_dress(out, atomic_load_explicit(&o->size, memory_order_relaxed), o->dirty_bytes,
+                       o->local_mtime_ns);
 }
 
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
@@ -381,7 +378,7 @@ void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out)
 void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out)
 {
     *out = o->validator;
-    if ((o->flags & OBJ_OWN_CHANGE) || o->dirty_bytes || o->local_mtime_ns)
+    if (cachefs__obj_version_open(o->flags, o->dirty_bytes, o->local_mtime_ns))
         out->kind = VFS_VALIDATOR_NONE;
 }
 

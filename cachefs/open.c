@@ -179,9 +179,9 @@ static void ask_again(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
 
 static int is_file(cache_t *c, obj_t *o)
 {
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     int yes = o->attr.type == VFS_TYPE_FILE;
-    cachefs__obj_unlock(c, o);
+    cachefs__obj_looked(c, o);
     return yes;
 }
 

@@ -24,6 +24,11 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vf
  * not be told apart at the flush: ask for it where a change of ours left it open. */
 void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
 int cachefs__unreachable(apr_status_t st);
+/* Is the caller somebody who must be allowed to search each directory on the way? */
+static inline int cachefs__searches(const vfs_ctx_t *ctx)
+{
+    return ctx && (ctx->flags & VFS_CTX_CREDS) && ctx->uid != 0;
+}
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
 
 /* ---- fill.c, read.c */

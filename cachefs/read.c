@@ -224,8 +224,6 @@ static int read_hit(cache_t *c, obj_t *o, uint8_t *buf, size_t len, uint64_t off
     return 1;
 }
 
-#define SAMPLE_HITS 64u /* one hit in so many is timed */
-
 apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
                                 apr_off_t off, size_t *got)
 {

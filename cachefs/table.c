@@ -222,7 +222,8 @@ void cachefs__pool_put(cache_t *c, cachefs__pool_t *p, uint32_t i)
 {
     VFS_ASSERT(i != NONE);
     cachefs__lock(&c->arena.lock, RANK_ARENA);
-    *pool_link(c, p, i) = p->free;
+    /* a reader without a lock may have strayed here (peek.c) */
+    __atomic_store_n(pool_link(c, p, i), p->free, __ATOMIC_RELAXED);
     p->free = i;
     VFS_ASSERT(p->used > 0);
     p->used--;

@@ -174,11 +174,10 @@ static apr_status_t read_edges(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
  * locked. */
 static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
     apr_status_t st = APR_SUCCESS;
     while ((o->flags & OBJ_SETTLING) && !st) {
         cachefs__count(&c->counters, CNT_WAITS, 1);
-        st = cachefs__wait(&stripe->cond, &stripe->lock, ctx, 0);
+        st = cachefs__obj_wait(c, o, ctx, 0);
     }
     return st;
 }

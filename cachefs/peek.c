@@ -1,0 +1,141 @@
+/*
+ * peek.c - what a path is, from the cache alone and without a lock: the hits of stat and open.
+ * Floor 2, private to cachefs/. Changes nothing but marks and counters.
+ *
+ * Nodes and objects keep their type, so a reader may walk a chain while it changes. It believes a
+ * node only if its sequence was even before its fields were read and is the same after all that was
+ * looked at: the node, the bytes of its path, and the object. While the node's sequence stands, the
+ * node holds its reference to the object. The object's attributes are believed only if its attr_seq
+ * was even and did not move while they were copied. So the answer was true at that moment. Whoever
+ * meets something else takes the slow way, with locks (docs/invariants.md, 22).
+ */
+#include "cachefs/engine.h"
+#include "cachefs/copy.h"
+
+/* Under ThreadSanitizer what reads unlocked is not watched; all who write are (copy.h). */
+#ifdef CACHEFS_TSAN
+#define READER CACHEFS_UNWATCHED static
+#else
+#define READER static inline
+#endif
+
+typedef struct view_t {
+    node_t *node;
+    uint32_t seq, flags, object, epoch;
+    int64_t checked_us;
+} view_t;
+
+READER int same_bytes(const char *shared, const char *str, size_t len)
+{
+#ifdef CACHEFS_TSAN
+    const volatile char *s = shared; /* volatile: else it becomes a memcmp, which is watched */
+    while (len > 0 && s[len - 1] == str[len - 1])
+        len--;
+    return len == 0;
+#else
+    return memcmp(shared, str, len) == 0;
+#endif
+}
+
+/* Is this the node, and not being changed? */
+READER int view_node(cache_t *c, node_t *n, const vfs_path_t *path, unsigned follow, view_t *v)
+{
+    if (n->hash != path->hash) return 0;
+    v->seq = atomic_load_explicit(&n->seq, memory_order_acquire);
+    uint32_t chunk = n->path, len = n->path_len;
+    v->flags = n->flags;
+    v->object = n->object;
+    v->epoch = n->epoch;
+    v->checked_us = n->checked_us;
+    atomic_thread_fence(memory_order_acquire);
+    if ((v->seq & 1) || atomic_load_explicit(&n->seq, memory_order_relaxed) != v->seq) return 0;
+    if ((v->flags & (NODE_USED | NODE_FOLLOW)) != (NODE_USED | follow)) return 0;
+    v->node = n;
+    return len == path->len && same_bytes(cachefs__chunk_ptr(&c->arena, chunk), path->str, len);
+}
+
+READER int find(cache_t *c, const vfs_path_t *path, unsigned follow, view_t *v)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t i = __atomic_load_n(&s->node_heads[path->hash & s->node_mask], __ATOMIC_ACQUIRE);
+    for (int steps = 0; i != NONE && steps < WALK_MAX; steps++) {
+        node_t *n = &c->nodes[i];
+        if (view_node(c, n, path, follow, v)) return 1;
+        i = __atomic_load_n(&n->next, __ATOMIC_ACQUIRE);
+    }
+    return 0;
+}
+
+/* All that was read between find and here was the node's. */
+static int still(const view_t *v)
+{
+    atomic_thread_fence(memory_order_acquire);
+    return atomic_load_explicit(&v->node->seq, memory_order_relaxed) == v->seq;
+}
+
+static void touched(const view_t *v)
+{
+    if (!atomic_load_explicit(&v->node->mark, memory_order_relaxed))
+        atomic_store_explicit(&v->node->mark, 1, memory_order_relaxed);
+}
+
+static uint64_t node_ttl(cache_t *c, const vfs_path_t *path, unsigned flags)
+{
+    const _Atomic uint64_t *of = flags & NODE_NEGATIVE ? &c->t.negative_ttl_us : &c->t.attr_ttl_us;
+    uint64_t ttl = atomic_load_explicit(of, memory_order_relaxed);
+    return c->rules ? (uint64_t)cachefs__ttl_lookup(c->rules, path->str, (int64_t)ttl) : ttl;
+}
+
+static int fresh(int64_t checked_us, int64_t now_us, uint64_t ttl_us)
+{
+    return ttl_us && now_us - checked_us < (int64_t)ttl_us;
+}
+
+/* The object's attributes and validator as cachefs__obj_attr and cachefs__obj_validator tell them,
+ * while they are fresh. */
+READER int view_obj(const obj_t *o, int64_t now_us, uint64_t ttl_us, vfs_attr_t *attr,
+                    vfs_validator_t *validator)
+{
+    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_acquire);
+    uint32_t flags = o->flags;
+    if (seq & 1) return 0;
+    if ((flags & (OBJ_ATTR | OBJ_ATTR_OLD)) != OBJ_ATTR || !fresh(o->checked_us, now_us, ttl_us))
+        return 0;
+    uint64_t dirty = o->dirty_bytes;
+    int64_t mtime = o->local_mtime_ns;
+    cachefs__copy_out(attr, &o->attr, sizeof(*attr));
+    if (validator) cachefs__copy_out(validator, &o->validator, sizeof(*validator));
+    uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&o->attr_seq, memory_order_relaxed) != seq) return 0;
+    cachefs__obj_dress(attr, size, dirty, mtime);
+    if (validator && cachefs__obj_version_open(flags, dirty, mtime))
+        validator->kind = VFS_VALIDATOR_NONE;
+    return 1;
+}
+
+cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
+                               vfs_validator_t *validator)
+{
+    view_t v;
+    int64_t now = cachefs__now_us();
+    for (unsigned follow = 0;; follow = NODE_FOLLOW) {
+        if (!find(c, path, follow, &v)) {
+            if (follow || !(want & LOOKUP_FOLLOW)) return KNOWN_NOTHING;
+            continue; /* through a link: the path itself need not be known */
+        }
+        uint64_t ttl = node_ttl(c, path, v.flags);
+        if (!fresh(v.checked_us, now, ttl) ||
+            v.epoch != cachefs__node_epoch(c, v.flags & NODE_DIRECT))
+            return KNOWN_STALE;
+        if (v.flags & NODE_NEGATIVE) {
+            if (!still(&v)) return KNOWN_STALE;
+            touched(&v);
+            return KNOWN_ABSENT;
+        }
+        if (!view_obj(&c->objs[v.object], now, ttl, attr, validator) || !still(&v))
+            return KNOWN_STALE;
+        touched(&v);
+        if (follow || !(want & LOOKUP_FOLLOW) || attr->type != VFS_TYPE_LINK) return KNOWN_FRESH;
+    }
+}
