@@ -286,6 +286,7 @@ struct cache_t {
         pthread_mutex_t lock;
         uint32_t *heads;
         uint32_t mask;
+        uint64_t ended[NAME_SLOTS]; /* the last change of an object that ended, by identity */
     } ids;
     struct {
         pthread_mutex_t lock;

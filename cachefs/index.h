@@ -115,6 +115,9 @@ static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
 {
     return !o->changing && o->changed_seq <= asked;
 }
+/* An object that was just made for an answer: its file had another one, whose changes ended after
+ * the question was put. The answer may be older than what the stack knew: ask again. */
+int cachefs__obj_outdates(cache_t *c, obj_t *o, uint64_t asked);
 /* The attributes as the stack sees them. Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
 /* The same where the lower layer told `told` during this call: if that was not learned, since a

@@ -155,23 +155,26 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_
 }
 
 /* The object that the answer is about: by identity, or, where the backend has none, the name's. */
-static obj_t *answer_obj(cache_t *c, const answer_t *a, obj_t *stale)
+static obj_t *answer_obj(cache_t *c, const answer_t *a, obj_t *stale, int *made)
 {
-    int made;
+    *made = 0;
     if (!(a->attr.flags & VFS_ATTR_STABLE_ID) && stale) {
         cachefs__obj_ref(stale);
         return stale;
     }
-    return cachefs__obj_get(c, &a->attr, &made);
+    return cachefs__obj_get(c, &a->attr, made);
 }
 
+/* Keep the answer. *outdated: it may be older than what was known here, and then forgotten. */
 static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
-                         const answer_t *a, obj_t *stale, obj_t **obj)
+                         const answer_t *a, obj_t *stale, obj_t **obj, int *outdated)
 {
-    int follow = (want & LOOKUP_FOLLOW) && !(a->attr.flags & VFS_ATTR_DIRECT);
-    obj_t *o = answer_obj(c, a, stale);
+    int made, follow = (want & LOOKUP_FOLLOW) && !(a->attr.flags & VFS_ATTR_DIRECT);
+    obj_t *o = answer_obj(c, a, stale, &made);
+    *outdated = 0;
     if (!o) return VFS_ELIMIT;
     cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);
+    *outdated = made && cachefs__obj_outdates(c, o, a->asked);
     keep_bytes(c, o, ctx, a);
     cachefs__node_set(c, path, follow, o, a->attr.flags, a->asked);
     *obj = o;
@@ -268,6 +271,24 @@ static int parent_is_dir(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     return yes;
 }
 
+#define ASK_TRIES 8 /* answers that may be outdated */
+
+/* Ask, and keep the answer. */
+static apr_status_t ask_and_note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 unsigned want, answer_t *a, obj_t *stale, obj_t **obj)
+{
+    for (int tries = 1;; tries++) {
+        int outdated = 0;
+        apr_status_t st = ask(c, ctx, path, want, a);
+        fetched_here = st ? 0 : a->got;
+        if (!st) st = note(c, ctx, path, want, a, stale, obj, &outdated);
+        if (!outdated || tries == ASK_TRIES) return st;
+        cachefs__obj_put(c, *obj);
+        *obj = NULL;
+        if (a->chunk) cachefs__chunk_put(c, a->chunk);
+    }
+}
+
 static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                unsigned want, obj_t *stale, obj_t **obj, vfs_attr_t *attr,
                                vfs_validator_t *validator)
@@ -277,11 +298,9 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         cachefs__count(&c->counters, CNT_REVALIDATIONS, 1);
         if (atomic_load_explicit(&stale->resident, memory_order_relaxed)) want &= ~LOOKUP_BYTES;
     }
-    apr_status_t st = ask(c, ctx, path, want, &a);
-    fetched_here = st ? 0 : a.got;
+    apr_status_t st = ask_and_note(c, ctx, path, want, &a, stale, obj);
     if (!st) {
-        st = note(c, ctx, path, want, &a, stale, obj);
-        if (!st) give(c, *obj, &a.attr, attr, validator);
+        give(c, *obj, &a.attr, attr, validator);
     } else if (APR_STATUS_IS_ENOENT(st)) {
         int follow = (want & LOOKUP_FOLLOW) && !(a.attr.flags & VFS_ATTR_DIRECT);
         if (parent_is_dir(c, ctx, path, want))

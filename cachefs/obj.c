@@ -31,9 +31,19 @@ static void obj_expire(cache_t *c, obj_t *o)
 /* ---- identity -----------------------------------------------------------------------------------
  */
 
+static uint32_t id_mix(uint64_t dev, uint64_t ino)
+{
+    return cachefs__mix(ino ^ dev << 48, (uint32_t)dev);
+}
 static uint32_t *id_head(cache_t *c, uint64_t dev, uint64_t ino)
 {
-    return &c->ids.heads[cachefs__mix(ino ^ dev << 48, (uint32_t)dev) & c->ids.mask];
+    return &c->ids.heads[id_mix(dev, ino) & c->ids.mask];
+}
+/* Where the last change of an object that ended is noted, so that its file's next object does not
+ * believe an answer that is older. Identity lock. */
+static uint64_t *id_ended(cache_t *c, uint64_t dev, uint64_t ino)
+{
+    return &c->ids.ended[id_mix(dev, ino) % NAME_SLOTS];
 }
 
 static void obj_reset(obj_t *o)
@@ -80,6 +90,7 @@ obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
             o->ino = attr->ino;
             o->born_ns = attr->btime_ns;
             o->attr.type = attr->type;
+            o->changed_seq = *id_ended(c, attr->dev, attr->ino);
             o->flags = OBJ_USED | (stable ? OBJ_HASHED : 0);
             atomic_store_explicit(&o->refs, 0, memory_order_relaxed);
             if (stable) {
@@ -128,6 +139,8 @@ void cachefs__obj_put(cache_t *c, obj_t *o)
     int gone = 0;
     cachefs__lock(&c->ids.lock, RANK_IDS);
     if (atomic_load_explicit(&o->refs, memory_order_acquire) == 0 && (o->flags & OBJ_USED)) {
+        uint64_t *ended = id_ended(c, o->dev, o->ino);
+        if (*ended < o->changed_seq) *ended = o->changed_seq;
         id_remove(c, o);
         o->flags &= ~OBJ_USED;
         gone = 1;
@@ -328,6 +341,14 @@ void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs
     }
     cachefs__obj_unlock(c, o);
     if (changed && old) cachefs__version_drop(c, o, old, size, shift);
+}
+
+int cachefs__obj_outdates(cache_t *c, obj_t *o, uint64_t asked)
+{
+    cachefs__obj_lock(c, o);
+    int yes = o->changed_seq > asked && (o->flags & OBJ_ATTR_OLD);
+    cachefs__obj_unlock(c, o);
+    return yes;
 }
 
 uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o)

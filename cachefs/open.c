@@ -52,7 +52,7 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                            uint32_t lower_flags, vfs_attr_t *attr, vfs_validator_t *validator,
                            obj_t *stale, uint64_t asked, int mine, obj_t **obj)
 {
-    int made;
+    int made = 0;
     obj_t *o = stale;
     if (stale && !(attr->flags & VFS_ATTR_STABLE_ID))
         cachefs__obj_ref(stale);
@@ -74,6 +74,8 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
     cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
     st = give_handle(file, c, o, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
+    if (!st && made && cachefs__obj_outdates(c, o, asked))
+        (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked has told what it knew */
     if (!st && !mine) { /* removed before our handle was known: what was dirty of it is gone */
         int moving = !cachefs__name_quiet(c, path, asked);
         cachefs__obj_lock(c, o);

@@ -172,6 +172,42 @@ Test(lookup, absences_cost_one_question)
     rig_close(&rig);
 }
 
+typedef apr_status_t (*stat_fn)(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                vfs_attr_t *attr, vfs_validator_t *validator);
+static stat_fn real_stat;
+static rig_t *flushing;
+
+/* Between the answer and its use the file is flushed, and nobody holds its object any more. */
+static apr_status_t stat_then_flush(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                    vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t st = real_stat(fs, ctx, path, attr, validator);
+    rig_t *rig = flushing;
+
+    flushing = NULL;
+    if (rig) OK(cachefs_flush(rig->fs, NULL, NULL, 0));
+    return st;
+}
+
+Test(lookup, an_answer_older_than_what_was_flushed_and_forgotten_is_asked_for_again)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    vfs_path_t path = rig_path("/f");
+
+    rig_open(&rig, LONG "mode=back flush_interval=1h flush_on_close=off");
+    real_stat = rig.c->lower->ops.lstat;
+    rig.c->lower->ops.lstat = stat_then_flush;
+    rig_save(&rig, "/f", "text", 4);
+    cachefs__name_drop(rig.c, &path); /* only what is dirty of it is left */
+    flushing = &rig;
+    OK(vfs_lstat(rig.fs, NULL, "/f", &attr));
+    CHECK(flushing == NULL);
+    EQ(attr.size, 4);
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    rig_close(&rig);
+}
+
 /* An answer that another change of ours overlaps is not kept, but it is the newest there is. */
 Test(lookup, attributes_asked_for_while_a_flush_is_under_way_are_told)
 {

@@ -30,6 +30,31 @@ static uint64_t now_seq(rig_t *rig)
     return atomic_load(&rig->c->mut_seq);
 }
 
+Test(obj, what_a_forgotten_object_did_is_remembered)
+{
+    rig_t rig;
+    int made;
+
+    rig_open(&rig, LONG);
+    vfs_attr_t a = some_attr(1, 10), new = some_attr(1, 20);
+    vfs_validator_t v = some_version("v", 0);
+    uint64_t asked = now_seq(&rig);
+    obj_t *o = cachefs__obj_get(rig.c, &a, &made);
+    (void)cachefs__obj_change_begin(rig.c, o);
+    cachefs__obj_change_end(rig.c, o, 1);
+    cachefs__obj_put(rig.c, o);
+    o = cachefs__obj_get(rig.c, &a, &made);
+    EQ(made, 1);
+    cachefs__obj_learn(rig.c, o, &a, &v, asked); /* of before that change */
+    CHECK(cachefs__obj_outdates(rig.c, o, asked));
+    CHECK(!cachefs__obj_fresh(rig.c, o, UINT64_MAX / 2));
+    cachefs__obj_learn(rig.c, o, &new, &v, now_seq(&rig));
+    CHECK(!cachefs__obj_outdates(rig.c, o, now_seq(&rig)));
+    EQ(o->size, 20);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
 Test(obj, one_identity_is_one_object)
 {
     rig_t rig;
