@@ -214,6 +214,7 @@ void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
  * overlaps is kept. */
 typedef struct cachefs__mut_t {
     uint32_t slot[2];
+    uint64_t was[2]; /* what the slots held before */
     int count;
     int tree; /* a directory moves */
     uint64_t asked;
@@ -221,6 +222,10 @@ typedef struct cachefs__mut_t {
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
                                 const vfs_path_t *b, cachefs__mut_t *m);
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
+/* The names were claimed so that nobody changes them, and are as they were. */
+void cachefs__mut_release(cache_t *c, const cachefs__mut_t *m);
+/* Nobody changed the claimed names between `asked` and the claim, or moved a directory since. */
+int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked);
 /* A directory is about to move: until cachefs__mut_end no answer about any name is kept. */
 void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m);
 /* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no

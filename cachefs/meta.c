@@ -88,32 +88,95 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
 
 /* ---- changes */
 
-/* The object that a change of attributes by name is about; NULL: none that we know or could know.
- */
-static obj_t *changed_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags)
+/* A change of attributes by name: of which object, with the name claimed, so that nobody gives it
+ * to another file meanwhile. */
+typedef struct change_t {
+    cachefs__mut_t m;
+    obj_t *o;
+    uint64_t asked;
+    uint32_t epoch; /* ns_epoch where a symbolic link lies on the way, else 0 */
+    int hold;       /* no flush meanwhile: what was dirty is below */
+} change_t;
+
+static apr_status_t find_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 unsigned want, change_t *ch)
+{
+    vfs_attr_t attr;
+    uint32_t epoch = atomic_load(&c->ns_epoch);
+    ch->o = NULL;
+    ch->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    apr_status_t st = cachefs__lookup(c, ctx, path, want, &ch->o, &attr, NULL);
+    ch->epoch = !st && (attr.flags & VFS_ATTR_DIRECT) ? 0 : epoch;
+    return st;
+}
+
+static void release(cache_t *c, change_t *ch)
+{
+    cachefs__mut_release(c, &ch->m);
+    if (ch->o) cachefs__obj_put(c, ch->o);
+}
+
+static apr_status_t change_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 uint32_t flags, int flush_first, change_t *ch)
+{
+    unsigned want = flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
+    apr_status_t st = find_changed(c, ctx, path, want, ch); /* this answer can be kept */
+    apr_status_t claimed = cachefs__mut_begin(c, ctx, path, NULL, &ch->m);
+    if (claimed) {
+        if (ch->o) cachefs__obj_put(c, ch->o);
+        return claimed;
+    }
+    if (!cachefs__mut_found_quiet(c, &ch->m, ch->asked)) {
+        if (ch->o) cachefs__obj_put(c, ch->o);
+        st = find_changed(c, ctx, path, want, ch);
+    }
+    ch->hold = flush_first;
+    if (!st && flush_first) st = cachefs__flush_hold(c, ch->o, ctx);
+    if (st)
+        release(c, ch);
+    else
+        (void)cachefs__obj_change_begin(c, ch->o);
+    return st;
+}
+
+/* A directory or a link on the way moved under the change: who has the name now may be the one that
+ * was changed. */
+static void other_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
+                          const change_t *ch)
 {
     obj_t *o = NULL;
-    if (cachefs__lookup(c, ctx, path, flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW, &o, NULL, NULL))
-        return NULL;
-    return o;
+    unsigned want = LOOKUP_FORCE | (flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW);
+    if (cachefs__lookup(c, ctx, path, want, &o, NULL, NULL)) return;
+    if (o != ch->o) {
+        (void)cachefs__obj_change_begin(c, o);
+        cachefs__obj_change_end(c, o, 1);
+    }
+    cachefs__obj_put(c, o);
+}
+
+static void change_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
+                       change_t *ch)
+{
+    int moved = !cachefs__mut_found_quiet(c, &ch->m, ch->asked) ||
+                (ch->epoch && atomic_load(&c->ns_epoch) != ch->epoch);
+    if (moved) other_changed(c, ctx, path, flags, ch);
+    cachefs__obj_change_end(c, ch->o, 1);
+    cachefs__learn_base(c, ch->o, ctx, 0);
+    if (ch->hold) cachefs__flush_end(c, ch->o);
+    release(c, ch);
 }
 
 #define NAME_CHANGE(params, args, name, flush_first, nofollow)                                     \
     apr_status_t cachefs_op_##name params                                                          \
     {                                                                                              \
         cache_t *c = cachefs__of(fs);                                                              \
-        obj_t *o = changed_obj(c, ctx, path, nofollow);                                            \
-        int hold = o && flush_first;                                                               \
-        apr_status_t st = hold ? cachefs__flush_hold(c, o, ctx) : APR_SUCCESS;                     \
-        if (!st) {                                                                                 \
-            if (o) (void)cachefs__obj_change_begin(c, o);                                          \
-            cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
-            st = vfs_call_##name args;                                                             \
-            if (o) cachefs__obj_change_end(c, o, 1);                                               \
-            if (o) cachefs__learn_base(c, o, ctx, 0);                                              \
-            if (hold) cachefs__flush_end(c, o);                                                    \
-        }                                                                                          \
-        if (o) cachefs__obj_put(c, o);                                                             \
+        change_t ch;                                                                               \
+        apr_status_t st = change_begin(c, ctx, path, nofollow, flush_first, &ch);                  \
+        if (st) return st;                                                                         \
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
+        CACHE_NO_LOCKS_HELD();                                                                     \
+        st = vfs_call_##name args;                                                                 \
+        change_end(c, ctx, path, nofollow, &ch);                                                   \
         return st;                                                                                 \
     }
 NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode,
@@ -208,6 +271,34 @@ apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
 
 /* ---- whole objects, durability */
 
+/* The name has other bytes now: those of the same file, or another file took it. */
+static void committed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
+                      apr_status_t st, const vfs_attr_t *attr)
+{
+    cachefs__name_drop(c, path);
+    if (!o) return;
+    if (!st && (attr->flags & VFS_ATTR_STABLE_ID) &&
+        (attr->ino != o->ino || attr->dev != o->dev || !cachefs__same_birth(o, attr)))
+        cachefs__name_taken(c, ctx, path, o);
+    else
+        cachefs__obj_drop_clean(c, o, NULL);
+}
+
+static apr_status_t commit_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 const vfs_source_t *source, const vfs_commit_t *how,
+                                 vfs_attr_t *attr, vfs_validator_t *validator, obj_t *o)
+{
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
+    if (o) (void)cachefs__obj_change_begin(c, o);
+    CACHE_NO_LOCKS_HELD();
+    apr_status_t st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
+    if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
+    if (!st || !cachefs__refused(st)) committed(c, ctx, path, o, st, attr);
+    if (o) cachefs__obj_change_end(c, o, 1);
+    return st;
+}
+
 apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                const vfs_source_t *source, const vfs_commit_t *how,
                                vfs_attr_t *attr, vfs_validator_t *validator)
@@ -215,37 +306,26 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     cache_t *c = cachefs__of(fs);
     cachefs__mut_t m;
     obj_t *parent = NULL, *o = NULL;
-    int kept = 0, changed = 0;
-    apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, NULL, NULL);
-    if (st && !APR_STATUS_IS_ENOENT(st)) return st;
-    st = o ? cachefs__flush_obj(c, o, ctx) : APR_SUCCESS;
-    if (!st) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
-    if (st) goto done;
-    st = cachefs__parent_begin(c, ctx, path, &parent);
-    if (!st) {
-        if (o) {
-            kept = cachefs__keep_open(c, o, ctx);
-            (void)cachefs__obj_change_begin(c, o);
-        }
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
-        cachefs__mut_below(c, &m);
-        CACHE_NO_LOCKS_HELD();
-        st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
-        if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
-        if (o) cachefs__obj_change_end(c, o, 1);
-        changed = !st || !cachefs__refused(st);
-        if (changed) {
-            cachefs__name_drop(c, path);
-            if (o)
-                cachefs__obj_drop_clean(c, o,
-                                        NULL); /* the name has other bytes, perhaps another file */
-        }
-        if (kept) cachefs__lower_done(c, o);
+    int kept = 0, hold = 0, changed = 0;
+    apr_status_t st = cachefs__mut_begin(c, ctx, path, NULL, &m);
+    if (st) return st;
+    st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, NULL, NULL);
+    if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS;
+    if (!st) st = cachefs__parent_begin(c, ctx, path, &parent);
+    if (!st && o) { /* what is dirty goes first, and nothing while the bytes are replaced */
+        kept = cachefs__keep_open(c, o, ctx);
+        st = cachefs__flush_hold(c, o, ctx);
+        hold = !st;
     }
+    if (!st) {
+        cachefs__mut_below(c, &m);
+        st = commit_below(c, ctx, path, source, how, attr, validator, o);
+        changed = !st || !cachefs__refused(st);
+    }
+    if (hold) cachefs__flush_end(c, o);
+    if (kept) cachefs__lower_done(c, o);
     cachefs__mut_end(c, &m, 0);
     cachefs__parent_end(c, parent, changed);
-done:
     if (o) cachefs__obj_put(c, o);
     return st;
 }

@@ -146,6 +146,11 @@ static int was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return removed < 0 && lost ? 1 : removed;
 }
 
+void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o)
+{
+    name_gone(c, o, path, was_last_name(c, o, ctx));
+}
+
 static void drop_tree(cache_t *c, const vfs_path_t *path)
 {
     (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_FORGET, NULL);

@@ -438,10 +438,26 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
                    atomic_load(&c->name_mut[m->slot[1]]) >= NAME_BELOW))
         st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
     for (int i = 0; !st && i < m->count; i++)
-        atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_CLAIMED, memory_order_release);
+        m->was[i] = atomic_exchange(&c->name_mut[m->slot[i]], NAME_CLAIMED);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
     m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     return st;
+}
+
+void cachefs__mut_release(cache_t *c, const cachefs__mut_t *m)
+{
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
+    for (int i = 0; i < m->count; i++)
+        atomic_store_explicit(&c->name_mut[m->slot[i]], m->was[i], memory_order_release);
+    pthread_cond_broadcast(&c->mut_cond);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
+}
+
+int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked)
+{
+    for (int i = 0; i < m->count; i++)
+        if (m->was[i] > asked) return 0;
+    return !atomic_load(&c->tree_ops) && atomic_load(&c->tree_mut) <= asked;
 }
 
 int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked)

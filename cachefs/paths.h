@@ -155,6 +155,8 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
 void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
 /* 1: the open file has no name any more, 0: it has, -1: not known. */
 int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Another file has taken the name of this one. Flush begun, handle kept open. */
+void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o);
 /* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
  */
 int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);

@@ -1,0 +1,113 @@
+/*
+ * test_own_change.c - what we did ourselves, by whatever name, is nobody else's work.
+ */
+#include "tests/engine/support_rig.h"
+
+#define LAZY                                                                                       \
+    "attr_ttl=1h negative_ttl=1h listing_ttl=1h mode=back flush_interval=1h dirty_age=1h "         \
+    "flush_on_close=off "
+
+typedef apr_status_t (*stat_fn)(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                vfs_attr_t *attr, vfs_validator_t *validator);
+
+/* A look-up that has its answer, and does not go on until it may. */
+static struct {
+    stat_fn real;
+    atomic_int armed, answered, go;
+} gap;
+
+static int is_set(void *baton)
+{
+    return atomic_load((atomic_int *)baton);
+}
+
+static apr_status_t stat_and_wait(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                  vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t st = gap.real(fs, ctx, path, attr, validator);
+
+    if (atomic_exchange(&gap.armed, 0)) {
+        atomic_store(&gap.answered, 1);
+        cr_assert(rig_until(is_set, &gap.go));
+    }
+    return st;
+}
+
+static void *change_mode(void *arg)
+{
+    rig_t *rig = arg;
+
+    OK(vfs_chmod(rig->fs, NULL, "/a", 0600, 0));
+    return NULL;
+}
+
+Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are_ours)
+{
+    rig_t rig;
+    pthread_t thread;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LAZY);
+    gap.real = rig.c->lower->ops.stat;
+    rig.c->lower->ops.stat = stat_and_wait;
+    rig_text(&rig, "/a", "was here before");
+    rig_text(&rig, "/b", "text");
+    vfs_file_t *f = rig_file(rig.fs, "/b", RIG_W), *old = rig_file(rig.fs, "/a", RIG_R);
+    OK(cachefs_clear(rig.fs, NULL)); /* so that the name is asked for */
+    atomic_store(&gap.armed, 1);
+    pthread_create(&thread, NULL, change_mode, &rig);
+    cr_assert(rig_until(is_set, &gap.answered)); /* it believes that /a is the old file */
+    OK(vfs_rename(rig.fs, NULL, "/b", "/a", 0));
+    rig_write(f, 0, "T", 1);
+    atomic_store(&gap.go, 1);
+    pthread_join(thread, NULL);
+    OK(vfs_fstat(f, NULL, &attr));
+    EQ(attr.mode, 0600);
+    OK(vfs_flush(f, NULL));
+    EQ(rig_stats(&rig).conflicts, 0);
+    rig_holds_text(rig.bottom, "/a", "Text");
+    OK(vfs_close(f, NULL));
+    OK(vfs_close(old, NULL));
+    rig_close(&rig);
+}
+
+static apr_status_t give_bytes(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    memcpy(buf, (const char *)baton + off, len);
+    return APR_SUCCESS;
+}
+
+Test(own_change, a_file_whose_name_a_commit_took_goes_on_by_its_handles)
+{
+    for (int local = 0; local < 2; local++) {
+        rig_t rig;
+        char text[] = "committed", buf[16];
+        size_t got;
+        vfs_source_t source = {give_bytes, text, 9};
+
+        (local ? rig_open_local : rig_open)(&rig, LAZY);
+        rig_text(&rig, "/f", "old");
+        vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+        rig_write(f, 3, "er", 2);
+        vfs_attr_t attr;
+        apr_status_t st = vfs_commit(rig.fs, NULL, "/f", &source, NULL, &attr, NULL);
+        if (!APR_STATUS_IS_ENOTIMPL(st)) {
+            vfs_attr_t mine;
+            OK(st);
+            rig_holds_text(rig.fs, "/f", "committed");
+            OK(vfs_fstat(f, NULL, &mine));
+            int same = mine.ino == attr.ino; /* the backend may write into the old file */
+            OK(vfs_read_at(f, NULL, buf, sizeof(buf), 0, &got));
+            CHECK(same ? got == 9 && !memcmp(buf, text, 9) : got == 5 && !memcmp(buf, "older", 5));
+            rig_write(f, 0, "O", 1);
+            OK(vfs_flush(f, NULL));
+            rig_write(f, 1, "L", 1);
+            OK(vfs_flush(f, NULL));
+            EQ(rig_stats(&rig).conflicts, 0);
+            rig_holds_text(rig.fs, "/f", same ? "OLmmitted" : "committed");
+            rig_holds_text(rig.bottom, "/f", same ? "OLmmitted" : "committed");
+        }
+        OK(vfs_close(f, NULL));
+        rig_close(&rig);
+    }
+}
