@@ -144,32 +144,38 @@ static void count_used(arena_t *a)
                           memory_order_relaxed);
 }
 
+/* A chunk of a slab on the list of its class, which has one. */
+static uint32_t take(arena_t *a, uint32_t s, uint32_t owner)
+{
+    slab_t *slab = &a->slabs[s];
+    uint32_t i = slab->free - 1u;
+    VFS_ASSERT(slab->free != 0 && slab->used < slab->capacity);
+    slab->free = (uint16_t)atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
+    atomic_store_explicit(&slab->owners[i], owner, memory_order_relaxed);
+    if (++slab->used == slab->capacity) {
+        list_remove(a, &a->partial[slab->cls], s);
+        slab->state = SLAB_FULL;
+    }
+    return chunk_name(a, s, i);
+}
+
+/* A free slab becomes one of the class. */
+static void slab_use(arena_t *a, uint32_t s, unsigned cls)
+{
+    list_remove(a, &a->free_list, s);
+    a->free_slabs--;
+    count_used(a);
+    slab_open(a, s, cls);
+}
+
 uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner)
 {
     uint32_t chunk = 0;
     VFS_ASSERT(cls < ARENA_CLASSES);
     VFS_ASSERT(OWNER_KIND(owner) != OWNER_FREE);
     cachefs__lock(&a->lock, RANK_ARENA);
-    if (!a->partial[cls] && a->free_list) {
-        uint32_t s = a->free_list - 1;
-        list_remove(a, &a->free_list, s);
-        a->free_slabs--;
-        count_used(a);
-        slab_open(a, s, cls);
-    }
-    if (a->partial[cls]) {
-        uint32_t s = a->partial[cls] - 1;
-        slab_t *slab = &a->slabs[s];
-        uint32_t i = slab->free - 1u;
-        VFS_ASSERT(slab->free != 0 && slab->used < slab->capacity);
-        slab->free = (uint16_t)atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
-        atomic_store_explicit(&slab->owners[i], owner, memory_order_relaxed);
-        chunk = chunk_name(a, s, i);
-        if (++slab->used == slab->capacity) {
-            list_remove(a, &a->partial[cls], s);
-            slab->state = SLAB_FULL;
-        }
-    }
+    if (!a->partial[cls] && a->free_list) slab_use(a, a->free_list - 1, cls);
+    if (a->partial[cls]) chunk = take(a, a->partial[cls] - 1, owner);
     cachefs__unlock(&a->lock, RANK_ARENA);
     return chunk;
 }
@@ -200,7 +206,7 @@ void cachefs__arena_free(arena_t *a, uint32_t chunk)
         slab->state = SLAB_PARTIAL;
         list_add(a, &a->partial[slab->cls], s);
     }
-    if (!slab->used) slab_close(a, s);
+    if (!slab->used && slab->state != SLAB_DRAINING) slab_close(a, s); /* else its drainer does */
     cachefs__unlock(&a->lock, RANK_ARENA);
 }
 
@@ -264,16 +270,25 @@ size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32
     return n;
 }
 
-void cachefs__arena_undrain(arena_t *a, uint32_t chunk)
+int cachefs__arena_undrain(arena_t *a, uint32_t chunk, unsigned cls, uint32_t owner, uint32_t *got)
 {
     cachefs__lock(&a->lock, RANK_ARENA);
     uint32_t s = chunk_slab(a, chunk);
     slab_t *slab = &a->slabs[s];
-    if (slab->state == SLAB_DRAINING) {
+    VFS_ASSERT(slab->state == SLAB_DRAINING);
+    int empty = !slab->used;
+    if (empty) {
+        slab_close(a, s);
+        if (cls < ARENA_CLASSES) {
+            slab_use(a, s, cls);
+            *got = take(a, s, owner);
+        }
+    } else {
         slab->state = slab->used < slab->capacity ? SLAB_PARTIAL : SLAB_FULL;
         if (slab->state == SLAB_PARTIAL) list_add(a, &a->partial[slab->cls], s);
     }
     cachefs__unlock(&a->lock, RANK_ARENA);
+    return empty;
 }
 
 int cachefs__arena_has_slab(arena_t *a)

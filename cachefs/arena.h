@@ -79,12 +79,14 @@ uint32_t cachefs__arena_owner(arena_t *a, uint32_t chunk);
 unsigned cachefs__arena_class(arena_t *a, uint32_t chunk);
 /* Lend `n` slabs for good. 0: not so many are free. */
 int cachefs__arena_lend(arena_t *a, uint32_t n);
-/* Drain the slab of a chunk: no new chunk comes from it until it is empty or
- * cachefs__arena_undrain. Fills `owners` with at most `max` owner words of used chunks, `chunks`
- * with their names, and returns how many; 0 if somebody else drains it. */
+/* Drain the slab of a chunk: no new chunk comes from it until cachefs__arena_undrain, which is owed
+ * unless the answer is 0: somebody else drains it. Fills `owners` with at most `max` owner words of
+ * used chunks, `chunks` with their names, and returns how many. */
 size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32_t *chunks,
                             size_t max);
-void cachefs__arena_undrain(arena_t *a, uint32_t chunk);
+/* 1: it is empty, and free; or, so that nobody is quicker than who emptied it, *got is a chunk of
+ * class `cls` of it, for `owner` (ARENA_CLASSES: none). */
+int cachefs__arena_undrain(arena_t *a, uint32_t chunk, unsigned cls, uint32_t owner, uint32_t *got);
 /* Can a slab be had without eviction? */
 int cachefs__arena_has_slab(arena_t *a);
 /* Give the memory of free slabs back to the system. */

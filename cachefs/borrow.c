@@ -102,7 +102,8 @@ typedef enum lent_e {
     LENT_NOT = 0, /* the first byte is not there */
     LENT_SOME,
     LENT_APART, /* it is there, and can only be copied */
-    LENT_LIMIT  /* pin_bytes_max, or no memory for a copy */
+    LENT_FULL,  /* no memory for a copy */
+    LENT_LIMIT  /* pin_bytes_max */
 } lent_e;
 
 /* How many bytes from boff on can be lent as they lie. Shard locked. */
@@ -149,7 +150,7 @@ static lent_e lend_copy(cache_t *c, const want_t *w, cachefs_ref_t *r, vfs_iovec
 {
     uint32_t hint = cachefs__top(c, cachefs__mix(w->ver, w->no)), n = 0;
     uint32_t chunk = cachefs__chunk_get(c, w->n, OWNER_PRIVATE | 1, hint, 0);
-    if (!chunk) return LENT_LIMIT;
+    if (!chunk) return LENT_FULL;
     uint32_t bytes = cachefs__class_bytes(cachefs__arena_class(&c->arena, chunk));
     int room = cachefs__pin_take(c, bytes);
     uint8_t *to = cachefs__chunk_ptr(&c->arena, chunk);
@@ -176,6 +177,7 @@ static apr_status_t borrow_range(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cac
     uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size), at = off;
     uint64_t end = at >= size ? at : size - at < len ? size : at + len;
     apr_status_t st = APR_SUCCESS;
+    cachefs__patience_t patience = {0, 0};
     int tries = 0;
     while (at < end && r->count < max && !st) {
         uint32_t shift = atomic_load(&o->shift);
@@ -195,7 +197,9 @@ static apr_status_t borrow_range(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cac
             continue;
         }
         if (tries++ == LEND_TRIES) return VFS_ELIMIT;
-        st = cachefs__fill(c, o, ctx, ver, at, end, 0, NULL, fetched);
+        st = lent == LENT_FULL ? VFS_ELIMIT
+                               : cachefs__fill(c, o, ctx, ver, at, end, 0, NULL, fetched);
+        if (st == VFS_ELIMIT && !(st = cachefs__room_wait(c, ctx, &patience))) tries = 0;
         if (st == FILL_AGAIN) st = APR_SUCCESS;
         if (!st && atomic_load(&o->size) < end) st = FILL_RESTART; /* it was cut */
     }

@@ -260,15 +260,17 @@ VFS_API apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *
                                    uint64_t timeout_us);
 
 /** Bring bytes [off, off + len) of an open file into the cache. With priority LOW only free memory
- * is used.
+ * is used. Else, where nothing can be evicted at the moment, dirty data is flushed, and memory that
+ * other calls hold is waited for. What is in may be evicted again as anything else.
  *  @param file  a handle of this cache, open for reading
  *  @param ctx  the context, with the priority; may be NULL
  *  @param off  in bytes, not negative
  *  @param len  in bytes; 0: to the end of the file
  *  @param fetched  receives the bytes read from below; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, a bad range); APR_EBADF (not open for
- * reading); VFS_ELIMIT (no room at this priority); as vfs_read_at. Threads: any. Blocks: as reading
- * below does. Owns: nothing. */
+ * reading); VFS_ELIMIT (LOW: no free memory; else: all of it is pinned, or dirty and cannot be
+ * flushed); as vfs_read_at. Threads: any. Blocks: as reading below does, and as flushing does.
+ * Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,
                                       apr_off_t len, uint64_t *fetched);
 /** Bring a whole file in: one `get` where it is small.

@@ -321,7 +321,8 @@ struct cache_t {
     unsigned wb_busy;   /* flush jobs queued or running */
     _Atomic int wb_kick;
     _Atomic uint64_t dirty_reserved;
-    uint32_t stage_chunk; /* the last resort; wb_lock */
+    _Atomic uint32_t room_held, room_waiters; /* work that holds memory; who waits for its end */
+    uint32_t stage_chunk;                     /* the last resort; wb_lock */
     int stage_busy;
 
     vfs_workers_t *workers;

@@ -13,6 +13,7 @@
 #define RUN_BLOCKS 64u         /* pieces of one fetch */
 #define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
 #define RUN_AHEAD (1u << 20)   /* a prefetch in steps of this */
+#define RUN_SHARE 16u          /* of the memory, that one run may take */
 #define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */
 
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
@@ -143,9 +144,10 @@ static void to_sink(const run_t *r, cachefs__sink_t *sink)
     }
 }
 
-static void publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags)
+/* Returns where what the cache kept of it ends: it ends sooner where there was no room. */
+static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags)
 {
-    uint64_t at = r->start;
+    uint64_t at = r->start, kept = at;
     for (uint32_t i = 0; i < r->count; i++) {
         uint64_t no = at >> r->shift, base = no << r->shift, stop = at + r->iov[i].len;
         cachefs__put_t p = {.ver = r->ver, .no = (uint32_t)no, .shift = r->shift};
@@ -160,11 +162,12 @@ static void publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsign
         p.ahead = (flags & FILL_AHEAD) != 0;
         uint32_t chunk = r->chunk[i];
         r->chunk[i] = 0;
-        if (p.from == 0) p.chunk = chunk;   /* becomes the block's memory, or is freed */
-        (void)cachefs__block_put(c, o, &p); /* no room: the bytes are simply not kept */
+        if (p.from == 0) p.chunk = chunk; /* becomes the block's memory, or is freed */
+        if (!cachefs__block_put(c, o, &p) && kept == at) kept = stop;
         if (p.from != 0) cachefs__chunk_put(c, chunk);
         at = stop;
     }
+    return kept;
 }
 
 /* ---- the version */
@@ -246,7 +249,7 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     size_t got = 0;
     uint64_t end = r->end; /* behind it lies what the cache has, dirty perhaps */
     if (!run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW)) {
-        if (!sink) return VFS_ELIMIT;
+        if (!sink || !sink->buf) return VFS_ELIMIT;
         r->end = end;
         return read_around(c, o, ctx, r, sink, fetched);
     }
@@ -261,16 +264,19 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     st = check_version(c, o, ctx, r, &val, asked);
     if (st) return st;
     if (r->start + got < r->end) zero_rest(r);
-    if (sink) to_sink(r, sink);
+    if (sink && sink->buf) to_sink(r, sink);
     if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, got);
-    publish(c, o, r, ctx, flags);
-    return APR_SUCCESS;
+    uint64_t kept = publish(c, o, r, ctx, flags);
+    if (!sink || sink->buf) return APR_SUCCESS; /* no room: the bytes are simply not kept */
+    if (kept > sink->off) sink->done = kept - sink->off;
+    return sink->done ? APR_SUCCESS : VFS_ELIMIT;
 }
 
 apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
                            uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
 {
-    run_t r = {.ver = ver, .most = sink ? RUN_BYTES : RUN_AHEAD};
+    run_t r = {.ver = ver, .most = sink && sink->buf ? RUN_BYTES : RUN_AHEAD};
+    r.most = min64(r.most, c->arena.bytes / RUN_SHARE);
     gate_t gate = {.kind = GATE_FILL};
     int waited;
     cachefs__obj_lock(c, o);
@@ -292,11 +298,13 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     r.size = atomic_load(&o->size);
     if (find_run(c, &again, off, end) && again.start == r.start && r.size >= r.end) {
         r.end = min64(r.end, again.end);
+        cachefs__room_hold(c);
         st = fill_run(c, o, ctx, &r, flags, sink, fetched);
+        run_free(c, &r);
+        cachefs__room_free(c);
     } else {
         st = FILL_AGAIN;
     }
-    run_free(c, &r);
     int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT;
     cachefs__gate_leave(c, o, &gate, retry ? APR_SUCCESS : st);
     return st;
@@ -339,8 +347,9 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched)
 {
-    uint64_t at = off, filled_ver = 0, filled_at = 0;
-    int lost = 0;
+    int hasty = flags != 0 || (ctx && ctx->priority == VFS_PRIORITY_LOW);
+    cachefs__patience_t patience = {0, 0};
+    uint64_t at = off;
     for (;;) {
         uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
         uint64_t stop = end < size ? end : size;
@@ -354,11 +363,12 @@ apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
                 continue;
             }
         }
-        /* bytes that came in and left at once, since the cache is full of what is kept: enough */
-        if (filled_ver == ver && filled_at == at && ++lost > 2) return VFS_ELIMIT;
-        apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, NULL, fetched);
+        cachefs__sink_t sink = {NULL, at, stop - at,
+                                0}; /* what others push out then is no failure */
+        apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, &sink, fetched);
+        at += sink.done;
+        if (sink.done) patience = (cachefs__patience_t){0, 0};
+        if (st == VFS_ELIMIT && !hasty) st = cachefs__room_wait(c, ctx, &patience);
         if (st && st != FILL_AGAIN && st != FILL_RESTART) return st;
-        filled_ver = st ? 0 : ver;
-        filled_at = at;
     }
 }

@@ -21,6 +21,18 @@ int cachefs__evict_one(cache_t *c, uint32_t hint);
 /* Evict until at most `target` bytes of slabs are in use. Returns what is in use. */
 uint64_t cachefs__shrink(cache_t *c, uint64_t target);
 
+/* ---- room.c: waiting for room */
+/* Around work that holds memory that nobody can evict. */
+void cachefs__room_hold(cache_t *c);
+void cachefs__room_free(cache_t *c);
+/* What was tried in vain; all 0 at first, and after each success. */
+typedef struct cachefs__patience_t {
+    unsigned flushes, idle;
+} cachefs__patience_t;
+/* There was no room: flush something, or wait until others free what they hold, and try again.
+ * VFS_ELIMIT: there will be none; or the caller's deadline or cancel flag. No gate held. */
+apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__patience_t *patience);
+
 /* ---- block.c: the block index */
 /* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
 int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,

@@ -33,13 +33,14 @@ apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 
 /* ---- fill.c, read.c */
 #define FILL_AHEAD 0x1u
+#define FILL_HASTY 0x2u              /* a prefetch that waits for no room */
 #define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
 #define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
 /* Where a fill shall put bytes at once, besides the cache. */
 typedef struct cachefs__sink_t {
-    uint8_t *buf;
+    uint8_t *buf; /* NULL: nowhere; who fills wants them kept, and to hear VFS_ELIMIT if none are */
     uint64_t off, len;
-    uint64_t done; /* bytes from off on that are in buf now */
+    uint64_t done; /* bytes from off on that are in buf now; without buf: that the cache took */
 } cachefs__sink_t;
 /* Read the run of missing bytes that begins at `off` (within the file) and ends at `end` at the
  * latest, in one call below. *fetched: bytes read below. */
@@ -51,7 +52,8 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
                                    cachefs__sink_t *sink, uint64_t *fetched);
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
                                uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
-/* Bring [off, end) in. */
+/* Bring [off, end) in. `flags` FILL_*: with one of them, or at priority LOW, it waits for no room,
+ * and the answer is VFS_ELIMIT. */
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched);
 /* Put the beginning of a file in, as a `get` brought it. Gate held. */

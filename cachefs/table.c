@@ -203,7 +203,18 @@ uint32_t cachefs__pool_take(cache_t *c, cachefs__pool_t *p)
     return i || !more || !pool_grow(c, p) ? i : pool_try(c, p, &more);
 }
 
-static int reclaim_slab(cache_t *c, uint32_t hint, int any);
+/* What an emptied slab is wanted for: a chunk, or, without a class, whatever comes. */
+typedef struct wish_t {
+    unsigned cls;
+    uint32_t owner;
+    uint32_t chunk; /* receives it */
+} wish_t;
+#define WISH_SLAB                                                                                  \
+    {                                                                                              \
+        ARENA_CLASSES, 0, 0                                                                        \
+    }
+
+static int reclaim_slab(cache_t *c, uint32_t hint, int any, wish_t *wish);
 
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
 {
@@ -213,7 +224,8 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
         if (i || !more) return i;
         if (pool_grow(c, p)) continue;
         if (more == 2) return NONE; /* who wants a block's entry evicts a block */
-        if (!reclaim_slab(c, 0, 1)) return NONE;
+        wish_t wish = WISH_SLAB;
+        if (!reclaim_slab(c, 0, 1, &wish)) return NONE;
     }
     return NONE;
 }
@@ -301,11 +313,10 @@ int cachefs__evict_one(cache_t *c, uint32_t hint)
     return evict_block(c, hint, &cls);
 }
 
-/* Ask the owner of a chunk to leave. 1: it did. */
-static int ask_block(cache_t *c, uint32_t i, uint32_t chunk)
+/* Ask the owner of a chunk to leave. */
+static void ask_block(cache_t *c, uint32_t i, uint32_t chunk)
 {
     block_t *b = &c->blocks[i];
-    int done = 0;
     uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
     uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
     shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
@@ -317,16 +328,13 @@ static int ask_block(cache_t *c, uint32_t i, uint32_t chunk)
         atomic_load_explicit(&b->mark, memory_order_relaxed) < MARK_BORROW) {
         cachefs__block_free(c, s, i);
         count_eviction(c, cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
-        done = 1;
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-    return done;
 }
 
-static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
+static void ask_node(cache_t *c, uint32_t i, uint32_t chunk)
 {
     node_t *n = &c->nodes[i];
-    int done = 0;
     uint32_t hash = __atomic_load_n(&n->hash, __ATOMIC_RELAXED);
     shard_t *s = cachefs__node_shard(c, hash);
     obj_t *o = NULL;
@@ -335,36 +343,33 @@ static int ask_node(cache_t *c, uint32_t i, uint32_t chunk)
         o = n->object ? &c->objs[n->object] : NULL;
         cachefs__node_free(c, s, i);
         cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
-        done = 1;
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (o) cachefs__obj_put(c, o);
-    return done;
 }
 
 #define SLAB_CHUNKS 4096u
 
-static int ask_slab(cache_t *c, uint32_t chunk)
+/* 1: the slab is empty. */
+static int ask_slab(cache_t *c, uint32_t chunk, wish_t *wish)
 {
     uint32_t *owners = malloc(2 * SLAB_CHUNKS * sizeof(uint32_t));
     if (!owners) return 0;
     uint32_t *chunks = owners + SLAB_CHUNKS;
     size_t n = cachefs__arena_drain(&c->arena, chunk, owners, chunks, SLAB_CHUNKS);
-    size_t gone = 0;
     for (size_t i = 0; i < n; i++) {
         uint32_t kind = OWNER_KIND(owners[i]), at = OWNER_INDEX(owners[i]);
-        if (kind == OWNER_BLOCK) gone += (size_t)ask_block(c, at, chunks[i]);
-        if (kind == OWNER_NODE) gone += (size_t)ask_node(c, at, chunks[i]);
+        if (kind == OWNER_BLOCK) ask_block(c, at, chunks[i]);
+        if (kind == OWNER_NODE) ask_node(c, at, chunks[i]);
     }
-    if (n) cachefs__arena_undrain(&c->arena, chunk);
     free(owners);
-    return n && gone == n;
+    return n && cachefs__arena_undrain(&c->arena, chunk, wish->cls, wish->owner, &wish->chunk);
 }
 
 /* Empty a whole slab: that of a victim. The policy's choice is only looked at: the slab's blocks
  * leave by themselves. `any`: a slab that
  * others freed meanwhile will do. */
-static int reclaim_slab(cache_t *c, uint32_t hint, int any)
+static int reclaim_slab(cache_t *c, uint32_t hint, int any, wish_t *wish)
 {
     for (uint32_t tries = 0; tries < 2 * c->shard_count; tries++) {
         shard_t *s = shard_at(c, hint, tries);
@@ -381,7 +386,7 @@ static int reclaim_slab(cache_t *c, uint32_t hint, int any)
             atomic_store_explicit(&b->bits, bits | BLOCK_LISTED, memory_order_relaxed);
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
-        if (chunk && ask_slab(c, chunk)) return 1;
+        if (chunk && ask_slab(c, chunk, wish)) return 1;
         if (any && cachefs__arena_has_slab(&c->arena)) return 1;
     }
     return 0;
@@ -402,7 +407,9 @@ uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t
         } else if (freed != cls && !cachefs__arena_has_slab(&c->arena)) {
             chunk = cachefs__arena_alloc(&c->arena, cls, owner);
             if (chunk) return chunk;
-            (void)reclaim_slab(c, hint, 1); /* if not, the next victim may help */
+            wish_t wish = {cls, owner, 0};
+            (void)reclaim_slab(c, hint, 1, &wish); /* if not, the next victim may help */
+            if (wish.chunk) return wish.chunk;
         }
     }
     return 0;
@@ -416,8 +423,9 @@ void cachefs__chunk_put(cache_t *c, uint32_t chunk)
 uint64_t cachefs__shrink(cache_t *c, uint64_t target)
 {
     uint32_t hint = 0;
+    wish_t wish = WISH_SLAB;
     while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target)
-        if (!reclaim_slab(c, hint++, 0)) break;
+        if (!reclaim_slab(c, hint++, 0, &wish)) break;
     cachefs__arena_trim(&c->arena);
     return atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed);
 }

@@ -164,7 +164,8 @@ static apr_status_t read_edges(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
         uint64_t lo = edges[i] / g * g;
         if (lo == edges[i] || lo >= size) continue;
         if (i == 1 && edges[1] >= size && lo >= off) continue; /* covered up to the end of file */
-        apr_status_t st = cachefs__prefetch(c, o, ctx, lo, min64(lo + g, size), 0, &fetched);
+        apr_status_t st =
+            cachefs__prefetch(c, o, ctx, lo, min64(lo + g, size), FILL_HASTY, &fetched);
         if (st && st != VFS_ELIMIT) return st;
     }
     return APR_SUCCESS;

@@ -145,10 +145,32 @@ Test(arena, a_draining_slab_gives_no_chunk_until_it_is_empty)
     uint32_t before = a.free_slabs;
     for (int i = 0; i < 8; i++)
         cachefs__arena_free(&a, c[i]);
-    EQ(a.free_slabs, before + 1);
-    cachefs__arena_undrain(&a, c[0]); /* it is free already: nothing to do */
+    EQ(a.free_slabs, before); /* it is the drainer's to free */
+    EQ(cachefs__arena_undrain(&a, c[0], ARENA_CLASSES, 0, NULL), 1);
     EQ(a.free_slabs, before + 1);
     cachefs__arena_free(&a, other);
+    cachefs__arena_destroy(&a);
+}
+
+Test(arena, who_empties_a_slab_gets_a_chunk_of_it)
+{
+    arena_t a;
+    uint32_t owners[64], chunks[64], got = 0, full = 0, c;
+
+    arena(&a, 32u << 20);
+    c = cachefs__arena_alloc(&a, 6, OWNER_BLOCK | 1);
+    while (cachefs__arena_alloc(&a, 8, OWNER_BLOCK | 2))
+        full++; /* a slab each */
+    CHECK(full > 0 && !a.free_slabs);
+    EQ(cachefs__arena_drain(&a, c, owners, chunks, 64), 1);
+    cachefs__arena_free(&a, c);
+    EQ(cachefs__arena_alloc(&a, 7, OWNER_BLOCK | 3), 0); /* nobody else can have it */
+    EQ(cachefs__arena_undrain(&a, c, 7, OWNER_BLOCK | 4, &got), 1);
+    CHECK(got != 0);
+    EQ(cachefs__arena_class(&a, got), 7);
+    EQ(cachefs__arena_owner(&a, got), OWNER_BLOCK | 4);
+    EQ(a.free_slabs, 0);
+    CHECK(cachefs__arena_alloc(&a, 7, OWNER_BLOCK | 5) != 0); /* the rest is for all */
     cachefs__arena_destroy(&a);
 }
 
@@ -162,10 +184,10 @@ Test(arena, a_slab_that_was_drained_in_vain_serves_again)
         c[i] = cachefs__arena_alloc(&a, 6, OWNER_BLOCK | (i + 1));
     EQ(cachefs__arena_drain(&a, c[0], owners, chunks, 64), 16); /* a full one */
     cachefs__arena_free(&a, c[5]);
-    cachefs__arena_undrain(&a, c[0]);
+    EQ(cachefs__arena_undrain(&a, c[0], 6, OWNER_BLOCK | 2, NULL), 0);
     EQ(cachefs__arena_alloc(&a, 6, OWNER_BLOCK | 1), c[5]);
     EQ(cachefs__arena_drain(&a, c[0], owners, chunks, 4), 4); /* no more than asked for */
-    cachefs__arena_undrain(&a, c[0]);
+    EQ(cachefs__arena_undrain(&a, c[0], 6, OWNER_BLOCK | 2, NULL), 0);
     for (i = 0; i < 16; i++)
         cachefs__arena_free(&a, c[i]);
     cachefs__arena_destroy(&a);
