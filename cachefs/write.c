@@ -183,21 +183,25 @@ static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
+#define BACK_AROUND (VFS_EEND + 66) /* what fills the memory is not dirty, or comes back at once   \
+                                     */
+
 /* Room is reserved, gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved.
  */
 static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
                               uint64_t len, uint64_t off, int append, uint64_t *done)
 {
-    apr_status_t st = APR_SUCCESS;
+    cachefs__room_t room;
+    cachefs__room_begin(c, &room);
     *done = 0;
-    for (int tries = 0; tries < BACK_TRIES; tries++) {
+    for (int tries = 0; tries < BACK_TRIES;) {
         uint64_t n = 0;
         cachefs__obj_lock(c, o);
-        st = wait_settled(c, o, ctx);
+        apr_status_t st = wait_settled(c, o, ctx);
         if (!st && append && atomic_load(&o->size) != off + *done) st = FILL_AGAIN;
         if (st) {
             cachefs__obj_unlock(c, o);
-            break;
+            return st;
         }
         uint64_t old = atomic_load(&o->size), end = off + len;
         st = put_range(c, o, place_now(c, o, len), buf + *done, len - *done, off + *done, old,
@@ -207,10 +211,14 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
             atomic_store_explicit(&o->size, off + *done, memory_order_release);
         if (n) o->local_mtime_ns = vfs_now_ns();
         cachefs__obj_unlock(c, o);
-        if (st != VFS_ELIMIT) break;
-        if (cachefs__flush_some(c, ctx)) break; /* no room, and none to be made */
+        if (st != VFS_ELIMIT) return st;
+        apr_status_t flushed = cachefs__flush_some(c, ctx);
+        if (flushed == APR_NOTFOUND) break;
+        tries += !flushed;
+        st = cachefs__room_wait(c, ctx, &room, flushed);
+        if (st) return st;
     }
-    return st;
+    return BACK_AROUND;
 }
 
 /* The cache cannot take it: all that is dirty of this file goes first, then this. Gate held. */
@@ -219,9 +227,15 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
 {
     size_t n = 0;
     vfs_validator_t val;
+    cachefs__room_t room;
+    apr_status_t st;
     *done = 0;
-    apr_status_t st = cachefs__flush_hold(c, o, ctx); /* nothing older may land after it */
-    if (st) return st;
+    cachefs__room_begin(c, &room);
+    while ((st = cachefs__flush_hold(c, o, ctx)) !=
+           APR_SUCCESS) { /* nothing older may land after it */
+        st = cachefs__room_wait(c, ctx, &room, st);
+        if (st) return st;
+    }
     st = write_through(c, o, ctx, buf, len, off, 0, &n, &val);
     cachefs__flush_end(c, o);
     cachefs__count(&c->counters, CNT_BYPASS, 1);
@@ -245,7 +259,7 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
         cachefs__dirty_unreserve(c, room);
         *pos += n;
-        if ((st == VFS_ELIMIT && n < m && !vfs_ctx_check(ctx)) || (st == FILL_AGAIN && last)) {
+        if (st == BACK_AROUND || (st == FILL_AGAIN && last)) {
             st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);
             *pos += n;
         }

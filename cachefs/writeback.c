@@ -48,24 +48,42 @@ static void slow_down(cache_t *c, uint64_t max)
     nanosleep(&ts, NULL);
 }
 
+void cachefs__room_begin(cache_t *c, cachefs__room_t *room)
+{
+    uint64_t wait = atomic_load(&c->t.write_wait_us);
+    room->until_us = wait ? cachefs__clock_us() + (int64_t)wait : 0;
+    room->why = APR_SUCCESS;
+}
+
+#define ROOM_NAP_US 20000 /* until the next attempt, if nothing was flushed before */
+
+apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__room_t *room,
+                                apr_status_t st)
+{
+    int64_t until = room->until_us;
+    apr_status_t gone = vfs_ctx_check(ctx);
+    if (gone == VFS_ECANCELED) return gone;
+    if (!gone || !room->why)
+        room->why = st; /* an attempt that our deadline ended says nothing new */
+    if (gone || (until && cachefs__clock_us() >= until))
+        return room->why && cachefs__unreachable(room->why) ? VFS_EOFFLINE : VFS_ELIMIT;
+    if (!st) return APR_SUCCESS;
+    int64_t nap = cachefs__clock_us() + ROOM_NAP_US;
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    (void)cachefs__wait(&c->wb_cond, &c->wb_lock, ctx, until && until < nap ? until : nap);
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    return APR_SUCCESS;
+}
+
 apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes)
 {
-    uint64_t max = atomic_load(&c->t.dirty_bytes_max), wait = atomic_load(&c->t.write_wait_us);
-    int64_t until = wait ? cachefs__clock_us() + (int64_t)wait : 0;
-    apr_status_t why = APR_SUCCESS;
+    uint64_t max = atomic_load(&c->t.dirty_bytes_max);
+    cachefs__room_t room;
+    cachefs__room_begin(c, &room);
     slow_down(c, max);
     while (!reserve(c, bytes, max)) {
-        apr_status_t st = cachefs__flush_some(c, ctx);
-        apr_status_t gone = vfs_ctx_check(ctx);
-        if (gone == VFS_ECANCELED) return gone;
-        if (!gone || !why) why = st; /* an attempt that our deadline ended says nothing new */
-        if (gone || (until && cachefs__clock_us() >= until))
-            return why && cachefs__unreachable(why) ? VFS_EOFFLINE : VFS_ELIMIT;
-        if (!st) continue;
-        int64_t nap = cachefs__clock_us() + 20000;
-        cachefs__lock(&c->wb_lock, RANK_LEAF);
-        (void)cachefs__wait(&c->wb_cond, &c->wb_lock, ctx, until && until < nap ? until : nap);
-        cachefs__unlock(&c->wb_lock, RANK_LEAF);
+        apr_status_t st = cachefs__room_wait(c, ctx, &room, cachefs__flush_some(c, ctx));
+        if (st) return st;
     }
     return APR_SUCCESS;
 }
