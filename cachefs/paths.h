@@ -97,15 +97,15 @@ void cachefs__flush_end(cache_t *c, obj_t *o);
 apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes);
 void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
 /* A wait for room, under the dirty limit or in memory. */
-typedef struct cachefs__room_t {
+typedef struct cachefs__dirty_wait_t {
     int64_t until_us; /* by write_wait_max; 0: for ever */
     apr_status_t why; /* what the last attempt to flush came to */
-} cachefs__room_t;
-void cachefs__room_begin(cache_t *c, cachefs__room_t *room);
+} cachefs__dirty_wait_t;
+void cachefs__dirty_wait_begin(cache_t *c, cachefs__dirty_wait_t *room);
 /* An attempt to make room came to `st`: try again, or the wait is over. @return VFS_ELIMIT,
  * VFS_EOFFLINE, VFS_ECANCELED */
-apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__room_t *room,
-                                apr_status_t st);
+apr_status_t cachefs__dirty_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__dirty_wait_t *room,
+                                 apr_status_t st);
 /* Make room by flushing somebody. @return APR_NOTFOUND: nothing is dirty */
 apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx);
 /* The block became dirty; object and shard locked. */

@@ -183,16 +183,17 @@ static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
-#define BACK_AROUND (VFS_EEND + 66) /* what fills the memory is not dirty, or comes back at once   \
-                                     */
+#define BACK_AROUND                                                                                \
+    (VFS_EEND + 66) /* what fills the memory is not dirty, or comes back at once                   \
+                     */
 
 /* Room is reserved, gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved.
  */
 static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
                               uint64_t len, uint64_t off, int append, uint64_t *done)
 {
-    cachefs__room_t room;
-    cachefs__room_begin(c, &room);
+    cachefs__dirty_wait_t room;
+    cachefs__dirty_wait_begin(c, &room);
     *done = 0;
     for (int tries = 0; tries < BACK_TRIES;) {
         uint64_t n = 0;
@@ -215,7 +216,7 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         apr_status_t flushed = cachefs__flush_some(c, ctx);
         if (flushed == APR_NOTFOUND) break;
         tries += !flushed;
-        st = cachefs__room_wait(c, ctx, &room, flushed);
+        st = cachefs__dirty_wait(c, ctx, &room, flushed);
         if (st) return st;
     }
     return BACK_AROUND;
@@ -227,13 +228,13 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
 {
     size_t n = 0;
     vfs_validator_t val;
-    cachefs__room_t room;
+    cachefs__dirty_wait_t room;
     apr_status_t st;
     *done = 0;
-    cachefs__room_begin(c, &room);
+    cachefs__dirty_wait_begin(c, &room);
     while ((st = cachefs__flush_hold(c, o, ctx)) !=
            APR_SUCCESS) { /* nothing older may land after it */
-        st = cachefs__room_wait(c, ctx, &room, st);
+        st = cachefs__dirty_wait(c, ctx, &room, st);
         if (st) return st;
     }
     st = write_through(c, o, ctx, buf, len, off, 0, &n, &val);

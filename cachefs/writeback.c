@@ -48,7 +48,7 @@ static void slow_down(cache_t *c, uint64_t max)
     nanosleep(&ts, NULL);
 }
 
-void cachefs__room_begin(cache_t *c, cachefs__room_t *room)
+void cachefs__dirty_wait_begin(cache_t *c, cachefs__dirty_wait_t *room)
 {
     uint64_t wait = atomic_load(&c->t.write_wait_us);
     room->until_us = wait ? cachefs__clock_us() + (int64_t)wait : 0;
@@ -57,8 +57,8 @@ void cachefs__room_begin(cache_t *c, cachefs__room_t *room)
 
 #define ROOM_NAP_US 20000 /* until the next attempt, if nothing was flushed before */
 
-apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__room_t *room,
-                                apr_status_t st)
+apr_status_t cachefs__dirty_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__dirty_wait_t *room,
+                                 apr_status_t st)
 {
     int64_t until = room->until_us;
     apr_status_t gone = vfs_ctx_check(ctx);
@@ -78,11 +78,11 @@ apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__room_
 apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes)
 {
     uint64_t max = atomic_load(&c->t.dirty_bytes_max);
-    cachefs__room_t room;
-    cachefs__room_begin(c, &room);
+    cachefs__dirty_wait_t room;
+    cachefs__dirty_wait_begin(c, &room);
     slow_down(c, max);
     while (!reserve(c, bytes, max)) {
-        apr_status_t st = cachefs__room_wait(c, ctx, &room, cachefs__flush_some(c, ctx));
+        apr_status_t st = cachefs__dirty_wait(c, ctx, &room, cachefs__flush_some(c, ctx));
         if (st) return st;
     }
     return APR_SUCCESS;
