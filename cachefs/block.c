@@ -32,7 +32,7 @@ static void touched(cache_t *c, uint32_t i, block_t *b)
     uint32_t mark = LOAD(b->mark);
     if (mark & MARK_TOUCHED) return;
     atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
-    ring_t *ring = &c->rings[cachefs__thread_stripe()];
+    ring_t *ring = &c->rings[cachefs__thread_ring()];
     uint32_t n = atomic_fetch_add_explicit(&ring->n, 1, memory_order_relaxed);
     if (n < RING_LEN) STORE(ring->entry[n], i);
     if (n + 1 >= RING_LEN) cachefs__touch_drain(c, ring);

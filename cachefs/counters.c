@@ -1,33 +1,76 @@
 /*
- * counters.c - stripes of counters, and the metrics that show them.
+ * counters.c - rows of counters, and the metrics that show them.
  * Floor 2, private to cachefs/.
  */
 #include "cachefs/engine.h"
 
 #include <apr_strings.h>
 
-unsigned cachefs__thread_stripe(void)
+apr_status_t cachefs__counters_create(counters_t *c)
 {
-    static _Atomic unsigned next;
-    static _Thread_local unsigned mine;
-    if (!mine)
-        mine = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % COUNTER_STRIPES + 1;
-    return mine - 1;
+    size_t bytes = (METRICS__ROWS + 1) * sizeof(*c->rows);
+    /* two lines, because processors fetch them in pairs */
+    c->rows = aligned_alloc(128, bytes);
+    if (!c->rows) return APR_ENOMEM;
+    memset(c->rows, 0, bytes);
+    return APR_SUCCESS;
+}
+
+void cachefs__counters_destroy(counters_t *c)
+{
+    free(c->rows);
+    c->rows = NULL;
+}
+
+/* The number of this thread's row, from 1. */
+static size_t row_number(ptrdiff_t row)
+{
+    return (size_t)(row < 0 ? -row : row) / sizeof(counter_row_t);
+}
+
+unsigned cachefs__thread_ring(void)
+{
+    return (unsigned)row_number(metrics__row_get()) - 1;
+}
+
+void cachefs__count_slow(counters_t *c, counter_e what, uint64_t n)
+{
+    ptrdiff_t row = metrics__row_get();
+    _Atomic uint64_t *cell = &c->rows[row_number(row)].v[what];
+    if (row > 0)
+        metrics__cell_add(cell, n);
+    else
+        atomic_fetch_add_explicit(cell, n, memory_order_relaxed);
+}
+
+static uint64_t rows_sum(const counters_t *c, unsigned what)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 1; i <= METRICS__ROWS; i++)
+        sum += atomic_load_explicit(&c->rows[i].v[what], memory_order_relaxed);
+    return sum;
 }
 
 uint64_t cachefs__counter(const counters_t *c, counter_e what)
 {
-    uint64_t sum = 0;
-    for (unsigned i = 0; i < COUNTER_STRIPES; i++)
-        sum += atomic_load_explicit(&c->stripes[i].v[what], memory_order_relaxed);
-    return sum;
+    /* the base first: whoever sees it sees rows at least as new as those that it was made of */
+    uint64_t base = atomic_load_explicit(&c->rows[0].v[what], memory_order_acquire);
+    return rows_sum(c, what) - base;
 }
 
 uint64_t cachefs__counter_here(const counters_t *c, counter_e what)
 {
-    return atomic_load_explicit(&c->stripes[cachefs__thread_stripe()].v[what],
-                                memory_order_relaxed);
+    size_t row = row_number(metrics__row_get());
+    return atomic_load_explicit(&c->rows[row].v[what], memory_order_relaxed);
 }
+
+void cachefs__counters_reset(counters_t *c)
+{
+    for (unsigned what = 0; what < CNT_COUNT; what++)
+        atomic_store_explicit(&c->rows[0].v[what], rows_sum(c, what), memory_order_release);
+}
+
+_Static_assert(sizeof(counter_row_t) == METRICS__ROW_BYTES, "rows are as far apart as in metrics");
 
 /* ---- metrics */
 

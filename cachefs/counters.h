@@ -1,6 +1,6 @@
 /*
- * counters.h - what an instance counts, in stripes of its own so that a hit writes to no line that
- * another thread reads. Floor 2, private to cachefs/.
+ * counters.h - what an instance counts, in rows by thread, so that a hit writes to no line that
+ * another thread writes. Floor 2, private to cachefs/. Whose row is whose: metrics_inline.h.
  */
 #ifndef CACHEFS_COUNTERS_H
 #define CACHEFS_COUNTERS_H
@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define COUNTER_STRIPES 16u
+#include "metrics/metrics_inline.h"
+
+#define THREAD_RINGS METRICS__ROWS
 
 typedef enum counter_e {
     CNT_HITS = 0,
@@ -49,11 +51,15 @@ typedef enum counter_e {
     CNT_COUNT
 } counter_e;
 
-typedef struct counter_stripe_t {
-    _Atomic uint64_t v[CNT_COUNT];
-} __attribute__((aligned(128))) counter_stripe_t;
+_Static_assert(CNT_COUNT <= METRICS__COLUMNS, "what is counted fits into a row");
+
+/* Rows are never set back, since their owners would overwrite that: row 0 is the base that a reset
+ * moves. */
+typedef struct counter_row_t {
+    _Atomic uint64_t v[METRICS__COLUMNS];
+} counter_row_t;
 typedef struct counters_t {
-    counter_stripe_t *stripes;
+    counter_row_t *rows; /* METRICS__ROWS + 1 */
 } counters_t;
 
 #define SAMPLE_HITS 64u /* one hit in so many is timed, and counts for them all */
@@ -77,16 +83,30 @@ typedef enum latency_e {
     LAT_COUNT
 } latency_e;
 
-/* The stripe of this thread: threads are spread over the stripes as they come. */
-unsigned cachefs__thread_stripe(void);
+apr_status_t cachefs__counters_create(counters_t *c);
+void cachefs__counters_destroy(counters_t *c);
+/* Which of THREAD_RINGS is for this thread. */
+unsigned cachefs__thread_ring(void);
+
+/* The row of this thread if it has one of its own; else NULL, and cachefs__count_slow counts. */
+static inline counter_row_t *cachefs__own_row(const counters_t *c)
+{
+    ptrdiff_t row = metrics__row;
+    return row > 0 ? (counter_row_t *)(void *)((char *)c->rows + row) : NULL;
+}
+void cachefs__count_slow(counters_t *c, counter_e what, uint64_t n);
 
 static inline void cachefs__count(counters_t *c, counter_e what, uint64_t n)
 {
-    atomic_fetch_add_explicit(&c->stripes[cachefs__thread_stripe()].v[what], n,
-                              memory_order_relaxed);
+    counter_row_t *row = cachefs__own_row(c);
+    if (row)
+        metrics__cell_add(&row->v[what], n);
+    else
+        cachefs__count_slow(c, what, n);
 }
 uint64_t cachefs__counter(const counters_t *c, counter_e what);
-/* Of this thread's stripe alone. */
+/* Of this thread's row alone. */
 uint64_t cachefs__counter_here(const counters_t *c, counter_e what);
+void cachefs__counters_reset(counters_t *c);
 
 #endif

@@ -90,9 +90,7 @@ apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, s
 apr_status_t cachefs_stats_reset(vfs_t *fs)
 {
     CACHE_OF(c, fs);
-    for (unsigned i = 0; i < COUNTER_STRIPES; i++)
-        for (int k = 0; k < CNT_COUNT; k++)
-            atomic_store_explicit(&c->counters.stripes[i].v[k], 0, memory_order_relaxed);
+    cachefs__counters_reset(&c->counters);
     metrics_reset(c->metrics);
     return APR_SUCCESS;
 }

@@ -210,7 +210,7 @@ static void cache_free(cache_t *c)
     cachefs__tables_destroy(c);
     cachefs__arena_destroy(&c->arena);
     free(c->rings);
-    free(c->counters.stripes);
+    cachefs__counters_destroy(&c->counters);
     if (c->metrics) metrics_registry_destroy(c->metrics);
     free(c);
 }
@@ -283,14 +283,12 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     atomic_store(&c->meta_epoch, 1);
     atomic_store(&c->ns_epoch, 1);
     atomic_store(&c->mut_seq, 1);
-    c->rings = aligned_alloc(64, COUNTER_STRIPES * sizeof(*c->rings));
-    c->counters.stripes = aligned_alloc(128, COUNTER_STRIPES * sizeof(*c->counters.stripes));
-    st = c->rings && c->counters.stripes ? cachefs__arena_create(&c->arena, defaults.ram_bytes)
-                                         : APR_ENOMEM;
+    c->rings = aligned_alloc(64, THREAD_RINGS * sizeof(*c->rings));
+    st = c->rings ? cachefs__counters_create(&c->counters) : APR_ENOMEM;
+    if (!st) st = cachefs__arena_create(&c->arena, defaults.ram_bytes);
     vfs_caps_t caps = lower->caps;
     if (!st) {
-        memset(c->rings, 0, COUNTER_STRIPES * sizeof(*c->rings));
-        memset(c->counters.stripes, 0, COUNTER_STRIPES * sizeof(*c->counters.stripes));
+        memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));
         st = vfs_create(&c->fs, &cachefs_ops, lower, c, &caps, pool);
     }
     if (st) {

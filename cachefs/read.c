@@ -236,9 +236,8 @@ apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *bu
     if (timed) clock_gettime(CLOCK_MONOTONIC, &a);
     if (!read_hit(c, h->obj, buf, len, (uint64_t)off, got))
         return read_slow(c, h, ctx, buf, len, (uint64_t)off, got);
-    counter_stripe_t *stripe = &c->counters.stripes[cachefs__thread_stripe()];
-    atomic_fetch_add_explicit(&stripe->v[CNT_HITS], 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&stripe->v[CNT_HIT_BYTES], *got, memory_order_relaxed);
+    cachefs__count(&c->counters, CNT_HITS, 1);
+    cachefs__count(&c->counters, CNT_HIT_BYTES, *got);
     if (timed) {
         clock_gettime(CLOCK_MONOTONIC, &b);
         metrics_record_n(c->lat[LAT_READ_HIT],

@@ -6,8 +6,21 @@
 #define METRICS_METRICS_INLINE_H
 
 #include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "metrics/metrics.h"
+
+/* ---- rows
+ *
+ * A thread that counts has a row, in everything that is striped by threads: the first 24 have one
+ * each until they end and add with a plain load and store; those beyond share eight, with locked
+ * adds. Rows are numbered from 1, and named by their distance in bytes from row 0. */
+#define METRICS__COLUMNS 64u
+#define METRICS__OWNED_ROWS 24u
+#define METRICS__SHARED_ROWS 8u
+#define METRICS__ROWS (METRICS__OWNED_ROWS + METRICS__SHARED_ROWS)
+#define METRICS__ROW_BYTES ((ptrdiff_t)(METRICS__COLUMNS * sizeof(uint64_t)))
 
 /* A counter is one column of a chunk (metrics_private.h): this cell is its switch, and the cells
  * that hold its value lie whole rows behind it. */
@@ -22,6 +35,8 @@ struct metrics_counter_t {
 extern _Thread_local ptrdiff_t metrics__row
     __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/* The same, chosen if need be; never 0. */
+ptrdiff_t metrics__row_get(void);
 /* The rest: choose a row if there is none yet; add to a row that several threads share. */
 void metrics__add_slow(metrics_counter_t *counter, uint64_t n) __attribute__((noinline, cold));
 

@@ -36,11 +36,6 @@ void metrics__assert_failed(const char *what, const char *file, int line) __attr
  * A row is 512 bytes, so no line is written by two owners, and the counters that one thread updates
  * together lie side by side. A counter costs 33 * 8 + 8 = 272 bytes; a chunk of 64 about 17 KiB.
  * Rows are never set back (their owner would overwrite that); a reset moves the base. */
-#define METRICS__COLUMNS 64u
-#define METRICS__OWNED_ROWS 24u
-#define METRICS__SHARED_ROWS 8u
-#define METRICS__ROWS (METRICS__OWNED_ROWS + METRICS__SHARED_ROWS)
-#define METRICS__ROW_BYTES ((ptrdiff_t)(METRICS__COLUMNS * sizeof(uint64_t)))
 
 typedef struct metrics__chunk_t {
     struct metrics_counter_t switches[METRICS__COLUMNS];
@@ -52,8 +47,6 @@ typedef struct metrics__chunk_t {
 
 _Static_assert(sizeof(struct metrics_counter_t) == sizeof(uint64_t), "a switch fills one cell");
 
-/* The row of this thread, chosen if need be; never 0. */
-ptrdiff_t metrics__row_get(void);
 /* Which of `count` (a power of two) stripes this thread should use. */
 unsigned metrics__stripe(unsigned count);
 /* The next free counter of a chunk, or NULL when it is full. */
