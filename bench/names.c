@@ -126,7 +126,7 @@ static void stats_and_opens(bench_world_t *w)
 
 /* The figures of the Go library absfs/cachefs v1.0.0 are constants: they were measured with Go 1.19
  * on another machine of this kind, open + read + close of a cached file over backing stores in
- * memory. scripts/compare.sh runs it beside, where its source can be had. */
+ * memory. Nothing here runs it; COMPARISON.md quotes it likewise. */
 static void small_files(bench_world_t *w)
 {
     static const struct {
