@@ -51,7 +51,7 @@ apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
     a->slab_shift = (uint32_t)__builtin_ctzl(a->slab_bytes);
     a->slab_count = (uint32_t)(bytes >> a->slab_shift);
     a->bytes = (size_t)a->slab_count << a->slab_shift;
-    void *base = mmap(NULL, a->bytes, PROT_READ | PROT_WRITE,
+    void *base = mmap(NULL, a->bytes + ARENA_TAIL, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED) return APR_ENOMEM;
     a->base = base;
@@ -74,7 +74,7 @@ apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
 void cachefs__arena_destroy(arena_t *a)
 {
     if (!a->base) return;
-    munmap(a->base, a->bytes);
+    munmap(a->base, a->bytes + ARENA_TAIL);
     pthread_mutex_destroy(&a->lock);
     a->base = NULL;
 }

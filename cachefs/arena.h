@@ -23,6 +23,9 @@
 
 #define ARENA_UNIT 64u
 #define ARENA_CLASSES 9u /* 64, 128, 256, 512 bytes; 1, 4, 16, 64, 256 KiB */
+#define ARENA_TAIL                                                                                 \
+    (256u << 10) /* mapped behind the region, and never written: who reads without a               \
+                    lock may take a chunk for a larger one */
 
 /* owner words: 2 bits of kind, 30 bits of index */
 #define OWNER_FREE 0u

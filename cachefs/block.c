@@ -1,11 +1,12 @@
 /*
- * block.c - the block index: find without a lock, put, cut, drop.
+ * block.c - the block index: find, put, cut, drop.
  * Floor 2, private to cachefs/. Knows versions and numbers; not names, not the lower layer.
  *
  * A bucket is a chain of blocks. A reader walks it without a lock: entries never change their type,
  * so the walk may stray into another chain when a block moves, but reads no foreign memory; it is
  * bounded by WALK_MAX, and what it finds counts only if the key matches between two equal, even
- * sequences. A miss found so may be wrong; the miss path looks again under the shard's lock.
+ * sequences. A miss found so may be wrong; the miss path looks again under the shard's lock. The
+ * reader is in hit.c.
  */
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
@@ -27,48 +28,9 @@ static void seq_end(block_t *b)
     atomic_store_explicit(&b->seq, LOAD(b->seq) + 1, memory_order_release);
 }
 
-static void touched(cache_t *c, uint32_t i, block_t *b)
+uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix)
 {
-    uint32_t mark = LOAD(b->mark);
-    if (mark & MARK_TOUCHED) return;
-    atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
-    ring_t *ring = &c->rings[cachefs__thread_ring()];
-    uint32_t n = atomic_fetch_add_explicit(&ring->n, 1, memory_order_relaxed);
-    if (n < RING_LEN) STORE(ring->entry[n], i);
-    if (n + 1 >= RING_LEN) cachefs__touch_drain(c, ring);
-}
-
-int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                        uint32_t n, void *dst)
-{
-    uint32_t mix = cachefs__mix(ver, no);
-    shard_t *s = cachefs__block_shard(c, mix);
-    uint32_t i = atomic_load_explicit(&s->heads[mix & s->mask], memory_order_acquire);
-    block_t *b = NULL;
-    for (int steps = 0; i != NONE && steps < WALK_MAX; steps++) {
-        b = &c->blocks[i];
-        if (LOAD(b->ver) == ver && LOAD(b->no) == no) break;
-        i = atomic_load_explicit(&b->next, memory_order_acquire);
-        b = NULL;
-    }
-    if (!b) return 0;
-    uint32_t seq = atomic_load_explicit(&b->seq, memory_order_acquire);
-    if ((seq & 1) || LOAD(b->ver) != ver || LOAD(b->no) != no) return 0;
-    uint32_t bits = LOAD(b->bits), data = LOAD(b->data);
-    uint32_t want = cachefs__granules(shift, boff, boff + n);
-    if ((bits & want) != want) return 0;
-    if (cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15) < boff + n) return 0;
-    cachefs__copy_out(dst, (uint8_t *)cachefs__chunk_ptr(&c->arena, data) + boff, n);
-    atomic_thread_fence(
-        memory_order_acquire); /* the copy is done before the sequence is read again */
-    if (LOAD(b->seq) != seq) return 0;
-    touched(c, i, b);
-    return 1;
-}
-
-uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix)
-{
-    uint32_t i = LOAD(s->heads[mix & s->mask]);
+    uint32_t i = LOAD(*cachefs__head(c, mix));
     while (i != NONE) {
         block_t *b = &c->blocks[i];
         if (LOAD(b->ver) == ver && LOAD(b->no) == no) return i;
@@ -83,7 +45,7 @@ uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shi
     uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
     shard_t *s = cachefs__block_shard(c, mix);
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i) {
         block_t *b = &c->blocks[i];
         uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
@@ -136,7 +98,7 @@ void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
     VFS_ASSERT(!(LOAD(b->bits) & BLOCK_DIRTY)); /* invariant 3 */
     cachefs__block_unlist(c, s, i);
     cachefs__block_unprotect(c, i);
-    _Atomic uint32_t *at = &s->heads[mix & s->mask];
+    _Atomic uint32_t *at = cachefs__head(c, mix);
     while (LOAD(*at) != i) {
         VFS_ASSERT(LOAD(*at) != NONE);
         at = &c->blocks[LOAD(*at)].next;
@@ -163,6 +125,17 @@ static void clamp(uint32_t g, uint32_t size, uint32_t *from, uint32_t *to)
     *to = *to < lo ? lo : *to > hi ? hi : *to;
 }
 
+/* With the pages that are whole from the beginning on: all that a hit looks at in most cases. */
+static uint32_t with_whole(uint32_t bits, uint32_t shift)
+{
+    uint32_t bytes = (uint32_t)__builtin_ctz(~bits | ~BLOCK_VALID_MASK)
+                     << cachefs__granule_shift(shift);
+    uint32_t cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+    if (bytes > cap) bytes = cap;
+    return (bits & ((1u << BLOCK_WHOLE_SHIFT) - 1)) | bytes >> BLOCK_PAGE_SHIFT
+                                                                   << BLOCK_WHOLE_SHIFT;
+}
+
 /* Put the bytes in, granule by granule. The block's memory holds put->end bytes at least. */
 static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
 {
@@ -186,12 +159,12 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
     }
     bits = (bits & ~BLOCK_VALID_MASK) | valid;
     if (!p->ahead) bits &= ~BLOCK_AHEAD;
-    STORE(b->bits, bits);
+    STORE(b->bits, with_whole(bits, p->shift));
     seq_end(b);
 }
 
 /* Move a block to larger or unshared memory. Shard locked. */
-static void move_data(cache_t *c, uint32_t i, uint32_t chunk)
+static void move_data(cache_t *c, uint32_t i, uint32_t chunk, uint32_t shift)
 {
     block_t *b = &c->blocks[i];
     uint32_t old_bytes = cachefs__class_bytes(block_class(b));
@@ -204,7 +177,8 @@ static void move_data(cache_t *c, uint32_t i, uint32_t chunk)
     if (n < new_bytes) cachefs__zero_in(to + n, new_bytes - n);
     data_release(c, b);
     STORE(b->data, chunk);
-    STORE(b->bits, (LOAD(b->bits) & ~(15u << BLOCK_CLASS_SHIFT)) | cls << BLOCK_CLASS_SHIFT);
+    uint32_t bits = (LOAD(b->bits) & ~(15u << BLOCK_CLASS_SHIFT)) | cls << BLOCK_CLASS_SHIFT;
+    STORE(b->bits, with_whole(bits, shift));
     seq_end(b);
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
     account(c, LOAD(b->ver), (int64_t)new_bytes - (int64_t)old_bytes);
@@ -214,7 +188,7 @@ static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint3
                          const cachefs__put_t *p)
 {
     block_t *b = &c->blocks[i];
-    _Atomic uint32_t *head = &s->heads[mix & s->mask];
+    _Atomic uint32_t *head = cachefs__head(c, mix);
     unsigned cls = cachefs__arena_class(&c->arena, chunk);
     seq_begin(b);
     STORE(b->ver, p->ver);
@@ -269,7 +243,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
     VFS_ASSERT(p->ver != 0 && need <= 1u << p->shift);
     for (;;) {
         cachefs__lock(&s->lock, RANK_SHARD);
-        uint32_t i = cachefs__block_find(c, s, p->ver, p->no, mix);
+        uint32_t i = cachefs__block_find(c, p->ver, p->no, mix);
         if (p->leans & ~(i ? LOAD(c->blocks[i].bits) : 0u)) {
             st = FILL_AGAIN; /* the block left while there was no lock: what was known of it is not
                               */
@@ -282,7 +256,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
                 int kept = (LOAD(c->blocks[i].bits) & BLOCK_KEEP) != 0;
                 cachefs__block_unlist(c, s, i); /* its size changes */
                 cachefs__block_unprotect(c, i);
-                move_data(c, i, spare);
+                move_data(c, i, spare, p->shift);
                 spare = 0;
                 cachefs__block_rest(c, s, i, kept);
             }
@@ -328,7 +302,7 @@ int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no)
     shard_t *s = cachefs__block_shard(c, mix);
     int was = 0;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i) {
         was = LOAD(c->blocks[i].bits) & BLOCK_DIRTY ? -1 : 1;
         if (was == 1) cachefs__block_free(c, s, i);
@@ -355,7 +329,7 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
     uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i) {
         block_t *b = &c->blocks[i];
         uint32_t cap = cachefs__class_bytes(block_class(b));
@@ -369,7 +343,8 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         if (zero && from < end)
             cachefs__zero_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from,
                              end - from);
-        if (!zero) STORE(b->bits, LOAD(b->bits) & ~cachefs__granules(shift, from, to));
+        if (!zero)
+            STORE(b->bits, with_whole(LOAD(b->bits) & ~cachefs__granules(shift, from, to), shift));
         seq_end(b);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
@@ -394,7 +369,7 @@ uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)
     uint32_t mix = cachefs__mix(ver, no), valid = 0;
     shard_t *s = cachefs__block_shard(c, mix);
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i) valid = LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK;
     if (dirty) *dirty = i && (LOAD(c->blocks[i].bits) & BLOCK_DIRTY);
     cachefs__unlock(&s->lock, RANK_SHARD);

@@ -127,7 +127,7 @@ static lent_e lend(cache_t *c, const want_t *w, cachefs_ref_t *r, vfs_iovec_t *i
     shard_t *s = cachefs__block_shard(c, mix);
     lent_e lent = LENT_NOT;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, w->ver, w->no, mix);
+    uint32_t i = cachefs__block_find(c, w->ver, w->no, mix);
     block_t *k = &c->blocks[i];
     if (i && (atomic_load(&k->bits) & 1u << (w->boff / cachefs__granule(w->shift)))) {
         uint32_t cap = cachefs__class_bytes(atomic_load(&k->bits) >> BLOCK_CLASS_SHIFT & 15);

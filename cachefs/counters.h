@@ -62,7 +62,7 @@ typedef struct counters_t {
     counter_row_t *rows; /* METRICS__ROWS + 1 */
 } counters_t;
 
-#define SAMPLE_HITS 64u /* one hit in so many is timed, and counts for them all */
+#define SAMPLE_HITS 64u /* one hit in so many is timed, and counts for them all; a power of two */
 
 typedef enum latency_e {
     LAT_READ_HIT = 0,

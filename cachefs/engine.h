@@ -80,6 +80,10 @@ typedef struct block_t {
 #define BLOCK_LISTED (1u << 21)  /* the policy holds it */
 #define BLOCK_KEEP (1u << 22)    /* protected, and counted: clean, it is not with the policy */
 #define BLOCK_AHEAD (1u << 23)   /* brought by read-ahead, not read yet */
+#define BLOCK_WHOLE_SHIFT                                                                          \
+    24                      /* 8 bits: pages from its beginning on that are valid and in memory    \
+                             */
+#define BLOCK_PAGE_SHIFT 12 /* these pages: 4 KiB */
 #define MARK_TOUCHED 1u
 #define MARK_BORROW 2u /* one borrower */
 
@@ -215,8 +219,6 @@ typedef struct cachefs__ostripe_t {
 
 typedef struct shard_t {
     pthread_mutex_t lock;
-    _Atomic uint32_t *heads; /* of block chains */
-    uint32_t mask;
     uint32_t node_mask;
     uint32_t *node_heads;
     uint32_t lru_first, lru_last; /* of nodes: the next to leave is the last, unless marked */
@@ -256,9 +258,18 @@ typedef struct cachefs__heat_t {
 } cachefs__heat_t;
 
 struct cache_t {
+    /* what a hit reads: made once, on a line of its own that nobody writes */
     uint32_t magic;
+    uint32_t heads_shift;    /* see cachefs__head */
+    _Atomic uint32_t *heads; /* of the chains of blocks; changed under their shard's lock */
+    block_t *blocks;
+    uint8_t *memory; /* of the arena */
+    counters_t counters;
+    _Atomic uint64_t plain_mask; /* a hit is out of line where this has no bit of its number */
     vfs_t *fs, *lower;
     cachefs_mode_e mode;
+    int lower_is_far; /* a round trip costs: no call that could be spared */
+
     cachefs_config_t config; /* config_lock */
     cachefs_config_t fixed;  /* as it was made: for keys that never change */
     apr_pool_t *config_pool;
@@ -266,11 +277,9 @@ struct cache_t {
     tunables_t t;
     cachefs__ttl_rules_t *rules;
     const cachefs_policy_ops_t *policy;
-    int lower_is_far;     /* a round trip costs: no call that could be spared */
     _Atomic int no_fetch; /* the lower layer has no `fetch` */
 
     arena_t arena;
-    block_t *blocks;
     cachefs_policy_node_t *links; /* one for each block */
     node_t *nodes;
     obj_t *objs;
@@ -281,6 +290,7 @@ struct cache_t {
 
     shard_t *shards;
     uint32_t shard_count, shard_bits;
+    size_t heads_bytes;
     cachefs__ostripe_t ostripes[OSTRIPES];
     struct {
         pthread_mutex_t lock;
@@ -305,7 +315,6 @@ struct cache_t {
     _Atomic uint32_t meta_epoch, ns_epoch;
 
     ring_t *rings;
-    counters_t counters;
     metrics_registry_t *metrics;
     metrics_histogram_t *lat[LAT_COUNT];
 
@@ -367,131 +376,7 @@ typedef struct handle_t {
     _Atomic int heat_last;
 } handle_t;
 
-/* ---- inline basics */
-
-static inline uint32_t cachefs__mix(uint64_t ver, uint32_t no)
-{
-    /* the finaliser of MurmurHash3 (Appleby, public domain), over version and number */
-    uint64_t x = ver * 0x9e3779b97f4a7c15ull + no;
-    x ^= x >> 33;
-    x *= 0xff51afd7ed558ccdull;
-    x ^= x >> 33;
-    x *= 0xc4ceb9fe1a85ec53ull;
-    x ^= x >> 33;
-    return (uint32_t)x;
-}
-/* The shard's number: the top bits; 64 bits wide, since one shard has none and shifts by 32. */
-static inline uint32_t cachefs__top(const cache_t *c, uint32_t x)
-{
-    return (uint32_t)((uint64_t)x >> (32 - c->shard_bits));
-}
-static inline shard_t *cachefs__block_shard(cache_t *c, uint32_t mix)
-{
-    return &c->shards[cachefs__top(c, mix)];
-}
-static inline uint32_t cachefs__spread(uint32_t hash)
-{
-    return hash * 0x9e3779b1u; /* FNV's low bits are good, its high bits are not */
-}
-static inline shard_t *cachefs__node_shard(cache_t *c, uint32_t hash)
-{
-    return &c->shards[cachefs__top(c, cachefs__spread(hash))];
-}
-static inline const char *cachefs__node_path(const cache_t *c, const node_t *n)
-{
-    return cachefs__chunk_ptr(&c->arena, n->path);
-}
-/* It asks before its next answer. Shard locked. */
-static inline void cachefs__node_stale(node_t *n)
-{
-    n->checked_us = INT64_MIN / 2;
-}
-/* What a node's epoch must be for it to answer. */
-static inline uint32_t cachefs__node_epoch(cache_t *c, unsigned direct)
-{
-    return atomic_load_explicit(direct ? &c->meta_epoch : &c->ns_epoch, memory_order_acquire);
-}
-static inline uint32_t cachefs__obj_index(const cache_t *c, const obj_t *o)
-{
-    return (uint32_t)(o - c->objs);
-}
-static inline cachefs__ostripe_t *cachefs__stripe(cache_t *c, const obj_t *o)
-{
-    return &c->ostripes[cachefs__obj_index(c, o) % OSTRIPES];
-}
-/* To look at an object, not to change it. */
-static inline void cachefs__obj_look(cache_t *c, const obj_t *o)
-{
-    cachefs__lock(&cachefs__stripe(c, o)->mutex, RANK_OBJECT);
-}
-static inline void cachefs__obj_looked(cache_t *c, const obj_t *o)
-{
-    cachefs__unlock(&cachefs__stripe(c, o)->mutex, RANK_OBJECT);
-}
-/* What a reader without a lock copies between here and the end counts for nothing. */
-static inline void cachefs__obj_seq_begin(obj_t *o)
-{
-    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_relaxed);
-    VFS_ASSERT(!(seq & 1));
-    atomic_store_explicit(&o->attr_seq, seq + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
-}
-static inline void cachefs__obj_seq_end(obj_t *o)
-{
-    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_relaxed);
-    atomic_store_explicit(&o->attr_seq, seq + 1, memory_order_release);
-}
-static inline void cachefs__obj_lock(cache_t *c, obj_t *o)
-{
-    cachefs__obj_look(c, o);
-    cachefs__obj_seq_begin(o);
-}
-static inline void cachefs__obj_unlock(cache_t *c, obj_t *o)
-{
-    cachefs__obj_seq_end(o);
-    cachefs__obj_looked(c, o);
-}
-static inline uint32_t cachefs__granule(uint32_t shift)
-{
-    return shift <= 16 ? GRANULE_MIN : 1u << (shift - 4);
-}
-/* The granules that hold bytes [from, to) of a block. */
-static inline uint32_t cachefs__granules(uint32_t shift, uint32_t from, uint32_t to)
-{
-    uint32_t g = cachefs__granule(shift), a = from / g, b = (to + g - 1) / g;
-    return to <= from ? 0 : ((b >= 32 ? 0u : 1u << b) - (1u << a)) & BLOCK_VALID_MASK;
-}
-static inline int64_t cachefs__now_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-static inline int64_t cachefs__clock_us(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
-static inline uint64_t cachefs__clock_ns(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-static inline cache_t *cachefs__of(const vfs_t *fs)
-{
-    cache_t *c = fs->state;
-    VFS_ASSERT(c->magic == CACHE_MAGIC);
-    return c;
-}
-static inline handle_t *cachefs__handle(vfs_file_t *file)
-{
-    handle_t *h = (handle_t *)file;
-    VFS_ASSERT(h->magic == HANDLE_MAGIC);
-    return h;
-}
-
+#include "cachefs/basics.h"
 #include "cachefs/index.h"
 #include "cachefs/paths.h"
 

@@ -33,7 +33,7 @@ typedef struct cachefs__patience_t {
  * VFS_ELIMIT: there will be none; or the caller's deadline or cancel flag. No gate held. */
 apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__patience_t *patience);
 
-/* ---- block.c: the block index */
+/* ---- block.c, hit.c: the block index */
 /* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
 int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                         uint32_t n, void *dst);
@@ -41,8 +41,8 @@ int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
  * are changing, and for what lies behind their memory. Returns how many bytes. */
 uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                              uint32_t n, uint8_t *dst);
-/* The block, shard locked. NONE: not there. */
-uint32_t cachefs__block_find(cache_t *c, shard_t *s, uint64_t ver, uint32_t no, uint32_t mix);
+/* The block, its shard locked. NONE: not there. */
+uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix);
 /* Put bytes into a block, making it if there is room. `valid`: granules that are wholly known once
  * the bytes are in (bytes of them that are not given and not valid yet become zero). */
 typedef struct cachefs__put_t {

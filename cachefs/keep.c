@@ -79,7 +79,7 @@ apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep
     shard_t *s = cachefs__block_shard(c, mix);
     apr_status_t st = APR_SUCCESS;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, s, ver, no, mix);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i && keep && !protect(c, s, i)) st = VFS_ELIMIT;
     if (i && !keep) {
         cachefs__block_unprotect(c, i);

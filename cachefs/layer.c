@@ -63,6 +63,7 @@ void cachefs__tunables(cache_t *c)
     atomic_store(&t->flush_on_close, f->flush_on_close);
     atomic_store(&t->conflict, (int)f->conflict);
     atomic_store(&t->heat, f->heat);
+    atomic_store(&c->plain_mask, f->heat ? 0 : SAMPLE_HITS - 1);
     atomic_store(&t->metrics, f->metrics);
     if (c->metrics) metrics_set_enabled(c->metrics, f->metrics);
 }
@@ -286,6 +287,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     c->rings = aligned_alloc(64, THREAD_RINGS * sizeof(*c->rings));
     st = c->rings ? cachefs__counters_create(&c->counters) : APR_ENOMEM;
     if (!st) st = cachefs__arena_create(&c->arena, defaults.ram_bytes);
+    c->memory = c->arena.base;
     vfs_caps_t caps = lower->caps;
     if (!st) {
         memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));

@@ -212,13 +212,13 @@ apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char
 void cachefs__obj_new_version(cache_t *c, obj_t *o)
 {
     VFS_ASSERT(!o->dirty_bytes); /* invariant 4: dirty blocks belong to the current version */
-    atomic_fetch_add_explicit(&o->seq, 1, memory_order_acq_rel);
+    cachefs__obj_bytes_begin(o);
     if (++o->gen == 0) o->gen = 1;
     atomic_store_explicit(&o->shift, 0, memory_order_relaxed);
     atomic_store_explicit(&o->ver, (uint64_t)o->gen << 32 | cachefs__obj_index(c, o),
                           memory_order_release); /* who sees it sees no block size of the old one */
     o->flags &= ~(OBJ_LISTED | OBJ_YOUNG);
-    atomic_fetch_add_explicit(&o->seq, 1, memory_order_release);
+    cachefs__obj_bytes_end(o);
     cachefs__count(&c->counters, CNT_VERSIONS, 1);
 }
 

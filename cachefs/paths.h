@@ -31,7 +31,7 @@ static inline int cachefs__searches(const vfs_ctx_t *ctx)
 }
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
 
-/* ---- fill.c, read.c */
+/* ---- fill.c, read.c, hit.c */
 #define FILL_AHEAD 0x1u
 #define FILL_HASTY 0x2u              /* a prefetch that waits for no room */
 #define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
@@ -62,6 +62,11 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
 /* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
  * locked. */
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
+/* A read that is no hit, or was none at the first look. */
+apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
+                                size_t len, uint64_t off, size_t *got);
+/* What follows a hit of a reader that goes straight on, or whose hits are told to others. */
+void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got);
 /* Around the cache: dirty data is flushed first. */
 apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
                                   size_t len, apr_off_t off, size_t *got);

@@ -1,6 +1,6 @@
 /*
- * read.c - reads: the hit path, and the loop around the miss path.
- * Floor 2, private to cachefs/. docs/architecture.md has the data path.
+ * read.c - reads that are no hits: the loop around the miss path, read-ahead.
+ * Floor 2, private to cachefs/. Hits are in hit.c; docs/architecture.md has the data path.
  */
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
@@ -161,7 +161,7 @@ static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
     atomic_fetch_sub(&c->ahead_bytes, end - begun);
 }
 
-/* ---- the op */
+/* ---- around a read */
 
 static void tell_heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit)
 {
@@ -176,8 +176,8 @@ static void tell_heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit
     if (!st) heat->fn(heat->baton, buf, (apr_off_t)off, len, hit);
 }
 
-static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len,
-                              uint64_t off, size_t *got)
+apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
+                                size_t len, uint64_t off, size_t *got)
 {
     int64_t start = cachefs__clock_us();
     cachefs__obj_lock(c, h->obj);
@@ -201,59 +201,15 @@ static apr_status_t read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, voi
     return st;
 }
 
-/* All of [off, off + n) without a lock. */
-static int read_hit(cache_t *c, obj_t *o, uint8_t *buf, size_t len, uint64_t off, size_t *got)
+void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got)
 {
-    uint32_t seq = atomic_load_explicit(&o->seq, memory_order_acquire);
-    uint64_t ver = atomic_load_explicit(&o->ver, memory_order_relaxed);
-    uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
-    uint32_t shift = atomic_load_explicit(&o->shift, memory_order_relaxed);
-    uint64_t n = off >= size ? 0 : size - off < len ? size - off : len, pos = 0;
-    if ((seq & 1) || !n || !shift || !ver) return 0; /* the end of file is not worth a fast path */
-    while (pos < n) {
-        uint64_t at = off + pos, no = at >> shift, boff = at & ((1ull << shift) - 1);
-        uint64_t m = (1ull << shift) - boff < n - pos ? (1ull << shift) - boff : n - pos;
-        if (!cachefs__block_copy(c, ver, (uint32_t)no, shift, (uint32_t)boff, (uint32_t)m,
-                                 buf + pos))
-            return 0;
-        pos += m;
-    }
-    atomic_thread_fence(memory_order_acquire);
-    if (atomic_load_explicit(&o->seq, memory_order_relaxed) != seq) return 0;
-    *got = (size_t)n;
-    return 1;
-}
-
-apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
-                                apr_off_t off, size_t *got)
-{
-    handle_t *h = cachefs__handle(file);
-    cache_t *c = h->cache;
-    static _Thread_local unsigned tick;
-    int timed = ++tick % SAMPLE_HITS == 0 && c->lat[LAT_READ_HIT];
-    struct timespec a, b;
-    if (file->flags & VFS_O_DIRECT) return cachefs__read_direct(c, h, ctx, buf, len, off, got);
-    if (timed) clock_gettime(CLOCK_MONOTONIC, &a);
-    if (!read_hit(c, h->obj, buf, len, (uint64_t)off, got))
-        return read_slow(c, h, ctx, buf, len, (uint64_t)off, got);
-    cachefs__count(&c->counters, CNT_HITS, 1);
-    cachefs__count(&c->counters, CNT_HIT_BYTES, *got);
-    if (timed) {
-        clock_gettime(CLOCK_MONOTONIC, &b);
-        metrics_record_n(c->lat[LAT_READ_HIT],
-                         (uint64_t)((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec),
-                         SAMPLE_HITS);
-    }
-    if (atomic_load_explicit(&h->window, memory_order_relaxed) &&
-        atomic_load_explicit(&h->next_off, memory_order_relaxed) == (uint64_t)off) {
+    uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
+    if (window && atomic_load_explicit(&h->next_off, memory_order_relaxed) == off) {
         /* a straight reader that runs on what was read ahead: keep ahead of it */
-        atomic_store_explicit(&h->next_off, (uint64_t)off + *got, memory_order_relaxed);
-        ahead_start(c, h, (uint64_t)off + *got,
-                    atomic_load_explicit(&h->window, memory_order_relaxed));
+        atomic_store_explicit(&h->next_off, off + got, memory_order_relaxed);
+        ahead_start(c, h, off + got, window);
     }
-    if (atomic_load_explicit(&c->t.heat, memory_order_relaxed))
-        tell_heat(c, h, (uint64_t)off, *got, 1);
-    return APR_SUCCESS;
+    if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) tell_heat(c, h, off, got, 1);
 }
 
 apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,

@@ -49,15 +49,16 @@ static apr_status_t shards_create(cache_t *c)
     size_t all = each * c->shard_count;
     uint32_t credits = (uint32_t)((all + c->arena.slab_bytes - 1) >> c->arena.slab_shift);
     c->shards = aligned_alloc(64, c->shard_count * sizeof(shard_t));
-    uint8_t *table = map_table(all);
-    if (!c->shards || !table || !cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
+    c->heads = map_table(all);
+    if (!c->shards || !c->heads || !cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
+    c->heads_bytes = all;
+    c->heads_shift = 32 - c->shard_bits - (uint32_t)__builtin_ctz(buckets);
     memset(c->shards, 0, c->shard_count * sizeof(shard_t));
+    uint32_t *node_heads = (uint32_t *)(void *)c->heads + (size_t)buckets * c->shard_count;
     for (uint32_t i = 0; i < c->shard_count; i++) {
         shard_t *s = &c->shards[i];
         pthread_mutex_init(&s->lock, NULL);
-        s->heads = (_Atomic uint32_t *)(void *)(table + i * each);
-        s->node_heads = (uint32_t *)(void *)(table + i * each + buckets * sizeof(uint32_t));
-        s->mask = buckets - 1;
+        s->node_heads = node_heads + (size_t)i * node_buckets;
         s->node_mask = node_buckets - 1;
     }
     return APR_SUCCESS;
@@ -147,10 +148,8 @@ void cachefs__tables_destroy(cache_t *c)
     if (c->branches) munmap(c->branches, (size_t)c->branch_pool.limit * sizeof(branch_t));
     if (c->ids.heads) munmap(c->ids.heads, ((size_t)c->ids.mask + 1) * sizeof(uint32_t));
     if (c->tree.heads) munmap(c->tree.heads, ((size_t)c->tree.mask + 1) * sizeof(uint32_t));
+    if (c->heads) munmap((void *)c->heads, c->heads_bytes);
     if (c->shards) {
-        shard_t *s = &c->shards[0];
-        size_t each = ((size_t)s->mask + 1 + s->node_mask + 1) * sizeof(uint32_t);
-        if (s->heads) munmap((void *)s->heads, each * c->shard_count);
         for (uint32_t i = 0; i < c->shard_count; i++)
             pthread_mutex_destroy(&c->shards[i].lock);
         free(c->shards);

@@ -365,8 +365,7 @@ void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
     shift = atomic_load(&o->shift);
     old = atomic_load(&o->size);
     if (size < old) {
-        atomic_fetch_add_explicit(&o->seq, 1,
-                                  memory_order_acq_rel); /* readers without a lock start again */
+        cachefs__obj_bytes_begin(o);
         atomic_store_explicit(&o->size, size, memory_order_release);
         if (shift && ver) {
             uint64_t no = size >> shift, base = no << shift;
@@ -375,7 +374,7 @@ void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
                                    1u << shift, 1);
             drop_from(c, o, ver, size > base ? no + 1 : no, ((old - 1) >> shift) + 1);
         }
-        atomic_fetch_add_explicit(&o->seq, 1, memory_order_release);
+        cachefs__obj_bytes_end(o);
     } else {
         atomic_store_explicit(&o->size, size, memory_order_release);
     }

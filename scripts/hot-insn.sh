@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # hot-insn.sh [--lines] [PREFIX] - instructions of an operation, counted by callgrind: of the whole, of copying (memcpy, memset),
-# and of the rest, for the cases of the hit path or for those whose id begins with PREFIX. Counts do not depend on what else the
-# machine does. With --lines, the functions and the lines where the instructions go; for that the build has -g.
+# and of the rest, for the cases of the hit path or for those whose id begins with PREFIX. The loop of the bench itself does not
+# count. Counts do not depend on what else the machine does. With --lines, the functions and the lines where the instructions go; for that the build has -g.
 #
 #   scripts/hot-insn.sh --flat [POLICY...]   insert and evict: how they grow with the blocks, for each policy alone and in the cache
 set -euo pipefail
@@ -74,7 +74,8 @@ for id in "${cases[@]}"; do
         $dir/cachefs-bench --only "$id" --count $count --big-mib 16 >&2
     text=$(callgrind_annotate --threshold=100 --auto=no $file)
     read -r all copying <<<"$(awk '
-        /PROGRAM TOTALS/ { gsub(",", "", $1); all = $1 }
+        /PROGRAM TOTALS/ { gsub(",", "", $1); all += $1 }
+        /\/bench\/[a-z_]+\.[ch]:/ { n = $1; gsub(",", "", n); all -= n }
         # ??: the C library has no lines here; its copies are named by what they do
         /mem(p?cpy|move|set)/ && /:/ { n = $1; gsub(",", "", n); copying += n }
         END { print all + 0, copying + 0 }' <<<"$text")"

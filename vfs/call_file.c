@@ -29,7 +29,7 @@ read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len, apr_off_t
     if (len == 0) return APR_SUCCESS;
     VFS_CHECK_ARG(buf != NULL);
     apr_status_t status = file->fs->ops.read_at(file, ctx, buf, len, off, got);
-    if (status != APR_SUCCESS) *got = 0;
+    if (__builtin_expect(status != APR_SUCCESS, 0)) *got = 0;
     VFS_ASSERT(*got <= len);
     return status;
 }

@@ -27,7 +27,8 @@ static inline apr_status_t vfs__ctx_check(const vfs_ctx_t *ctx)
 /** Does [off, off + len) lie within what an apr_off_t can name? */
 static inline int vfs__range_ok(apr_off_t off, uint64_t len)
 {
-    return off >= 0 && len <= (uint64_t)VFS__OFF_MAX - (uint64_t)off;
+    uint64_t from = (uint64_t)off; /* none of the three has the sign's bit: so nothing wrapped */
+    return ((from | len | (from + len)) >> 63) == 0;
 }
 
 static inline void vfs__assert_fs(const vfs_t *fs)

@@ -347,7 +347,9 @@ VFS_API void vfs_workers_destroy(vfs_workers_t *workers);
 VFS_API void vfs_assert_failed(const char *what, const char *file, int line, const char *func)
     __attribute__((noreturn));
 /** Always on: cheap conditions. */
-#define VFS_ASSERT(cond) ((cond) ? (void)0 : vfs_assert_failed(#cond, __FILE__, __LINE__, __func__))
+#define VFS_ASSERT(cond)                                                                           \
+    (__builtin_expect(!!(cond), 1) ? (void)0                                                       \
+                                   : vfs_assert_failed(#cond, __FILE__, __LINE__, __func__))
 /** In debug builds: conditions that may walk a list. */
 #ifdef NDEBUG
 #define VFS_DEBUG_ASSERT(cond) ((void)0)

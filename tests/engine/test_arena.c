@@ -212,3 +212,20 @@ Test(arena, what_is_lent_is_used_for_good)
     EQ(atomic_load(&a.used_bytes), before + 3 * a.slab_bytes);
     cachefs__arena_destroy(&a);
 }
+
+/* A reader without a lock may take the last chunk of all for one of the largest class. */
+Test(arena, what_lies_behind_the_last_chunk_can_be_read)
+{
+    static const uint64_t sizes[] = {1u << 20, 4u << 20, 32u << 20};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        arena_t a;
+        unsigned sum = 0;
+
+        arena(&a, sizes[i]);
+        for (size_t at = 0; at < 256u << 10; at += 4096)
+            sum += *(volatile uint8_t *)(a.base + a.bytes - ARENA_UNIT + at);
+        EQ(sum, 0);
+        cachefs__arena_destroy(&a);
+    }
+}

@@ -91,6 +91,36 @@ Test(block, what_was_put_is_copied_and_nothing_else)
     one_close(&t);
 }
 
+/* What is whole from the beginning on is noted apart, for hits: it never says more than the
+ * granules. */
+Test(block, a_copy_comes_of_exactly_the_granules_that_are_valid)
+{
+    one_t t;
+    char *data = rig_bytes(16384, 1), buf[16384];
+
+    one_open(&t, LONG);
+    for (uint32_t valid = 1; valid < 16; valid++) {
+        for (uint32_t g = 0; g < 4; g++)
+            if (valid & 1u << g)
+                OK(put(&t, valid, g * 4096, g * 4096 + 4096, data + g * 4096, 16384));
+        for (uint32_t cut = 0; cut < 5; cut++) { /* from the last granule on; then all over again */
+            uint32_t left = cut ? valid & ((1u << (4 - cut)) - 1) : valid;
+            if (cut) cachefs__block_cut(t.rig.c, t.ver, valid, SHIFT, (4 - cut) * 4096, 16384, 0);
+            for (uint32_t from = 0; from < 4; from++)
+                for (uint32_t to = from + 1; to <= 4; to++) {
+                    uint32_t want = (1u << to) - (1u << from);
+                    EQ(copy(&t, valid, from * 4096, (to - from) * 4096, buf),
+                       (left & want) == want);
+                }
+        }
+        OK(put(&t, valid, 0, 4096, data, 16384));
+        EQ(copy(&t, valid, 0, 4096, buf), 1);
+        EQ(copy(&t, valid, 0, 4097, buf), 0);
+    }
+    free(data);
+    one_close(&t);
+}
+
 Test(block, a_fill_leaves_granules_that_are_valid)
 {
     one_t t;

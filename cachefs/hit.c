@@ -1,0 +1,198 @@
+/*
+ * hit.c - reads that find everything in memory. Floor 2, private to cachefs/.
+ *
+ * No lock, and nothing written that another thread reads: docs/hot-path.md argues line by line why
+ * that suffices. Most reads lie within one block, so one look and one copy are laid out straight;
+ * what is rare (the timed hit, a read of several blocks, a reader to be kept ahead of) is out of
+ * line. Whatever does not come out right is left to cachefs__read_slow, which looks again under
+ * locks.
+ */
+#include "cachefs/engine.h"
+#include "cachefs/copy.h"
+
+#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+/* ---- a block */
+
+/* The first hit since the policy heard of the block: note it for the policy. */
+static __attribute__((noinline)) void touch(cache_t *c, block_t *b)
+{
+    atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
+    ring_t *ring = &c->rings[cachefs__thread_ring()];
+    uint32_t n = atomic_fetch_add_explicit(&ring->n, 1, memory_order_relaxed);
+    if (n < RING_LEN)
+        atomic_store_explicit(&ring->entry[n], (uint32_t)(b - c->blocks), memory_order_relaxed);
+    if (n + 1 >= RING_LEN) cachefs__touch_drain(c, ring);
+}
+
+/* A block as it was found, to be believed once seen_same says so. */
+typedef struct seen_t {
+    block_t *block;
+    const uint8_t *bytes;
+    uint32_t seq;
+} seen_t;
+
+/* Bytes [from, to) of the block are valid and in memory: one comparison, unless what is there does
+ * not begin with the block. */
+static __attribute__((noinline)) int holds_part(uint32_t bits, uint32_t shift, uint32_t from,
+                                                uint32_t to)
+{
+    return !(cachefs__granules(shift, from, to) & ~bits) &&
+           to <= cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+}
+static ALWAYS_INLINE int holds(uint32_t bits, uint32_t shift, uint32_t from, uint32_t to)
+{
+    return LIKELY(to <= bits >> BLOCK_WHOLE_SHIFT << BLOCK_PAGE_SHIFT) ||
+           holds_part(bits, shift, from, to);
+}
+
+/* The chain goes on behind i. */
+static __attribute__((noinline)) uint32_t walk(const cache_t *c, uint64_t ver, uint32_t no,
+                                               uint32_t i)
+{
+    for (int steps = 0; steps < WALK_MAX; steps++) {
+        i = atomic_load_explicit(&c->blocks[i].next, memory_order_acquire);
+        if (i == NONE || (LOAD(c->blocks[i].ver) == ver && LOAD(c->blocks[i].no) == no)) return i;
+    }
+    return NONE;
+}
+
+/* Find the block and its memory. 0: not there, or not whole. What was found in a block that was
+ * changing is not believed later: its sequence is noted as an even one, and was odd. */
+static ALWAYS_INLINE int see(const cache_t *c, uint64_t ver, uint64_t no, uint32_t shift,
+                             uint32_t from, uint32_t to, seen_t *seen)
+{
+    uint32_t i =
+        atomic_load_explicit(cachefs__head(c, cachefs__mix(ver, no)), memory_order_acquire);
+    if (UNLIKELY(i == NONE)) return 0;
+    block_t *b = &c->blocks[i];
+    seen->seq = atomic_load_explicit(&b->seq, memory_order_acquire) & ~1u;
+    if (UNLIKELY(LOAD(b->ver) != ver || LOAD(b->no) != (uint32_t)no)) {
+        i = walk(c, ver, (uint32_t)no, i);
+        if (i == NONE) return 0;
+        b = &c->blocks[i];
+        seen->seq = atomic_load_explicit(&b->seq, memory_order_acquire) & ~1u;
+        if (LOAD(b->ver) != ver || LOAD(b->no) != (uint32_t)no) return 0;
+    }
+    if (UNLIKELY(!holds(LOAD(b->bits), shift, from, to))) return 0;
+    seen->block = b;
+    seen->bytes = c->memory + (size_t)LOAD(b->data) * ARENA_UNIT + from;
+    return 1;
+}
+
+/* After the copy: it was a copy of that block, and of one state of it. */
+static ALWAYS_INLINE int seen_same(cache_t *c, const seen_t *seen)
+{
+    atomic_thread_fence(memory_order_acquire); /* the copy is done before we look again */
+    if (UNLIKELY(LOAD(seen->block->seq) != seen->seq)) return 0;
+    if (UNLIKELY(!(LOAD(seen->block->mark) & MARK_TOUCHED))) touch(c, seen->block);
+    return 1;
+}
+
+static ALWAYS_INLINE int copy_block(cache_t *c, uint64_t ver, uint64_t no, uint32_t shift,
+                                    uint32_t boff, uint32_t n, void *dst)
+{
+    seen_t seen;
+    if (!see(c, ver, no, shift, boff, boff + n, &seen)) return 0;
+    cachefs__copy_out(dst, seen.bytes, n);
+    return seen_same(c, &seen);
+}
+
+int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                        uint32_t n, void *dst)
+{
+    return copy_block(c, ver, no, shift, boff, n, dst);
+}
+
+/* ---- a read */
+
+/* [off, off + n), block after block. */
+static __attribute__((noinline)) int copy_blocks(cache_t *c, uint64_t ver, uint32_t shift,
+                                                 uint64_t off, uint64_t n, uint8_t *dst)
+{
+    uint64_t block = 1ull << shift;
+    while (n) {
+        uint64_t boff = off & (block - 1), m = block - boff < n ? block - boff : n;
+        if (!cachefs__block_copy(c, ver, (uint32_t)(off >> shift), shift, (uint32_t)boff,
+                                 (uint32_t)m, dst))
+            return 0;
+        off += m;
+        dst += m;
+        n -= m;
+    }
+    return 1;
+}
+
+/* All that the file has of [off, off + len), of one version: *got bytes. 0: the slow path shall
+ * say. */
+static ALWAYS_INLINE int read_hit(cache_t *c, const obj_t *o, uint8_t *buf, uint64_t len,
+                                  uint64_t off, uint64_t *got)
+{
+    uint32_t seq = atomic_load_explicit(&o->seq, memory_order_acquire) & ~1u;
+    uint64_t ver = LOAD(o->ver), size = LOAD(o->size);
+    uint32_t shift = LOAD(o->shift);
+    if (UNLIKELY(off + len > size)) { /* dispatch saw to it that this does not wrap */
+        if (off >= size) return 0;
+        len = size - off;
+    }
+    if (UNLIKELY(!shift)) return 0;
+    uint64_t no = off >> shift;
+    if (LIKELY((off + len - 1) >> shift == no)) {
+        if (!copy_block(c, ver, no, shift, (uint32_t)(off - (no << shift)), (uint32_t)len, buf))
+            return 0;
+    } else if (!copy_blocks(c, ver, shift, off, len, buf)) {
+        return 0;
+    }
+    /* the fence of the last block's look stands between its copy and this; what was odd differs */
+    *got = len;
+    return LIKELY(LOAD(o->seq) == seq);
+}
+
+/* Any hit; out of line are those that are timed, of threads without a row of their own, told to
+ * others, or of a reader that goes straight on; and reads around the cache. */
+static __attribute__((noinline)) apr_status_t read_rare(cache_t *c, handle_t *h,
+                                                        const vfs_ctx_t *ctx, void *buf, size_t len,
+                                                        uint64_t off, size_t *got)
+{
+    uint64_t n;
+    if (h->base.flags & VFS_O_DIRECT)
+        return cachefs__read_direct(c, h, ctx, buf, len, (apr_off_t)off, got);
+    int timed = cachefs__counter_here(&c->counters, CNT_HITS) % SAMPLE_HITS == 0;
+    uint64_t start = timed ? cachefs__clock_ns() : 0;
+    if (!read_hit(c, h->obj, buf, len, off, &n))
+        return cachefs__read_slow(c, h, ctx, buf, len, off, got);
+    cachefs__count(&c->counters, CNT_HITS, 1);
+    cachefs__count(&c->counters, CNT_HIT_BYTES, n);
+    if (timed) metrics_record_n(c->lat[LAT_READ_HIT], cachefs__clock_ns() - start, SAMPLE_HITS);
+    *got = (size_t)n;
+    cachefs__read_after(c, h, off, (size_t)n);
+    return APR_SUCCESS;
+}
+
+static ALWAYS_INLINE int is_rare(const cache_t *c, const handle_t *h, const counter_row_t *row,
+                                 uint64_t off)
+{
+    return !row || !(LOAD(row->v[CNT_HITS]) & LOAD(c->plain_mask)) ||
+           (h->base.flags & VFS_O_DIRECT) || (LOAD(h->next_off) == off && LOAD(h->window));
+}
+
+apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                                apr_off_t off, size_t *got)
+{
+    handle_t *h = (handle_t *)file;
+    cache_t *c = h->cache;
+    VFS_DEBUG_ASSERT(h->magic == HANDLE_MAGIC); /* dispatch saw that it is an open file of ours */
+    counter_row_t *row = cachefs__own_row(&c->counters);
+    uint64_t n;
+    if (UNLIKELY(is_rare(c, h, row, (uint64_t)off)))
+        return read_rare(c, h, ctx, buf, len, (uint64_t)off, got);
+    if (UNLIKELY(!read_hit(c, h->obj, buf, len, (uint64_t)off, &n)))
+        return cachefs__read_slow(c, h, ctx, buf, len, (uint64_t)off, got);
+    metrics__cell_add(&row->v[CNT_HITS], 1);
+    metrics__cell_add(&row->v[CNT_HIT_BYTES], n);
+    *got = (size_t)n;
+    return APR_SUCCESS;
+}
