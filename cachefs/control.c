@@ -210,25 +210,22 @@ apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t p;
     vfs_attr_t attr = {0};
-    obj_t *o = NULL;
-    uint64_t got = 0, asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    cachefs__use_t use;
+    uint64_t got = 0;
     if (bytes) *bytes = 0;
     if (fetched) *fetched = 0;
     apr_status_t st = vfs_path_init(&p, path, buf);
-    if (!st) st = cachefs__lookup(c, ctx, &p, LOOKUP_FOLLOW | LOOKUP_BYTES, &o, &attr, NULL);
+    if (!st) st = cachefs__use_begin(&use, c, ctx, &p, LOOKUP_FOLLOW | LOOKUP_BYTES, &attr, NULL);
     if (st) return st;
     got = cachefs__lookup_fetched();
     if (attr.type == VFS_TYPE_DIR) st = APR_FROM_OS_ERROR(EISDIR);
     if (!st && attr.type != VFS_TYPE_FILE) st = APR_EINVAL;
     if (!st) {
-        cachefs__obj_name_seen(c, o, &p, asked);
-        cachefs__hold(c, o);
-        st = cachefs__prefetch(c, o, ctx, 0, UINT64_MAX, 0, &got);
-        cachefs__unhold(c, o);
-        if (bytes) *bytes = atomic_load(&o->size);
+        st = cachefs__prefetch(c, use.obj, ctx, 0, UINT64_MAX, 0, &got);
+        if (bytes) *bytes = atomic_load(&use.obj->size);
     }
     if (fetched) *fetched = got;
-    cachefs__obj_put(c, o);
+    cachefs__use_end(&use, c);
     return st;
 }
 

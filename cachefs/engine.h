@@ -208,11 +208,19 @@ typedef struct obj_t {
 #define OBJ_FLUSH_JOB 0x400u /* a job to flush it is queued */
 #define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
+#define OBJ_NAMED 0x1000u    /* `name` is its name: whoever changes it knows that we have it */
 
-/* Taken by cachefs__obj_lock alone, which moves the object's attr_seq. */
+/* Somebody who has an object open. */
+typedef struct cachefs__holder_t {
+    struct cachefs__holder_t *prev, *next; /* of the stripe */
+    obj_t *obj;
+} cachefs__holder_t;
+
+/* For one object taken by cachefs__obj_lock alone, which moves its attr_seq. */
 typedef struct cachefs__ostripe_t {
     pthread_mutex_t mutex;
-    pthread_cond_t cond; /* gates, lower_file, flushing */
+    pthread_cond_t cond;        /* gates, lower_file, flushing */
+    cachefs__holder_t *holders; /* of the stripe's objects */
 } cachefs__ostripe_t;
 
 /* ---- shards */
@@ -311,7 +319,8 @@ struct cache_t {
     _Atomic uint64_t tree_mut; /* last change that touches any path: a directory moved */
     pthread_mutex_t mut_lock;  /* a leaf */
     pthread_cond_t mut_cond;
-    _Atomic unsigned tree_ops; /* directories on the move; changed under mut_lock */
+    _Atomic unsigned tree_ops;        /* directories on the move: 0 or 1; changed under mut_lock */
+    unsigned tree_waits, names_below; /* who wants to move one; other names that change below */
     _Atomic uint32_t meta_epoch, ns_epoch;
 
     ring_t *rings;
@@ -368,6 +377,7 @@ typedef struct handle_t {
     uint32_t magic;
     cache_t *cache;
     obj_t *obj;
+    cachefs__holder_t holder;
     uint32_t err_seen;      /* obj->err_seq that this handle was told */
     vfs_file_t *lock_lower; /* own handle below, for advisory locks; stripe */
     struct handle_t *free_next;

@@ -15,6 +15,29 @@ int cachefs__handle_take(cache_t *c)
     return 1;
 }
 
+/* Of an object that nobody has open and that has no dirty data nobody is told where it moves
+ * (cachefs__open_objs): what it was called then is not believed. Object locked. */
+static void holder_add(cache_t *c, obj_t *o, cachefs__holder_t *k)
+{
+    cachefs__ostripe_t *stripe = cachefs__stripe(c, o);
+    if (!o->handles++ && !o->dirty_bytes) o->flags &= ~OBJ_NAMED;
+    *k = (cachefs__holder_t){.next = stripe->holders, .obj = o};
+    if (k->next) k->next->prev = k;
+    stripe->holders = k;
+}
+
+/* Object locked. 1: it was the last. */
+static int holder_remove(cache_t *c, obj_t *o, cachefs__holder_t *k)
+{
+    VFS_ASSERT(o->handles > 0 && k->obj == o);
+    if (k->prev)
+        k->prev->next = k->next;
+    else
+        cachefs__stripe(c, o)->holders = k->next;
+    if (k->next) k->next->prev = k->prev;
+    return --o->handles == 0;
+}
+
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
 {
     handle_t *h;
@@ -34,7 +57,7 @@ handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
     h->cache = c;
     h->obj = o;
     cachefs__obj_lock(c, o);
-    o->handles++;
+    holder_add(c, o, &h->holder);
     if (flags & VFS_O_WRITE) o->writers++;
     h->err_seen = o->err_seq;
     cachefs__obj_unlock(c, o);
@@ -78,18 +101,18 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
     return wrote ? st : APR_SUCCESS;
 }
 
-void cachefs__hold(cache_t *c, obj_t *o)
+void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k)
 {
     cachefs__obj_lock(c, o);
-    o->handles++;
+    holder_add(c, o, k);
     cachefs__obj_unlock(c, o);
 }
 
-void cachefs__unhold(cache_t *c, obj_t *o)
+void cachefs__unhold(cache_t *c, cachefs__holder_t *k)
 {
+    obj_t *o = k->obj;
     cachefs__obj_lock(c, o);
-    VFS_ASSERT(o->handles > 0);
-    int last = --o->handles == 0;
+    int last = holder_remove(c, o, k);
     cachefs__obj_unlock(c, o);
     if (last) (void)last_handle(c, o); /* it only read */
 }
@@ -125,16 +148,72 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     if (writer) learn_own(c, o, ctx);
     if (h->lock_lower) (void)vfs_close(h->lock_lower, ctx); /* its locks go with it */
     cachefs__obj_lock(c, o);
-    VFS_ASSERT(o->handles > 0);
-    o->handles--;
+    int last = holder_remove(c, o, &h->holder);
     if (writer) o->writers--;
-    int last = !o->handles;
     cachefs__obj_unlock(c, o);
     apr_status_t end = last ? last_handle(c, o) : APR_SUCCESS;
     if (!st) st = end;
     cachefs__handle_free(c, h);
     cachefs__obj_put(c, o);
     return st;
+}
+
+/* ---- all that are open */
+
+/* Their objects into `out` as far as there is room; returns how many there are. */
+static size_t holders(cache_t *c, obj_t **out, size_t max)
+{
+    size_t n = 0;
+    for (unsigned k = 0; k < OSTRIPES; k++) {
+        cachefs__ostripe_t *stripe = &c->ostripes[k];
+        cachefs__lock(&stripe->mutex, RANK_OBJECT);
+        for (const cachefs__holder_t *h = stripe->holders; h; h = h->next, n++)
+            if (n < max) cachefs__obj_ref(out[n] = h->obj);
+        cachefs__unlock(&stripe->mutex, RANK_OBJECT);
+    }
+    return n;
+}
+
+static void put_objs(cache_t *c, obj_t *const *objs, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        cachefs__obj_put(c, objs[i]);
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const obj_t *x = *(obj_t *const *)a, *y = *(obj_t *const *)b;
+    return (x > y) - (x < y);
+}
+
+apr_status_t cachefs__open_objs(cache_t *c, obj_t ***objs, size_t *count)
+{
+    size_t dirty, n, room = 0, kept = 0;
+    apr_status_t st = cachefs__dirty_all(c, objs, &dirty);
+    *count = 0;
+    if (st) return st;
+    while ((n = holders(c, room ? *objs + dirty : NULL, room)) > room) {
+        put_objs(c, *objs + dirty, room);
+        room = n + 16; /* some may come until we look again */
+        obj_t **more = realloc(*objs, (dirty + room) * sizeof(*more));
+        if (!more) {
+            put_objs(c, *objs, dirty);
+            free(*objs);
+            *objs = NULL;
+            return APR_ENOMEM;
+        }
+        *objs = more;
+    }
+    n += dirty;
+    if (n) qsort(*objs, n, sizeof(**objs), by_address);
+    for (size_t i = 0; i < n; i++) {
+        if (kept && (*objs)[kept - 1] == (*objs)[i])
+            cachefs__obj_put(c, (*objs)[i]);
+        else
+            (*objs)[kept++] = (*objs)[i];
+    }
+    *count = kept;
+    return APR_SUCCESS;
 }
 
 /* ---- calls */

@@ -63,26 +63,25 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
                             size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     cache_t *c = cachefs__of(fs);
-    obj_t *o = NULL;
-    uint64_t missed = 0, asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW | (len ? LOOKUP_BYTES : 0), &o,
-                                      attr, validator);
+    cachefs__use_t use;
+    uint64_t missed = 0;
+    apr_status_t st = cachefs__use_begin(&use, c, ctx, path,
+                                         LOOKUP_FOLLOW | (len ? LOOKUP_BYTES : 0), attr, validator);
     *got = 0;
     if (st) return st;
     if (attr->type == VFS_TYPE_FILE && len) {
         st = vfs_attr_access(attr, ctx, VFS_ACCESS_READ);
         if (st) st = vfs_call_access(c->lower, ctx, path, VFS_ACCESS_READ);
-        cachefs__obj_name_seen(c, o, path, asked);
-        if (!st) st = cachefs__read_obj(c, o, ctx, buf, len, 0, got, 0, &missed);
+        if (!st) st = cachefs__read_obj(c, use.obj, ctx, buf, len, 0, got, 0, &missed);
         if (!st) {
             cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);
-            cachefs__obj_lock(c, o); /* a fill may have met a newer version: tell that one */
-            cachefs__obj_attr_told(o, attr, attr);
-            cachefs__obj_validator(o, validator);
-            cachefs__obj_unlock(c, o);
+            cachefs__obj_lock(c, use.obj); /* a fill may have met a newer version: tell that one */
+            cachefs__obj_attr_told(use.obj, attr, attr);
+            cachefs__obj_validator(use.obj, validator);
+            cachefs__obj_unlock(c, use.obj);
         }
     }
-    cachefs__obj_put(c, o);
+    cachefs__use_end(&use, c);
     return st;
 }
 
@@ -317,8 +316,8 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         st = cachefs__flush_hold(c, o, ctx);
         hold = !st;
     }
+    if (!st) st = cachefs__mut_below(c, ctx, &m);
     if (!st) {
-        cachefs__mut_below(c, &m);
         st = commit_below(c, ctx, path, source, how, attr, validator, o);
         changed = !st || !cachefs__refused(st);
     }

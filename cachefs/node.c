@@ -257,16 +257,6 @@ static void node_discard(cache_t *c, uint32_t i)
     cachefs__pool_put(c, &c->node_pool, i);
 }
 
-/* Nothing of ours happened to this name since `asked`. Shard locked. */
-static int believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine)
-{
-    uint64_t changed =
-        atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_acquire);
-    return (mine || changed <= asked) &&
-           !atomic_load_explicit(&c->tree_ops, memory_order_acquire) &&
-           atomic_load_explicit(&c->tree_mut, memory_order_acquire) <= asked;
-}
-
 #define TREE_TRIES 8 /* how often room is made for the directories of a new name */
 
 /* Put a new node where it is found. 0: no room in the tree. Shard locked. */
@@ -293,7 +283,7 @@ static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int fo
     for (int tries = 0;; tries++) {
         cachefs__lock(&s->lock, RANK_SHARD);
         i = find(c, s, path, follow);
-        *good = believed(c, path, asked, mine);
+        *good = cachefs__name_believed(c, path, asked, mine);
         if (i || !*good || tries == TREE_TRIES) break;
         if (spare && node_insert(c, s, spare)) {
             i = spare;
@@ -381,7 +371,7 @@ void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *o = NULL;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = believed(c, path, asked, 0) ? find(c, s, path, follow) : NONE;
+    uint32_t i = cachefs__name_believed(c, path, asked, 0) ? find(c, s, path, follow) : NONE;
     if (i) {
         if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
         cachefs__node_free(c, s, i);
@@ -421,92 +411,4 @@ void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
         if (i) cachefs__node_stale(&c->nodes[i]);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-}
-
-/* ---- our own changes */
-
-apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
-                                const vfs_path_t *b, cachefs__mut_t *m)
-{
-    apr_status_t st = APR_SUCCESS;
-    m->slot[0] = a->hash % NAME_SLOTS;
-    m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
-    m->count = m->slot[1] == m->slot[0] ? 1 : 2;
-    m->tree = 0;
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    while (!st && (atomic_load(&c->name_mut[m->slot[0]]) >= NAME_BELOW ||
-                   atomic_load(&c->name_mut[m->slot[1]]) >= NAME_BELOW))
-        st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
-    for (int i = 0; !st && i < m->count; i++)
-        m->was[i] = atomic_exchange(&c->name_mut[m->slot[i]], NAME_CLAIMED);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-    m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    return st;
-}
-
-void cachefs__mut_release(cache_t *c, const cachefs__mut_t *m)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    for (int i = 0; i < m->count; i++)
-        atomic_store_explicit(&c->name_mut[m->slot[i]], m->was[i], memory_order_release);
-    pthread_cond_broadcast(&c->mut_cond);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-}
-
-int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked)
-{
-    for (int i = 0; i < m->count; i++)
-        if (m->was[i] > asked) return 0;
-    return !atomic_load(&c->tree_ops) && atomic_load(&c->tree_mut) <= asked;
-}
-
-int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked)
-{
-    return believed(c, path, asked, 0);
-}
-
-void cachefs__mut_below(cache_t *c, const cachefs__mut_t *m)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    for (int i = 0; i < m->count; i++)
-        atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_BELOW, memory_order_release);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-}
-
-void cachefs__mut_tree(cache_t *c, cachefs__mut_t *m)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    atomic_fetch_add_explicit(&c->tree_ops, 1, memory_order_acq_rel);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-    m->tree = 1;
-}
-
-void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    uint64_t now = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
-    for (int i = 0; i < m->count; i++)
-        atomic_store_explicit(&c->name_mut[m->slot[i]], now, memory_order_release);
-    if (tree) atomic_store_explicit(&c->tree_mut, now, memory_order_release);
-    if (m->tree) atomic_fetch_sub_explicit(&c->tree_ops, 1, memory_order_release); /* then this */
-    atomic_fetch_add_explicit(&c->ns_epoch, 1, memory_order_acq_rel);
-    pthread_cond_broadcast(&c->mut_cond);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-}
-
-void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == NAME_BELOW)
-        pthread_cond_wait(&c->mut_cond, &c->mut_lock);
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
-}
-
-void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us)
-{
-    cachefs__lock(&c->mut_lock, RANK_LEAF);
-    while ((c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) >= NAME_BELOW) &&
-           !cachefs__wait(&c->mut_cond, &c->mut_lock, NULL, until_us)) {
-    }
-    cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }

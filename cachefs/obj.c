@@ -170,35 +170,55 @@ void cachefs__obj_unhash(cache_t *c, obj_t *o)
 
 /* ---- names of an object */
 
-void cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
+static int same_name(const cache_t *c, const obj_t *o, const vfs_path_t *path)
 {
-    cachefs__obj_lock(c, o);
-    int same = o->name && o->name_len == path->len &&
-               memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0;
-    cachefs__obj_unlock(c, o);
-    if (same) return;
-    uint32_t chunk = cachefs__chunk_get(c, path->len + 1, OWNER_PRIVATE | 2, 0, 0);
-    if (!chunk) return; /* without a name the lower handle must be there already: see lower_use */
-    memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
-    cachefs__obj_lock(c, o);
-    uint32_t old = chunk;
-    if (!o->name || asked == UINT64_MAX || cachefs__name_quiet(c, path, asked)) {
-        old = o->name;
-        o->name = chunk;
-        o->name_len = path->len;
-    } /* else who changes the name will say, or said, what it is */
-    cachefs__obj_unlock(c, o);
-    if (old) cachefs__chunk_put(c, old);
+    return o->name && o->name_len == path->len &&
+           memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0;
+}
+
+/* `sure`: that is its name, whatever changes. */
+static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine, int sure)
+{
+    uint32_t chunk = NONE;
+    int good, done;
+    for (;;) {
+        cachefs__obj_lock(c, o);
+        good = sure || cachefs__name_believed(c, path, asked, mine);
+        done = !good || same_name(c, o, path);
+        if (!done && chunk) {
+            uint32_t old = o->name;
+            o->name = chunk;
+            o->name_len = path->len;
+            chunk = old;
+            done = 1;
+        }
+        if (done && good) o->flags |= OBJ_NAMED;
+        cachefs__obj_unlock(c, o);
+        if (done) break;
+        chunk = cachefs__chunk_get(c, path->len + 1, OWNER_PRIVATE | 2, 0, 0);
+        if (!chunk) return 0;
+        memcpy(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len + 1);
+    }
+    if (chunk) cachefs__chunk_put(c, chunk);
+    return good;
+}
+
+int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine)
+{
+    return name_it(c, o, path, asked, mine, 0); /* if not, who changes it says what it is */
 }
 
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
-    cachefs__obj_name_seen(c, o, path, UINT64_MAX);
+    if (name_it(c, o, path, 0, 0, 1)) return;
+    cachefs__obj_lock(c, o); /* no memory: better none than the old one */
+    o->flags &= ~OBJ_NAMED;
+    cachefs__obj_unlock(c, o);
 }
 
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf)
 {
-    if (!o->name || (o->flags & OBJ_UNLINKED)) return APR_NOTFOUND;
+    if (!o->name || !(o->flags & OBJ_NAMED) || (o->flags & OBJ_UNLINKED)) return APR_NOTFOUND;
     memcpy(buf, cachefs__chunk_ptr(&c->arena, o->name), o->name_len + 1);
     out->str = buf;
     out->len = o->name_len;

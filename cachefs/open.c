@@ -68,12 +68,11 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
         cachefs__node_put(c, path, follow, o, attr->flags, asked);
     else
         cachefs__node_set(c, path, follow, o, attr->flags, asked);
-    cachefs__obj_name_seen(c, o, path, mine ? UINT64_MAX : asked);
-    apr_status_t st = APR_SUCCESS;
     *obj = o;
     cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
-    st = give_handle(file, c, o, flags);
+    apr_status_t st = give_handle(file, c, o, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
+    if (!st) (void)cachefs__obj_name_seen(c, o, path, asked, mine); /* else it has that handle */
     if (!st && made && cachefs__obj_outdates(c, o, asked))
         (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked has told what it knew */
     if (!st && !mine) { /* removed before our handle was known: what was dirty of it is gone */
@@ -164,9 +163,8 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
         cachefs__obj_put(c, o);
         return st;
     }
-    cachefs__obj_name_seen(c, o, path, asked);
     st = give_handle(file, c, o, flags);
-    return st || cachefs__name_quiet(c, path, asked)
+    return st || cachefs__obj_name_seen(c, o, path, asked, 0)
                ? st
                : open_moving(file, c, ctx, path, flags, attr, validator);
 }
@@ -253,4 +251,44 @@ apr_status_t cachefs_op_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
         return st;
     }
     return open_read(file, c, ctx, path, flags, attr, validator);
+}
+
+/* ---- files that are read by their path */
+
+apr_status_t cachefs__use_begin(cachefs__use_t *use, cache_t *c, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
+                                vfs_validator_t *validator)
+{
+    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    vfs_validator_t own;
+    *use = (cachefs__use_t){.obj = NULL};
+    apr_status_t st = cachefs__lookup(c, ctx, path, want, &use->obj, attr, validator);
+    if (st || attr->type != VFS_TYPE_FILE) return st;
+    cachefs__hold(c, use->obj, &use->holder);
+    if (cachefs__obj_name_seen(c, use->obj, path, asked, 0)) return APR_SUCCESS;
+    cachefs__use_end(use, c); /* it moves: what is there is there by its handle */
+    st = cachefs_op_open(&use->file, c->fs, ctx, path, VFS_O_READ, 0, attr,
+                         validator ? validator : &own);
+    if (st) return st;
+    if (use->file->fs != c->fs) { /* no file any more */
+        (void)vfs_close(use->file, ctx);
+        use->file = NULL;
+        return VFS_ESTALE;
+    }
+    use->obj = cachefs__handle(use->file)->obj;
+    return APR_SUCCESS;
+}
+
+void cachefs__use_end(cachefs__use_t *use, cache_t *c)
+{
+    obj_t *o = use->obj;
+    use->obj = NULL;
+    if (use->file) {
+        (void)cachefs_op_close(use->file, NULL); /* it only read */
+        use->file = NULL;
+    } else if (o) {
+        if (use->holder.obj) cachefs__unhold(c, &use->holder);
+        use->holder.obj = NULL;
+        cachefs__obj_put(c, o);
+    }
 }

@@ -166,7 +166,7 @@ cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs
                                      const vfs_path_t *to, uint32_t flags, const obj_t *source,
                                      apr_status_t st);
 
-/* ---- names.c: the parent of a name that changes */
+/* ---- names.c, rename.c: the parent of a name that changes */
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    obj_t **parent);
 void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
@@ -177,6 +177,22 @@ void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
 /* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
  */
 int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* The object of a name itself, referenced, or NULL; asks below, unless `always`, only if somebody
+ * could lose a file otherwise. */
+obj_t *cachefs__named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int always);
+/* Whether the file still has this name cannot be known. It goes on without one, by its handle
+ * below, until somebody comes by one of its names; without a handle there is nothing better than
+ * this name. */
+void cachefs__name_lost(cache_t *c, obj_t *o, const vfs_path_t *path);
+/* The name is gone below. `last`: 1: it was the only one; 0: there are others; -1: nobody knows,
+ * and what has the file's number from now on may be another file, so its version decides. */
+void cachefs__name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last);
+/* A name of it is gone below: was that the last one? */
+int cachefs__was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Forget all names within a path. */
+void cachefs__drop_tree(cache_t *c, const vfs_path_t *path);
+/* Count a change below that began at `start`. */
+void cachefs__observe_change(cache_t *c, int64_t start);
 /* What is below a directory is flushed. */
 apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir);
 /* dir.c: content of a version that is no file's: listings and link texts */
@@ -213,8 +229,22 @@ int cachefs__handle_take(cache_t *c);
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags);
 void cachefs__handle_free(cache_t *c, handle_t *h);
 /* Keep the lower handle open between two calls, as an open file does. */
-void cachefs__hold(cache_t *c, obj_t *o);
-void cachefs__unhold(cache_t *c, obj_t *o);
+void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k);
+void cachefs__unhold(cache_t *c, cachefs__holder_t *k);
+/* All objects that are open or have dirty data, once each and referenced; *objs is the caller's to
+ * free. @return APR_ENOMEM, with none */
+apr_status_t cachefs__open_objs(cache_t *c, obj_t ***objs, size_t *count);
+/* A file that is read by its path, without a handle of the caller's: looked up, and kept open as
+ * long as it is used. obj NULL: nothing to end. Of what is no file only the attributes come. */
+typedef struct cachefs__use_t {
+    obj_t *obj;
+    vfs_file_t *file;
+    cachefs__holder_t holder;
+} cachefs__use_t;
+apr_status_t cachefs__use_begin(cachefs__use_t *use, cache_t *c, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
+                                vfs_validator_t *validator);
+void cachefs__use_end(cachefs__use_t *use, cache_t *c);
 /* A chunk that its block gave up while `borrowers` still read it. */
 void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
 

@@ -4,7 +4,7 @@
  *
  * It costs what follows what is below the path (branch.c), whatever else is cached. A name that
  * comes while a sweep is under way may be met or not; that an answer from before is not kept after
- * a change of ours is what `believed` in node.c sees to.
+ * a change of ours is what claim.c sees to.
  */
 #include "cachefs/engine.h"
 

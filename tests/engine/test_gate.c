@@ -197,8 +197,9 @@ Test(gate, a_reader_s_handle_is_replaced_when_a_writer_needs_one)
 
     gated_open(&t);
     vfs_path_t p = rig_path("/f");
+    cachefs__holder_t holder;
+    cachefs__hold(t.rig.c, t.o, &holder);
     cachefs__obj_set_name(t.rig.c, t.o, &p);
-    cachefs__hold(t.rig.c, t.o);
     OK(cachefs__lower_use(t.rig.c, t.o, NULL, 0, &a));
     cachefs__lower_done(t.rig.c, t.o);
     OK(cachefs__lower_use(t.rig.c, t.o, NULL, 1, &b));
@@ -207,7 +208,7 @@ Test(gate, a_reader_s_handle_is_replaced_when_a_writer_needs_one)
     OK(cachefs__lower_use(t.rig.c, t.o, NULL, 0, &a));
     CHECK(a == b); /* it reads too */
     cachefs__lower_done(t.rig.c, t.o);
-    cachefs__unhold(t.rig.c, t.o);
+    cachefs__unhold(t.rig.c, &holder);
     CHECK(t.o->lower_file == NULL);
     gated_close(&t);
 }

@@ -45,3 +45,106 @@ Test(names, what_is_below_a_name_goes_with_it_whatever_we_took_it_for)
     IS(APR_FROM_OS_ERROR(ENOENT), vfs_stat(rig.fs, NULL, "/a/in/f", NULL));
     rig_close(&rig);
 }
+
+typedef struct mover_t {
+    rig_t *rig;
+    const char *from, *to;
+    apr_status_t st;
+} mover_t;
+
+static void *move(void *arg)
+{
+    mover_t *m = arg;
+
+    m->st = vfs_rename(m->rig->fs, NULL, m->from, m->to, 0);
+    return NULL;
+}
+
+#define LAZY LONG "mode=back flush_interval=1h dirty_age=1h flush_on_close=off"
+
+Test(names, what_is_opened_and_written_while_a_directory_moves_moves_along)
+{
+    static const uint32_t how[] = {RIG_W, RIG_C};
+    for (int k = 0; k < 2; k++) {
+        rig_t rig;
+        pthread_t thread;
+        mover_t m = {&rig, "/d", "/e", 0};
+        rig_open(&rig, LAZY);
+        OK(vfs_mkdir_all(rig.bottom, NULL, "/d/in", 0755));
+        rig_text(&rig, "/d/in/f", "old");
+        rig_block(&rig, VFS_OPID_rename, 1);
+        pthread_create(&thread, NULL, move, &m);
+        rig_wait_blocked(&rig, 1);
+        vfs_file_t *f = rig_file(rig.fs, k ? "/d/in/new" : "/d/in/f", how[k]);
+        rig_write(f, 0, "mine", 4);
+        vfs_fault_release(rig.fault);
+        pthread_join(thread, NULL);
+        OK(m.st);
+        OK(vfs_close(f, NULL));
+        OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+        EQ(rig_stats(&rig).dirty_bytes, 0);
+        EQ(rig_stats(&rig).conflicts, 0);
+        rig_holds_text(rig.bottom, k ? "/e/in/new" : "/e/in/f", "mine");
+        IS(APR_FROM_OS_ERROR(ENOENT), vfs_stat(rig.bottom, NULL, "/d", NULL));
+        rig_close(&rig);
+    }
+}
+
+Test(names, a_name_and_its_directory_change_one_after_the_other)
+{
+    rig_t rig;
+    pthread_t threads[2];
+    mover_t a = {&rig, "/d/f", "/d/g", 0}, b = {&rig, "/d", "/e", 0};
+
+    rig_open(&rig, LAZY);
+    OK(vfs_mkdir(rig.bottom, NULL, "/d", 0755));
+    rig_text(&rig, "/d/f", "old");
+    vfs_file_t *f = rig_file(rig.fs, "/d/f", RIG_W);
+    rig_block(&rig, VFS_OPID_rename, 1);
+    pthread_create(&threads[0], NULL, move, &a);
+    rig_wait_blocked(&rig, 1);
+    pthread_create(&threads[1], NULL, move, &b);
+    while (!rig.c->tree_waits) /* it has begun, and waits for the other */
+        rig_nap(1);
+    vfs_fault_release(rig.fault);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    OK(a.st);
+    OK(b.st);
+    rig_write(f, 0, "new", 3);
+    OK(vfs_close(f, NULL));
+    OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+    EQ(rig_stats(&rig).conflicts, 0);
+    rig_holds_text(rig.bottom, "/e/g", "new");
+    rig_close(&rig);
+}
+
+Test(names, a_directory_that_moves_tells_the_names_of_all_that_is_open_or_dirty_below)
+{
+    rig_t rig;
+
+    rig_open(&rig, LAZY);
+    OK(vfs_mkdir_all(rig.bottom, NULL, "/d/in", 0755));
+    OK(vfs_mkdir_all(rig.bottom, NULL, "/da", 0755));
+    rig_text(&rig, "/d/in/read", "read");
+    rig_text(&rig, "/da/beside", "beside");
+    vfs_file_t *r = rig_file(rig.fs, "/d/in/read", RIG_R);
+    vfs_file_t *beside = rig_file(rig.fs, "/da/beside", RIG_R);
+    vfs_file_t *w = rig_file(rig.fs, "/d/in/written", RIG_C);
+    rig_write(w, 0, "one", 3);
+    OK(vfs_rename(rig.fs, NULL, "/d", "/e", 0));
+    rig_write(w, 0, "two", 3);
+    OK(vfs_close(w, NULL)); /* dirty, and not open */
+    OK(vfs_mkdir(rig.fs, NULL, "/d", 0755));
+    OK(vfs_rename(rig.fs, NULL, "/e", "/d", VFS_RENAME_EXCHANGE));
+    OK(vfs_rename(rig.fs, NULL, "/d/in", "/da/in", 0));
+    rig_read(r, 0, "read", 4);
+    rig_read(beside, 0, "beside", 6);
+    OK(cachefs_flush(rig.fs, NULL, "/da/in/written", 0));
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    EQ(rig_stats(&rig).conflicts, 0);
+    rig_holds_text(rig.bottom, "/da/in/written", "two");
+    OK(vfs_close(r, NULL));
+    OK(vfs_close(beside, NULL));
+    rig_close(&rig);
+}

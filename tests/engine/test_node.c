@@ -239,7 +239,7 @@ Test(node, no_answer_is_kept_while_a_directory_moves)
     rig_open(&rig, LONG);
     obj_t *o = some_obj(&rig, 1);
     OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &m));
-    cachefs__mut_tree(rig.c, &m);
+    OK(cachefs__mut_tree(rig.c, NULL, &m));
     set(&rig, "/d/f", 0, o, VFS_ATTR_DIRECT); /* asked and answered meanwhile */
     EQ(find(&rig, "/d/f", 0, &found), KNOWN_NOTHING);
     cachefs__mut_end(rig.c, &m, 0); /* it failed */
@@ -261,7 +261,7 @@ Test(node, absence_ends_with_creation_while_a_directory_moves_too)
     set(&rig, "/new", 0, NULL, VFS_ATTR_DIRECT);
     EQ(find(&rig, "/new", 0, &found), KNOWN_ABSENT);
     OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &m));
-    cachefs__mut_tree(rig.c, &m);
+    OK(cachefs__mut_tree(rig.c, NULL, &m));
     cachefs__node_put(rig.c, &made, 0, o, VFS_ATTR_DIRECT, atomic_load(&rig.c->mut_seq));
     CHECK(find(&rig, "/new", 0, &found) != KNOWN_ABSENT);
     cachefs__mut_end(rig.c, &m, 1);

@@ -299,3 +299,46 @@ Test(obj, the_name_is_kept_until_the_last_name_is_gone)
     cachefs__obj_put(rig.c, o);
     rig_close(&rig);
 }
+
+Test(obj, a_name_that_is_changing_is_noted_by_nobody_but_who_changes_it)
+{
+    rig_t rig;
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t name, p = rig_path("/d/f"), q = rig_path("/d/g"), dir = rig_path("/d");
+    cachefs__mut_t m, tree;
+    cachefs__holder_t first, second;
+    int made;
+
+    rig_open(&rig, LONG);
+    vfs_attr_t a = some_attr(1, 10);
+    obj_t *o = cachefs__obj_get(rig.c, &a, &made);
+    cachefs__hold(rig.c, o, &first);
+    uint64_t before = now_seq(&rig);
+    OK(cachefs__mut_begin(rig.c, NULL, &p, NULL, &m));
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, now_seq(&rig), 0), 0);
+    IS(APR_NOTFOUND,
+       cachefs__obj_name(rig.c, o, &name, buf)); /* none is better than one that goes */
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, m.asked, 1), 1);
+    OK(cachefs__obj_name(rig.c, o, &name, buf));
+    cachefs__mut_end(rig.c, &m, 0);
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, before, 0), 0); /* asked before it changed */
+    OK(cachefs__mut_begin(rig.c, NULL, &q, NULL, &m));
+    OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &tree));
+    OK(cachefs__mut_tree(rig.c, NULL, &tree));
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, 1), 0); /* all names move, his too */
+    cachefs__mut_end(rig.c, &tree, 1);
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, 1), 0);
+    cachefs__mut_end(rig.c, &m, 0);
+    OK(cachefs__obj_name(rig.c, o, &name, buf));
+    cr_assert_str_eq(name.str, "/d/f");
+
+    cachefs__hold(rig.c, o, &second); /* whoever comes to an open file believes its name */
+    OK(cachefs__obj_name(rig.c, o, &name, buf));
+    cachefs__unhold(rig.c, &first);
+    cachefs__unhold(rig.c, &second);
+    cachefs__hold(rig.c, o, &first); /* of one that was closed nobody was told */
+    IS(APR_NOTFOUND, cachefs__obj_name(rig.c, o, &name, buf));
+    cachefs__unhold(rig.c, &first);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
