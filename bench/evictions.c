@@ -114,6 +114,7 @@ typedef struct alone_t {
     void *state;
     cachefs_policy_node_t *nodes;
     uint64_t *keys, key;
+    void *extras;
 } alone_t;
 
 static uint64_t key_of(const void *baton, uint32_t entry)
@@ -149,7 +150,8 @@ static void make_alone(alone_t *a, const cachefs_policy_ops_t *ops, uint64_t ent
     BENCH_OK(apr_pool_create(&a->pool, NULL));
     a->nodes = calloc(entries + 1, sizeof(*a->nodes));
     a->keys = calloc(entries + 1, sizeof(*a->keys));
-    BENCH_CHECK(a->nodes && a->keys);
+    a->extras = calloc(entries + 1, ops->entry_bytes + 1u);
+    BENCH_CHECK(a->nodes && a->keys && a->extras);
     cachefs_policy_config_t config = {.size = sizeof(config),
                                       .entries_max = (uint32_t)entries + 1,
                                       .capacity_bytes = entries * BLOCK,
@@ -158,7 +160,8 @@ static void make_alone(alone_t *a, const cachefs_policy_ops_t *ops, uint64_t ent
                                       .nodes = a->nodes,
                                       .entries_hint = entries,
                                       .key_of = key_of,
-                                      .key_baton = a->keys};
+                                      .key_baton = a->keys,
+                                      .extras = a->extras};
     BENCH_OK(ops->create(&a->state, &config, a->pool));
     for (uint32_t i = 1; i <= entries; i++)
         insert(a, i);
@@ -170,6 +173,7 @@ static void end_alone(alone_t *a)
     apr_pool_destroy(a->pool);
     free(a->nodes);
     free(a->keys);
+    free(a->extras);
 }
 
 void bench_policies(void)

@@ -289,6 +289,7 @@ struct cache_t {
 
     arena_t arena;
     cachefs_policy_node_t *links; /* one for each block */
+    void *extras;                 /* what the policy notes of it besides; NULL: nothing */
     node_t *nodes;
     obj_t *objs;
     branch_t *branches;

@@ -12,9 +12,11 @@
  *     insert -> { touch }* -> remove            it became dirty, was invalidated, or replaced
  *                          -> victim            the policy chose it; it is no longer the policy's
  *
- * The engine keeps one cachefs_policy_node_t for each entry, for the lists of whoever holds it. A
- * policy with more to remember (ghosts, sketches) makes it in `create`, sized by `entries_max`,
- * from the pool that it is given.
+ * The engine keeps one cachefs_policy_node_t for each entry, for the lists of whoever holds it, and
+ * `entry_bytes` more where the policy asks for them. Both are shared by all shards: an entry is in
+ * one at a time. What a policy remembers of entries that left (ghosts, sketches) it makes in
+ * `create`, sized by `entries_hint`, from the pool that it is given; never anything by
+ * `entries_max`, since each shard would have it.
  *
  * Hits are reported late, and only some of them: a hit marks its block without a lock; the marks
  * come as `touch` in batches, one for any number of hits since the last. A policy reads order from
@@ -54,10 +56,12 @@ typedef struct cachefs_policy_config_t {
      * and is called in touch and victim only. NULL: policies that need keys keep them. */
     uint64_t (*key_of)(const void *baton, uint32_t entry);
     const void *key_baton; /**< passed to key_of */
+    void *extras; /**< entries_max times `entry_bytes` of the policy, shared as the nodes are; NULL
+                     where it asks for none */
 } cachefs_policy_config_t;
 
-/** A policy: what its author writes, `static const` with designated initialisers. No member may be
- * NULL. */
+/** A policy: what its author writes, `static const` with designated initialisers. No function may
+ * be NULL. */
 typedef struct cachefs_policy_ops_t {
     uint32_t abi;     /**< CACHEFS_POLICY_ABI */
     uint32_t size;    /**< sizeof(cachefs_policy_ops_t) */
@@ -75,6 +79,9 @@ typedef struct cachefs_policy_ops_t {
     uint32_t (*victim)(void *state);
     /** Entries held. */
     uint32_t (*count)(void *state);
+    /** Bytes that it notes of each entry beside its node; they come as `extras`, aligned for any
+     * number, and are undefined when an entry comes in. They count with the memory of the cache. */
+    uint32_t entry_bytes;
 } cachefs_policy_ops_t;
 
 /** Add a policy under its name, for `policy=` of every instance made from then on; one of the same

@@ -23,6 +23,11 @@ static size_t blocks_bytes(const cache_t *c)
     return (size_t)c->block_pool.limit * sizeof(block_t);
 }
 
+static size_t extras_bytes(const cache_t *c)
+{
+    return (size_t)c->block_pool.limit * c->policy->entry_bytes;
+}
+
 static void pool_init(cachefs__pool_t *p, uint64_t limit, size_t entry, size_t slab)
 {
     p->limit = limit > OWNER_INDEX(~0u) ? OWNER_INDEX(~0u) : (uint32_t)limit;
@@ -82,7 +87,8 @@ static apr_status_t policies_create(cache_t *c)
                                       .nodes = c->links,
                                       .entries_hint = c->arena.bytes / c->shard_count / 4096,
                                       .key_of = key_of,
-                                      .key_baton = c};
+                                      .key_baton = c,
+                                      .extras = c->extras};
         apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
         if (st) return st;
     }
@@ -123,17 +129,21 @@ apr_status_t cachefs__tables_create(cache_t *c)
     size_t slab = c->arena.slab_bytes;
     uint64_t blocks = c->arena.bytes / 1024 + 64; /* their tables are the limits: nobody passes */
     if (c->entries_max && c->entries_max < blocks) blocks = c->entries_max + 1;
-    pool_init(&c->block_pool, blocks, sizeof(block_t) + sizeof(*c->links), slab);
+    pool_init(&c->block_pool, blocks, sizeof(block_t) + sizeof(*c->links) + c->policy->entry_bytes,
+              slab);
     pool_init(&c->node_pool, c->metadata_max + 1, sizeof(node_t), slab);
     pool_init(&c->branch_pool, 2 * c->metadata_max + 64, sizeof(branch_t), slab);
     pool_init(&c->obj_pool, c->metadata_max + c->config.handles_max + 64, sizeof(obj_t), slab);
     c->blocks = map_table(blocks_bytes(c));
     c->links = map_table((size_t)c->block_pool.limit * sizeof(*c->links));
+    if (c->policy->entry_bytes) c->extras = map_table(extras_bytes(c));
     c->nodes = map_table((size_t)c->node_pool.limit * sizeof(node_t));
     c->objs = map_table((size_t)c->obj_pool.limit * sizeof(obj_t));
     c->branches = map_table((size_t)c->branch_pool.limit * sizeof(branch_t));
     apr_status_t st = heads_create(c);
-    if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->branches) return APR_ENOMEM;
+    if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->branches ||
+        (c->policy->entry_bytes && !c->extras))
+        return APR_ENOMEM;
     if (!st) st = shards_create(c);
     if (!st) st = policies_create(c);
     return st ? st : pools_begin(c);
@@ -143,6 +153,7 @@ void cachefs__tables_destroy(cache_t *c)
 {
     if (c->blocks) munmap(c->blocks, blocks_bytes(c));
     if (c->links) munmap(c->links, (size_t)c->block_pool.limit * sizeof(*c->links));
+    if (c->extras) munmap(c->extras, extras_bytes(c));
     if (c->nodes) munmap(c->nodes, (size_t)c->node_pool.limit * sizeof(node_t));
     if (c->objs) munmap(c->objs, (size_t)c->obj_pool.limit * sizeof(obj_t));
     if (c->branches) munmap(c->branches, (size_t)c->branch_pool.limit * sizeof(branch_t));

@@ -22,6 +22,7 @@ typedef struct cache_t {
     replay_run_t *run;
     apr_pool_t *pool;
     cachefs_policy_node_t *nodes;
+    void *extras;       /* what the policy notes of each object */
     uint32_t *resident; /* bytes that each object takes; 0: not resident */
     void **shards;
     uint64_t used;
@@ -62,6 +63,7 @@ static int policies_create(cache_t *cache)
     config.capacity_bytes = cache->run->capacity / cache->run->shards;
     config.entries_hint = config.capacity_bytes / (average != 0 ? average : 1) + 1;
     config.nodes = cache->nodes;
+    config.extras = cache->extras;
     config.key_of = key_of;
     config.key_baton = trace;
     for (uint32_t i = 0; i < cache->run->shards; i++)
@@ -190,8 +192,10 @@ static int create(cache_t *cache, replay_run_t *run)
     if (cache->resident == NULL) return -1;
     if (run->policy == NULL) return optimum_create(cache);
     cache->nodes = apr_pcalloc(cache->pool, run->trace->objects * sizeof(*cache->nodes));
+    cache->extras =
+        apr_pcalloc(cache->pool, (size_t)run->trace->objects * run->policy->entry_bytes + 1);
     cache->shards = apr_pcalloc(cache->pool, run->shards * sizeof(void *));
-    if (cache->nodes == NULL || cache->shards == NULL) return -1;
+    if (cache->nodes == NULL || cache->extras == NULL || cache->shards == NULL) return -1;
     return policies_create(cache);
 }
 

@@ -28,7 +28,7 @@
 #define HYBRID_USES_MAX 255u
 #define HYBRID_TICKS 4096u /* in one TTL */
 
-/* The second list, and when. Only with a TTL. */
+/* The second list, and when: the extra of an entry. Only with a TTL. */
 typedef struct hybrid_age_t {
     uint32_t older, younger;
     uint32_t born; /* tick */
@@ -57,6 +57,7 @@ static apr_status_t hybrid_create(void **state, const cachefs_policy_config_t *c
     uint32_t i;
 
     if (status != APR_SUCCESS) return status;
+    VFS_CHECK_ARG(config->extras != NULL);
     hybrid = apr_pcalloc(pool, sizeof(*hybrid));
     if (hybrid == NULL) return APR_ENOMEM;
     hybrid->nodes = config->nodes;
@@ -65,8 +66,7 @@ static apr_status_t hybrid_create(void **state, const cachefs_policy_config_t *c
     for (i = 0; i < HYBRID_CLASSES; i++)
         cachefs__plist_init(&hybrid->ring[i]);
     if (config->ttl_us != 0 && config->now != NULL) {
-        hybrid->ages = apr_palloc(pool, sizeof(*hybrid->ages) * config->entries_max);
-        if (hybrid->ages == NULL) return APR_ENOMEM;
+        hybrid->ages = config->extras;
         hybrid->now = config->now;
         hybrid->tick_us = config->ttl_us <= HYBRID_TICKS ? 1 : config->ttl_us / HYBRID_TICKS;
         hybrid->ttl_ticks = config->ttl_us / hybrid->tick_us;
@@ -223,4 +223,5 @@ const cachefs_policy_ops_t cachefs__policy_hybrid = {
     .remove = hybrid_remove,
     .victim = hybrid_victim,
     .count = hybrid_count,
+    .entry_bytes = sizeof(hybrid_age_t),
 };

@@ -21,6 +21,10 @@ apr_status_t cachefs__shadow_create(cachefs__shadow_t *shadow, const cachefs_pol
     shadow->keys = apr_palloc(pool, sizeof(*shadow->keys) * shadow->table.slots_max);
     config.nodes = apr_palloc(pool, sizeof(*config.nodes) * shadow->table.slots_max);
     if (shadow->keys == NULL || config.nodes == NULL) return APR_ENOMEM;
+    if (ops->entry_bytes != 0) {
+        config.extras = apr_palloc(pool, (size_t)ops->entry_bytes * shadow->table.slots_max);
+        if (config.extras == NULL) return APR_ENOMEM;
+    }
     config.entries_max = shadow->table.slots_max;
     config.entries_hint = entries;
     config.key_of = shadow_key;

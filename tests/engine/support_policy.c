@@ -28,6 +28,10 @@ static void rig_open(policy_rig_t *rig, const char *name, uint32_t entries_max, 
     rig->nodes = malloc(entries_max * sizeof(*rig->nodes));
     cr_assert_not_null(rig->nodes);
     memset(rig->nodes, 0xa5, entries_max * sizeof(*rig->nodes)); /* whoever held them before */
+    rig->extras = malloc((size_t)entries_max * rig->ops->entry_bytes + 1);
+    cr_assert_not_null(rig->extras);
+    memset(rig->extras, 0xa5, (size_t)entries_max * rig->ops->entry_bytes + 1);
+    config.extras = rig->extras;
     config.capacity_bytes = bytes;
     config.entries_hint = entries_max;
     config.ttl_us = ttl_us;
@@ -51,6 +55,7 @@ void policy_rig_close(policy_rig_t *rig)
 {
     apr_pool_destroy(rig->pool);
     free(rig->nodes);
+    free(rig->extras);
     apr_terminate();
 }
 

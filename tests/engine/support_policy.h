@@ -12,6 +12,7 @@ typedef struct policy_rig_t {
     void *state;
     apr_pool_t *pool;
     cachefs_policy_node_t *nodes;
+    void *extras;
     uint32_t entries_max;
 } policy_rig_t;
 

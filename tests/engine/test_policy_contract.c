@@ -166,6 +166,9 @@ Test(policy_contract, each_refuses_a_configuration_it_cannot_serve)
         config.entries_max = CACHEFS_POLICY_NONE;
         cr_assert_eq(ops->create(&state, &config, pool), APR_EINVAL, "%s", ops->name);
         config.entries_max = 1;
+        if (ops->entry_bytes != 0)
+            cr_assert_eq(ops->create(&state, &config, pool), APR_EINVAL, "%s", ops->name);
+        config.extras = &config;
         config.nodes = NULL;
         cr_assert_eq(ops->create(&state, &config, pool), APR_EINVAL, "%s", ops->name);
         cr_assert_null(state);

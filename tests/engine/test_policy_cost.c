@@ -7,6 +7,8 @@
 #include <criterion/criterion.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/engine/support_policy.h"
@@ -90,6 +92,62 @@ Test(policy_cost, instructions_do_not_grow_with_the_entries, .timeout = 300)
     }
 }
 #endif
+
+static uint64_t no_key(const void *baton, uint32_t entry)
+{
+    (void)baton;
+    return entry;
+}
+
+static apr_time_t no_time(void)
+{
+    return 1;
+}
+
+/* Bytes of address space: pools are mapped. */
+static size_t mapped(void)
+{
+    size_t pages = 0;
+    FILE *in = fopen("/proc/self/statm", "r");
+
+    cr_assert_not_null(in);
+    cr_assert_eq(fscanf(in, "%zu", &pages), 1);
+    (void)fclose(in);
+    return pages * 4096;
+}
+
+Test(policy_cost, an_instance_is_sized_by_what_it_will_hold_not_by_all_entries)
+{
+    enum { ENTRIES = 8u << 20 };
+    const cachefs_policy_ops_t *ops;
+    size_t i;
+
+    cr_assert_eq(apr_initialize(), APR_SUCCESS);
+    for (i = 0; (ops = cachefs_policy_at(i)) != NULL; i++) {
+        cachefs_policy_config_t config = {.size = sizeof(config),
+                                          .entries_max = ENTRIES,
+                                          .entries_hint = 100,
+                                          .capacity_bytes = 409600,
+                                          .ttl_us = 1000000,
+                                          .now = no_time,
+                                          .key_of = no_key};
+        apr_pool_t *pool;
+        void *state;
+        size_t before;
+
+        config.nodes = malloc(ENTRIES * sizeof(*config.nodes));
+        config.extras = malloc((size_t)ENTRIES * ops->entry_bytes + 1);
+        cr_assert(config.nodes != NULL && config.extras != NULL);
+        cr_assert_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
+        before = mapped();
+        cr_assert_eq(ops->create(&state, &config, pool), APR_SUCCESS, "%s", ops->name);
+        cr_assert_leq(mapped(), before + (2u << 20), "%s", ops->name);
+        apr_pool_destroy(pool);
+        free(config.extras);
+        free(config.nodes);
+    }
+    apr_terminate();
+}
 
 Test(policy_cost, nothing_is_allocated_after_create)
 {
