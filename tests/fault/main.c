@@ -53,6 +53,8 @@ static int applies(const kind_t *kind, vfs_opid_e op)
     if (kind->what == VFS_FAULT_SHORT_READ)
         return op == VFS_OPID_read_at || op == VFS_OPID_readv_at || op == VFS_OPID_get ||
                op == VFS_OPID_fetch;
+    if (op == VFS_OPID_watch && kind->what == VFS_FAULT_LOST_REPLY)
+        return 0; /* nobody could end it */
     if (op == VFS_OPID_close || op == VFS_OPID_closedir || op == VFS_OPID_unwatch)
         return kind->what ==
                VFS_FAULT_LOST_REPLY; /* without reaching the lower its handle would leak */

@@ -28,16 +28,24 @@ static void list_dir(sweep_t *s, const char *path, uint32_t flags)
 {
     vfs_dir_t *dir = NULL;
     vfs_dirent_t entry;
-    size_t count = 0, below = 0;
+    size_t count = 0, below = 0, again = 0;
     apr_status_t rv = vfs_opendir(&dir, s->fs, NULL, path, flags);
     if (!sweep_said(s, "opendir", path, rv)) return;
     while ((rv = vfs_readdir(dir, NULL, &entry)) == APR_SUCCESS) {
         char full[300];
         snprintf(full, sizeof full, "%s/%s", strcmp(path, "/") == 0 ? "" : path, entry.name);
         if (!exists_below(s, full)) sweep_wrong(s, "%s is listed, and it is not below", full);
+        if (strstr(entry.name, ".conflict-")) /* nobody else writes */
+            sweep_wrong(s, "%s is our own work, taken for that of others", full);
         count++;
     }
     int whole = rv == APR_EOF;
+    if (whole && sweep_said(s, "seekdir", "", vfs_seekdir(dir, NULL, 0))) { /* the same again */
+        while ((rv = vfs_readdir(dir, NULL, &entry)) == APR_SUCCESS)
+            again++;
+        if (rv == APR_EOF && again != count)
+            sweep_wrong(s, "%zu names are listed in %s, and %zu then", count, path, again);
+    }
     if (!whole) (void)sweep_said(s, "readdir", "", rv);
     (void)sweep_said(s, "closedir", "", vfs_closedir(dir));
     if (!whole || vfs_opendir(&dir, s->sut.bottom, NULL, path, 0) != APR_SUCCESS) return;
@@ -178,7 +186,10 @@ static void write_and_read(sweep_t *s, track_t *a, track_t *b)
     track_write(s, a, 5000, 100, 5);
     track_write(s, a, VFS_OFFSET_END, 300, 6);
     track_sync(s, a, 1);
-    track_read(s, a);
+    track_readv(s, a);
+    track_writev(s, a, 300, 900, 16);
+    sweep_locks(s, a);
+    sweep_attributes_open(s, a);
     track_close(s, a);
     forget(s);
     track_open(s, b);
@@ -202,8 +213,10 @@ static void cut_and_move(sweep_t *s, track_t *a, track_t *b)
     track_open(s, a);
     track_copy(s, a, b, 12000, 2000);
     track_close(s, a);
+    sweep_extents(s, b);
     track_sync(s, b, 0);
     track_close(s, b);
+    sweep_attributes(s, b->path);
     track_rename(s, a, "/d/c");
     track_rename(s, b, "/b");
     track_get(s, a);
@@ -250,6 +263,13 @@ static void remove_and_warm(sweep_t *s, track_t *a, track_t *b, track_t *c)
     track_open(s, c);
     track_read(s, c);
     track_close(s, c);
+    track_commit(s, c, 5000, 17);
+    track_open(s, c);
+    track_write(s, c, 4000, 2000, 18);
+    track_commit(s, c, 6000, 19); /* over a file that is open, and dirty perhaps */
+    track_close(s, c);
+    track_get(s, c);
+    sweep_watch(s);
     (void)sweep_said(s, "sync_fs", "", vfs_sync_fs(s->fs, NULL));
     (void)sweep_said(s, "sync_dir", "/d", vfs_sync_dir(s->fs, NULL, "/d"));
 }

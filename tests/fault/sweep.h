@@ -51,10 +51,13 @@ int sweep_said(sweep_t *s, const char *what, const char *path, apr_status_t stat
 void track_create(sweep_t *s, track_t *t, const char *path);
 void track_open(sweep_t *s, track_t *t);
 void track_write(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed);
+void track_writev(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed);
+void track_commit(sweep_t *s, track_t *t, size_t len, uint64_t seed);
 void track_truncate(sweep_t *s, track_t *t, size_t size, int by_path);
 void track_punch(sweep_t *s, track_t *t, size_t off, size_t len);
 void track_copy(sweep_t *s, track_t *from, track_t *to, size_t off, size_t len);
 void track_read(sweep_t *s, track_t *t);
+void track_readv(sweep_t *s, track_t *t);
 void track_get(sweep_t *s, track_t *t);
 void track_sync(sweep_t *s, track_t *t, int flush_only);
 void track_rename(sweep_t *s, track_t *t, const char *to);
@@ -65,6 +68,15 @@ void track_close(sweep_t *s, track_t *t);
 void track_check_bottom(sweep_t *s, track_t *t, const char *when);
 /** With the faults gone: the stack and the backend agree, and hold one of the contents. */
 void track_check_end(sweep_t *s, track_t *t);
+
+/** What belongs to a file besides its bytes: attributes by name and by handle, locks, extents.
+ * What the stack says is what the backend has. */
+void sweep_attributes(sweep_t *s, const char *path);
+void sweep_attributes_open(sweep_t *s, track_t *t);
+void sweep_locks(sweep_t *s, track_t *t);
+void sweep_extents(sweep_t *s, track_t *t);
+/** Hear of changes below "/". */
+void sweep_watch(sweep_t *s);
 
 /** The whole scenario. */
 void sweep_scenario(sweep_t *s);

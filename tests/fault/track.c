@@ -183,14 +183,27 @@ static void write_failed(sweep_t *s, track_t *t, apr_off_t off, const unsigned c
     free(c);
 }
 
-void track_write(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed)
+/* Three pieces of the same bytes. */
+static void split(vfs_iovec_t iov[3], unsigned char *bytes, size_t len)
+{
+    size_t third = len / 3;
+    iov[0] = (vfs_iovec_t){bytes, third};
+    iov[1] = (vfs_iovec_t){bytes + third, third};
+    iov[2] = (vfs_iovec_t){bytes + 2 * third, len - 2 * third};
+}
+
+static void write_bytes(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed,
+                        int pieces)
 {
     unsigned char *bytes;
+    vfs_iovec_t iov[3];
     size_t written = 0;
     if (t->file == NULL) return;
     bytes = malloc(len);
     fill(bytes, len, seed);
-    apr_status_t rv = vfs_write_at(t->file, NULL, bytes, len, off, &written, NULL);
+    split(iov, bytes, len);
+    apr_status_t rv = pieces ? vfs_writev_at(t->file, NULL, iov, 3, off, &written, NULL)
+                             : vfs_write_at(t->file, NULL, bytes, len, off, &written, NULL);
     if (sweep_said(s, "write", "", rv)) {
         for (size_t i = 0; i < t->count; i++)
             overlay(&t->can[i], off == VFS_OFFSET_END ? t->can[i].len : (size_t)off, bytes, len);
@@ -199,6 +212,22 @@ void track_write(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t see
         write_failed(s, t, off, bytes, len, written);
     }
     free(bytes);
+}
+
+void track_write(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed)
+{
+    write_bytes(s, t, off, len, seed, 0);
+}
+
+void track_writev(sweep_t *s, track_t *t, apr_off_t off, size_t len, uint64_t seed)
+{
+    write_bytes(s, t, off, len, seed, 1);
+}
+
+static apr_status_t give(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    memcpy(buf, ((content_t *)baton)->data + off, len);
+    return APR_SUCCESS;
 }
 
 static void cut(content_t *c, size_t size)
@@ -266,6 +295,18 @@ void track_copy(sweep_t *s, track_t *from, track_t *to, size_t off, size_t len)
     free(made);
 }
 
+void track_commit(sweep_t *s, track_t *t, size_t len, uint64_t seed)
+{
+    if (t->path[0] == '\0') return;
+    content_t *made = calloc(1, sizeof *made);
+    fill(made->data, len, seed);
+    made->len = len;
+    vfs_source_t source = {give, made, len};
+    apr_status_t rv = vfs_commit(s->fs, NULL, t->path, &source, NULL, NULL, NULL);
+    if (!APR_STATUS_IS_ENOTIMPL(rv)) changed(s, t, made, 1, rv, "after a commit");
+    free(made);
+}
+
 /* Bytes that were read are one of the contents; from now on it is that one. */
 static void check_read(sweep_t *s, track_t *t, const unsigned char *data, size_t len,
                        const char *how)
@@ -281,16 +322,29 @@ static void check_read(sweep_t *s, track_t *t, const unsigned char *data, size_t
                 t->can[0].len, at);
 }
 
-void track_read(sweep_t *s, track_t *t)
+static void read_bytes(sweep_t *s, track_t *t, int pieces)
 {
     static unsigned char buf[TRACK_BYTES];
     size_t got = 0;
     if (t->file == NULL) return;
-    apr_status_t rv = vfs_read_at(t->file, NULL, buf, sizeof buf, 0, &got);
+    vfs_iovec_t iov[3];
+    split(iov, buf, sizeof buf);
+    apr_status_t rv = pieces ? vfs_readv_at(t->file, NULL, iov, 3, 0, &got)
+                             : vfs_read_at(t->file, NULL, buf, sizeof buf, 0, &got);
     if (sweep_said(s, "read", "", rv))
         check_read(s, t, buf, got, "a read");
     else if (got != 0)
         sweep_wrong(s, "a read that failed says %zu bytes", got);
+}
+
+void track_read(sweep_t *s, track_t *t)
+{
+    read_bytes(s, t, 0);
+}
+
+void track_readv(sweep_t *s, track_t *t)
+{
+    read_bytes(s, t, 1);
 }
 
 void track_get(sweep_t *s, track_t *t)
