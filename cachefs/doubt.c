@@ -127,6 +127,19 @@ cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs
     return !st ? DONE_NO : APR_STATUS_IS_ENOENT(st) ? DONE_YES : DONE_PERHAPS;
 }
 
+cachefs__done_e cachefs__was_replaced(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                      const obj_t *o, apr_status_t st, const vfs_attr_t *attr)
+{
+    vfs_attr_t now;
+    vfs_validator_t val;
+    if (!st) return may_be(o, attr) ? DONE_NO : DONE_YES;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    CACHE_NO_LOCKS_HELD();
+    st = vfs_call_stat(c->lower, ctx, path, &now, &val);
+    if (st) return APR_STATUS_IS_ENOENT(st) ? DONE_YES : DONE_PERHAPS;
+    return may_be(o, &now) ? DONE_NO : DONE_YES;
+}
+
 cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
                                      const vfs_path_t *to, uint32_t flags, const obj_t *source,
                                      apr_status_t st)

@@ -270,17 +270,17 @@ apr_status_t cachefs_op_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
 
 /* ---- whole objects, durability */
 
-/* The name has other bytes now: those of the same file, or another file took it. */
+/* The name has other bytes now, or may have: those of the same file, or another file took it. */
 static void committed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
                       apr_status_t st, const vfs_attr_t *attr)
 {
     cachefs__name_drop(c, path);
     if (!o) return;
-    if (!st && (attr->flags & VFS_ATTR_STABLE_ID) &&
-        (attr->ino != o->ino || attr->dev != o->dev || !cachefs__same_birth(o, attr)))
-        cachefs__name_taken(c, ctx, path, o);
-    else
+    cachefs__done_e replaced = cachefs__was_replaced(c, ctx, path, o, st, attr);
+    if (replaced == DONE_NO)
         cachefs__obj_drop_clean(c, o, NULL);
+    else
+        cachefs__name_taken(c, ctx, path, o, replaced);
 }
 
 static apr_status_t commit_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,

@@ -140,9 +140,13 @@ int cachefs__was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return removed < 0 && lost ? 1 : removed;
 }
 
-void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o)
+void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
+                         cachefs__done_e done)
 {
-    cachefs__name_gone(c, o, path, cachefs__was_last_name(c, o, ctx));
+    if (done == DONE_YES)
+        cachefs__name_gone(c, o, path, cachefs__was_last_name(c, o, ctx));
+    else
+        cachefs__name_lost(c, o, path);
 }
 
 void cachefs__drop_tree(cache_t *c, const vfs_path_t *path)

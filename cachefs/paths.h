@@ -165,6 +165,9 @@ cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
                                      const vfs_path_t *to, uint32_t flags, const obj_t *source,
                                      apr_status_t st);
+/* Is the name another file's after a commit that answered `st` and `attr`? */
+cachefs__done_e cachefs__was_replaced(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                      const obj_t *o, apr_status_t st, const vfs_attr_t *attr);
 
 /* ---- names.c, rename.c: the parent of a name that changes */
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
@@ -172,8 +175,9 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
 void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
 /* 1: the open file has no name any more, 0: it has, -1: not known. */
 int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* Another file has taken the name of this one. Flush begun, handle kept open. */
-void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o);
+/* Another file has taken the name of this one, or may have. Flush begun, handle kept open. */
+void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
+                         cachefs__done_e done);
 /* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
  */
 int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);

@@ -77,6 +77,41 @@ static apr_status_t give_bytes(void *baton, void *buf, size_t len, apr_off_t off
     return APR_SUCCESS;
 }
 
+/* The same where the reply was lost, and where nobody can be asked what came of it. */
+Test(own_change, a_commit_whose_reply_was_lost_makes_no_conflict)
+{
+    for (int asked = 0; asked < 2; asked++) {
+        rig_t rig;
+        char text[] = "committed";
+        vfs_source_t source = {give_bytes, text, 9};
+        vfs_attr_t attr;
+
+        rig_open_local(&rig, LAZY);
+        rig_text(&rig, "/f", "old");
+        vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+        rig_write(f, 3, "er", 2);
+        OK(vfs_flush(f, NULL));
+        OK(vfs_stat(rig.fs, NULL, "/", &attr));
+        OK(vfs_stat(rig.fs, NULL, "/f", &attr)); /* known, so that the first question comes after */
+        vfs_fault_t lost = {.what = VFS_FAULT_LOST_REPLY, .times = 1};
+        VFS_FAULT_OP(lost, VFS_OPID_commit);
+        OK(vfs_fault_add(rig.fault, &lost));
+        if (!asked) rig_fail(&rig, VFS_OPID_stat, APR_FROM_OS_ERROR(EIO), 0, 0);
+        IS(APR_FROM_OS_ERROR(EIO), vfs_commit(rig.fs, NULL, "/f", &source, NULL, NULL, NULL));
+        vfs_fault_clear(rig.fault);
+        for (int i = 0; i < 3; i++) {
+            rig_write(f, i, "X", 1);
+            OK(vfs_flush(f, NULL));
+        }
+        EQ(rig_stats(&rig).conflicts, 0);
+        rig_read(f, 0, "XXXer", 5);
+        rig_holds_text(rig.fs, "/f", "committed");
+        rig_holds_text(rig.bottom, "/f", "committed");
+        OK(vfs_close(f, NULL));
+        rig_close(&rig);
+    }
+}
+
 Test(own_change, a_file_whose_name_a_commit_took_goes_on_by_its_handles)
 {
     for (int local = 0; local < 2; local++) {
