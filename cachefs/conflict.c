@@ -55,8 +55,8 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
     uint8_t *buf = cachefs__chunk_ptr(&c->arena, chunk);
     uint64_t end = atomic_load(&o->size);
     apr_status_t st = APR_SUCCESS;
-    int old = !theirs && !cachefs__lower_use(c, o, ctx, 0, &theirs); /* they removed it: the old
-                                                                       file may still be open */
+    /* they removed it: the old file may still be open */
+    int old = !theirs && !cachefs__lower_use(c, o, ctx, LOWER_READ, &theirs);
     for (uint64_t at = 0; at < end && !st; at += size) {
         size_t n = end - at < size ? (size_t)(end - at) : size;
         got = 0;
@@ -107,7 +107,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
 static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_attr_t *attr,
                         const vfs_validator_t *val, apr_status_t found)
 {
-    vfs_file_t *file = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
     (void)cachefs__dirty_discard(c, o, 0);
     cachefs__obj_lock(c, o);
     uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
@@ -126,13 +126,10 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
         o->flags |= OBJ_UNLINKED |
                     OBJ_ATTR_OLD; /* the name leads elsewhere; open handles see the old file */
     }
-    if (!o->io && !o->opening && same) {
-        file = o->lower_file;
-        o->lower_file = NULL;
-    }
+    if (!o->io && !o->opening && same) idle = cachefs__lower_take(o);
     cachefs__obj_unlock(c, o);
     cachefs__version_drop(c, o, old, size, shift);
-    if (file) (void)vfs_close(file, NULL); /* opened again when needed */
+    (void)cachefs__lower_close(&idle); /* opened again when needed */
     if (!same) {
         obj_t *gone = cachefs__node_drop(c, path);
         if (gone) cachefs__obj_put(c, gone);

@@ -74,7 +74,7 @@ apr_status_t cachefs__settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
         int doubt;
         apr_status_t st = quiet(c, o, ctx, &doubt);
         if (st || !doubt) return st;
-        st = cachefs__lower_use(c, o, ctx, 0, &file);
+        st = cachefs__lower_use(c, o, ctx, LOWER_ANY, &file);
         if (st) return st;
         uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

@@ -173,12 +173,15 @@ typedef struct obj_t {
     uint64_t list_bytes;
     int64_t list_checked_us;
     /* open */
-    uint32_t handles, writers;
-    uint32_t opening; /* a thread opens a lower handle */
-    uint32_t io;      /* calls using lower_file */
-    vfs_file_t *lower_file;
+    uint32_t handles, writers; /* handles: `holds` of them are cachefs__hold's */
+    uint32_t holds;
+    struct cachefs__creds_t *opener; /* opener.c */
+    uint32_t opening;                /* a thread opens a lower handle */
+    uint32_t io;                     /* calls using lower_file */
+    vfs_file_t *lower_file;          /* can be read; lower_flags: written too? */
     uint32_t lower_flags;
-    vfs_file_t *lower_old; /* a better one took its place; closed when nobody uses any */
+    vfs_file_t *lower_writer; /* beside it: can only be written */
+    vfs_file_t *lower_old;    /* a better one took its place; closed when nobody uses any */
     gate_t *gates;
     /* write-back */
     uint32_t dirty_first, dirty_last; /* by the policy nodes of the blocks */

@@ -222,7 +222,7 @@ static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
     vfs_validator_t val;
     size_t got = 0;
     if (at >= stop) return VFS_ELIMIT;
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_READ, &file);
     if (st) return st;
     vfs_iovec_t iov = {sink->buf + sink->done, (size_t)(stop - at)};
     uint64_t asked = atomic_load(&c->mut_seq);
@@ -253,7 +253,7 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
         r->end = end;
         return read_around(c, o, ctx, r, sink, fetched);
     }
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_READ, &file);
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     st = cachefs__fetch(c, file, ctx, r->iov, r->count, r->start, &got, &val);

@@ -141,7 +141,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     size_t written = 0;
     int64_t start = cachefs__clock_us();
     if (!stage->len) return APR_SUCCESS;
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     if (st) return st;
     CACHE_NO_LOCKS_HELD();
     stage->tried = 1;
@@ -204,7 +204,7 @@ static int set_time(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__obj_lock(c, o);
     int64_t mtime = o->dirty_bytes ? 0 : o->local_mtime_ns;
     cachefs__obj_unlock(c, o);
-    if (!mtime || cachefs__lower_use(c, o, ctx, 1, &file)) return 0;
+    if (!mtime || cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file)) return 0;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     CACHE_NO_LOCKS_HELD();
     (void)vfs_call_futimens(file, ctx, VFS_TIME_OMIT,
@@ -226,16 +226,13 @@ apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 void cachefs__flush_end(cache_t *c, obj_t *o)
 {
-    vfs_file_t *file = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
     cachefs__obj_lock(c, o);
     o->flushing = 0;
-    if (!o->io && !o->handles && !o->dirty_bytes && !o->opening) {
-        file = o->lower_file;
-        o->lower_file = NULL;
-    }
+    if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
-    if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
+    (void)cachefs__lower_close(&idle); /* all data was written with its own status */
 }
 
 /* What the flush that began at `start` came to. What is dirty still became so later, or failed:

@@ -127,57 +127,77 @@ void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status
 
 /* ---- the handle below */
 
-/* Open the object by its name. Object not locked, o->opening set. */
-static apr_status_t open_lower(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                               int write, vfs_file_t **file, uint32_t *flags)
+/* An open of the object by its name. */
+typedef struct opening_t {
+    cache_t *c;
+    obj_t *o;
+    const vfs_path_t *path;
+    cachefs__lower_e how;
+    vfs_file_t *file;
+    uint32_t flags;
+} opening_t;
+
+static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
 {
+    opening_t *op = baton;
+    cache_t *c = op->c;
     vfs_attr_t attr;
-    *flags = VFS_O_READ | (write ? VFS_O_WRITE : 0);
+    int write = op->how == LOWER_WRITE;
+    op->flags = VFS_O_READ | (write ? VFS_O_WRITE : 0);
     CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
+    apr_status_t st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
     if (write && APR_STATUS_IS_EACCES(st)) {
-        *flags = VFS_O_WRITE;
+        op->flags = VFS_O_WRITE;
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        st = vfs_call_open(file, c->lower, ctx, path, *flags, 0, &attr, NULL);
+        st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
     }
     if (st) return APR_STATUS_IS_ENOENT(st) ? VFS_ESTALE : st;
     if ((attr.flags & VFS_ATTR_STABLE_ID) &&
-        (attr.ino != o->ino || attr.dev != o->dev || !cachefs__same_birth(o, &attr))) {
-        (void)vfs_close(*file, ctx); /* the name leads to another file by now */
+        (attr.ino != op->o->ino || attr.dev != op->o->dev || !cachefs__same_birth(op->o, &attr))) {
+        (void)vfs_close(op->file, ctx); /* the name leads to another file by now */
         return VFS_ESTALE;
     }
     return APR_SUCCESS;
 }
 
-/* The same, but a name that is being changed right now is waited for. */
-static apr_status_t open_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_path_t *path,
-                               char *buf, int write, vfs_file_t **file, uint32_t *flags)
+/* Open the object by its name; one that is being changed right now is waited for. Object not
+ * locked, o->opening set. */
+static apr_status_t open_named(const vfs_ctx_t *ctx, vfs_path_t *path, char *buf, opening_t *op)
 {
     for (int tries = 0;; tries++) {
-        apr_status_t st = open_lower(c, o, ctx, path, write, file, flags);
+        apr_status_t st = open_below(op, ctx);
+        if (APR_STATUS_IS_EACCES(st)) st = cachefs__as_opener(op->c, op->o, ctx, open_below, op);
         if (st != VFS_ESTALE || tries == 3) return st;
         uint32_t hash = path->hash;
-        cachefs__mut_wait(c, path);
-        cachefs__obj_lock(c, o);
-        apr_status_t named = cachefs__obj_name(c, o, path, buf);
-        cachefs__obj_unlock(c, o);
-        if (named || path->hash == hash) return st; /* no new name: it is gone */
+        cachefs__mut_wait(op->c, path);
+        cachefs__obj_look(op->c, op->o);
+        apr_status_t named = cachefs__obj_name(op->c, op->o, path, buf);
+        cachefs__obj_looked(op->c, op->o);
+        if (named || path->hash == hash) return VFS_ESTALE; /* no new name: it is gone */
     }
 }
 
-static int serves(const obj_t *o, int write)
+/* The handle below that serves. Object locked. */
+static vfs_file_t *pick(const obj_t *o, cachefs__lower_e how)
 {
-    return o->lower_file && (!write || (o->lower_flags & VFS_O_WRITE));
+    if (how == LOWER_READ) return o->lower_file;
+    if (how == LOWER_ANY) return o->lower_file ? o->lower_file : o->lower_writer;
+    return o->lower_file && (o->lower_flags & VFS_O_WRITE) ? o->lower_file : o->lower_writer;
 }
 
 /* Take a handle for the object if it is better than what there is. Whoever uses the other one goes
- * on with it: to wait for them could be to wait for ourselves. Object locked. Returns what is to be
- * closed, or NULL. */
+ * on with it: to wait for them could be to wait for ourselves. One that cannot read is kept beside
+ * the one that can. Object locked. Returns what is to be closed, or NULL. */
 static vfs_file_t *install(obj_t *o, vfs_file_t *file, uint32_t flags)
 {
     vfs_file_t *old = o->lower_file;
-    if (serves(o, (flags & VFS_O_WRITE) != 0)) return file;
+    if (pick(o, flags & VFS_O_WRITE ? LOWER_WRITE : LOWER_READ) && (old || !(flags & VFS_O_READ)))
+        return file;
+    if (!(flags & VFS_O_READ)) {
+        o->lower_writer = file;
+        return NULL;
+    }
     o->lower_file = file;
     o->lower_flags = flags;
     if (!old || !o->io) return old;
@@ -186,48 +206,66 @@ static vfs_file_t *install(obj_t *o, vfs_file_t *file, uint32_t flags)
     return NULL;
 }
 
-apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
+int cachefs__lower_unused(const obj_t *o)
+{
+    return !o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening;
+}
+
+cachefs__lowers_t cachefs__lower_take(obj_t *o)
+{
+    cachefs__lowers_t l = {o->lower_file, o->lower_writer};
+    o->lower_file = o->lower_writer = NULL;
+    return l;
+}
+
+apr_status_t cachefs__lower_close(const cachefs__lowers_t *l)
+{
+    CACHE_NO_LOCKS_HELD();
+    apr_status_t st = l->file ? vfs_close(l->file, NULL) : APR_SUCCESS;
+    apr_status_t end = l->writer ? vfs_close(l->writer, NULL) : APR_SUCCESS;
+    return st ? st : end;
+}
+
+apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__lower_e how,
                                 vfs_file_t **file)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
-    vfs_file_t *spare = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
     apr_status_t st = APR_SUCCESS;
     CACHE_NO_LOCKS_HELD();
     cachefs__obj_lock(c, o);
-    while (!st && o->opening && !serves(o, write))
+    while (!st && o->opening && !pick(o, how))
         st = cachefs__obj_wait(c, o, ctx, 0);
-    if (!st && !serves(o, write)) {
-        vfs_file_t *made = NULL;
-        uint32_t flags = 0;
+    if (!st && !pick(o, how)) {
+        opening_t op = {.c = c, .o = o, .path = &path, .how = how};
         st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
         if (!st) {
             o->opening = 1;
             cachefs__obj_unlock(c, o);
-            st = open_named(c, o, ctx, &path, buf, write, &made, &flags);
+            st = open_named(ctx, &path, buf, &op);
             cachefs__obj_lock(c, o);
             o->opening = 0;
-            if (!st) spare = install(o, made, flags);
-            if (serves(o, write)) st = APR_SUCCESS; /* an open brought one meanwhile */
+            if (!st) idle.file = install(o, op.file, op.flags);
+            if (pick(o, how)) st = APR_SUCCESS; /* an open brought one meanwhile */
             cachefs__obj_wake(c, o);
         }
     }
     if (!st) {
         o->io++;
-        *file = o->lower_file;
-    } else if (!o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
-        spare = o->lower_file; /* whoever left last left it to us */
-        o->lower_file = NULL;
+        *file = pick(o, how);
+    } else if (cachefs__lower_unused(o)) {
+        idle = cachefs__lower_take(o); /* whoever left last left it to us */
     }
     cachefs__obj_unlock(c, o);
-    if (spare) (void)vfs_close(spare, ctx); /* nothing was written through it */
+    (void)cachefs__lower_close(&idle); /* nothing was written through it */
     return st;
 }
 
 vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o);
-    vfs_file_t *file = o->lower_file;
+    vfs_file_t *file = pick(o, LOWER_ANY);
     if (file) o->io++;
     cachefs__obj_unlock(c, o);
     return file;
@@ -235,35 +273,28 @@ vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o)
 
 void cachefs__lower_done(cache_t *c, obj_t *o)
 {
-    vfs_file_t *file = NULL, *old = NULL;
+    vfs_file_t *old = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
     cachefs__obj_lock(c, o);
     VFS_ASSERT(o->io > 0);
     if (--o->io == 0) {
         old = o->lower_old;
         o->lower_old = NULL;
-        if (!o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
-            file = o->lower_file;
-            o->lower_file = NULL;
-        }
+        if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     }
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
-    CACHE_NO_LOCKS_HELD();
-    if (file) (void)vfs_close(file, NULL); /* all data was written with its own status */
-    if (old) (void)vfs_close(old, NULL);   /* it was open for reading only */
+    (void)cachefs__lower_close(&idle);   /* all data was written with its own status */
+    if (old) (void)vfs_close(old, NULL); /* it was open for reading only */
 }
 
 void cachefs__lower_idle(cache_t *c, obj_t *o)
 {
-    vfs_file_t *file = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
     cachefs__obj_lock(c, o);
-    if (!o->io && !o->handles && !o->dirty_bytes && !o->flushing && !o->opening) {
-        file = o->lower_file;
-        o->lower_file = NULL;
-    }
+    if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_unlock(c, o);
-    CACHE_NO_LOCKS_HELD();
-    if (file) (void)vfs_close(file, NULL); /* nothing is left that should go through it */
+    (void)cachefs__lower_close(&idle); /* nothing is left that should go through it */
 }
 
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)

@@ -38,7 +38,7 @@ static int holder_remove(cache_t *c, obj_t *o, cachefs__holder_t *k)
     return --o->handles == 0;
 }
 
-handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
+handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags)
 {
     handle_t *h;
     if (!cachefs__handle_take(c)) return NULL;
@@ -61,6 +61,7 @@ handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags)
     if (flags & VFS_O_WRITE) o->writers++;
     h->err_seen = o->err_seq;
     cachefs__obj_unlock(c, o);
+    cachefs__opener_note(c, o, ctx);
     return h;
 }
 
@@ -78,7 +79,8 @@ void cachefs__handle_free(cache_t *c, handle_t *h)
  * below had its own status, but the lower layer may have held it back. */
 static apr_status_t last_handle(cache_t *c, obj_t *o)
 {
-    vfs_file_t *file = NULL;
+    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__creds_t *opener = NULL;
     int wrote = 0;
     cachefs__obj_lock(c, o);
     int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
@@ -89,15 +91,16 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
         cachefs__flush_end(c, o);
     }
     cachefs__obj_lock(c, o);
-    if (!o->handles && !o->io && !o->dirty_bytes && !o->flushing && !o->opening) {
-        file = o->lower_file;
-        o->lower_file = NULL;
-        wrote = (o->lower_flags & VFS_O_WRITE) && !(o->flags & OBJ_UNLINKED);
+    if (!o->handles) opener = cachefs__opener_end(o);
+    if (cachefs__lower_unused(o)) {
+        idle = cachefs__lower_take(o);
+        wrote = (idle.writer || (o->lower_flags & VFS_O_WRITE)) && !(o->flags & OBJ_UNLINKED);
     }
     cachefs__obj_unlock(c, o);
-    if (!file) return APR_SUCCESS;
+    free(opener);
+    if (!idle.file && !idle.writer) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_close(file, NULL);
+    apr_status_t st = cachefs__lower_close(&idle);
     return wrote ? st : APR_SUCCESS;
 }
 
@@ -105,6 +108,7 @@ void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k)
 {
     cachefs__obj_lock(c, o);
     holder_add(c, o, k);
+    o->holds++;
     cachefs__obj_unlock(c, o);
 }
 
@@ -112,6 +116,8 @@ void cachefs__unhold(cache_t *c, cachefs__holder_t *k)
 {
     obj_t *o = k->obj;
     cachefs__obj_lock(c, o);
+    VFS_ASSERT(o->holds > 0);
+    o->holds--;
     int last = holder_remove(c, o, k);
     cachefs__obj_unlock(c, o);
     if (last) (void)last_handle(c, o); /* it only read */
@@ -121,8 +127,9 @@ void cachefs__unhold(cache_t *c, cachefs__holder_t *k)
 static void learn_own(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     cachefs__obj_lock(c, o);
-    int wanted = (o->flags & OBJ_OWN_CHANGE) && o->lower_file && !o->dirty_bytes && !o->changing &&
-                 !(o->flags & OBJ_UNLINKED) && o->attr.type == VFS_TYPE_FILE;
+    int wanted = (o->flags & OBJ_OWN_CHANGE) && (o->lower_file || o->lower_writer) &&
+                 !o->dirty_bytes && !o->changing && !(o->flags & OBJ_UNLINKED) &&
+                 o->attr.type == VFS_TYPE_FILE;
     cachefs__obj_unlock(c, o);
     if (wanted && !c->lower_is_far)
         (void)cachefs__obj_refresh(c, o, ctx, NULL); /* else at the next open */
@@ -261,7 +268,7 @@ apr_status_t cachefs_op_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_of
         vfs_file_t *lower;                                                                         \
         apr_status_t st = flush_first ? cachefs__flush_hold(c, h->obj, ctx) : APR_SUCCESS;         \
         if (st) return st;                                                                         \
-        st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                                        \
+        st = cachefs__lower_use(c, h->obj, ctx, LOWER_ANY, &lower);                                \
         if (!st) {                                                                                 \
             (void)cachefs__obj_change_begin(c, h->obj);                                            \
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
@@ -291,7 +298,7 @@ FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name), (lower,
         handle_t *h = cachefs__handle(file);                                                       \
         cache_t *c = h->cache;                                                                     \
         vfs_file_t *lower;                                                                         \
-        apr_status_t st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);                           \
+        apr_status_t st = cachefs__lower_use(c, h->obj, ctx, LOWER_ANY, &lower);                   \
         if (st) return st;                                                                         \
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
         st = vfs_call_##name args;                                                                 \
@@ -330,7 +337,7 @@ apr_status_t cachefs_op_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
     if (!st) st = told;
     if (st || !(file->flags & VFS_O_WRITE)) return st;
-    st = cachefs__lower_use(c, h->obj, ctx, 1, &lower);
+    st = cachefs__lower_use(c, h->obj, ctx, LOWER_WRITE, &lower);
     if (st) return st;
     st = vfs_call_flush(lower, ctx);
     cachefs__lower_done(c, h->obj);
@@ -347,7 +354,8 @@ apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
     apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
     if (!st) st = told;
     if (st) return st;
-    st = cachefs__lower_use(c, h->obj, ctx, (file->flags & VFS_O_WRITE) != 0, &lower);
+    st = cachefs__lower_use(c, h->obj, ctx, file->flags & VFS_O_WRITE ? LOWER_WRITE : LOWER_ANY,
+                            &lower);
     if (st) return st;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     st = vfs_call_sync(lower, ctx, flags);
@@ -395,7 +403,7 @@ apr_status_t cachefs_op_seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_
     vfs_file_t *lower;
     apr_status_t st =
         cachefs__flush_obj(c, h->obj, ctx); /* only the lower layer knows where data is */
-    if (!st) st = cachefs__lower_use(c, h->obj, ctx, 0, &lower);
+    if (!st) st = cachefs__lower_use(c, h->obj, ctx, LOWER_ANY, &lower);
     if (st) return st;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     st = vfs_call_seek_extent(lower, ctx, off, whence, where);

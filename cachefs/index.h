@@ -161,9 +161,23 @@ int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
                                  int *waited);
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
-/* The lower handle, opened when first needed, counted as in use until cachefs__lower_done. */
-apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int write,
+/* The lower handle that serves, opened when first needed, counted as in use until
+ * cachefs__lower_done. */
+typedef enum cachefs__lower_e {
+    LOWER_READ = 0,
+    LOWER_WRITE,
+    LOWER_ANY /* to ask for attributes, or change them */
+} cachefs__lower_e;
+apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__lower_e how,
                                 vfs_file_t **file);
+/* Does nobody need the lower handles any more? Then they are taken, and closed without a lock: the
+ * first two with the object locked. */
+typedef struct cachefs__lowers_t {
+    vfs_file_t *file, *writer;
+} cachefs__lowers_t;
+int cachefs__lower_unused(const obj_t *o);
+cachefs__lowers_t cachefs__lower_take(obj_t *o);
+apr_status_t cachefs__lower_close(const cachefs__lowers_t *l);
 void cachefs__lower_done(cache_t *c, obj_t *o);
 /* The lower handle if there is one, counted as in use; else NULL. Waits for nobody. */
 vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o);
@@ -184,6 +198,17 @@ void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
 int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
+
+/* ---- opener.c: by whose rights a file is open */
+typedef struct cachefs__creds_t cachefs__creds_t;
+/* `ctx` opened the object just now. */
+void cachefs__opener_note(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Nobody has it open any more. Object locked. Returns what is to be freed. */
+cachefs__creds_t *cachefs__opener_end(obj_t *o);
+/* Call `fn` as who has the object open, where `ctx` itself was refused. APR_EACCES: nobody has. */
+typedef apr_status_t (*cachefs__open_fn)(void *baton, const vfs_ctx_t *ctx);
+apr_status_t cachefs__as_opener(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__open_fn fn,
+                                void *baton);
 
 /* ---- node.c, peek.c: names */
 typedef enum cachefs__known_e {

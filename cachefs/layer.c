@@ -196,7 +196,8 @@ static void cache_free(cache_t *c)
 {
     if (c->objs) {
         for (uint32_t i = 1; i < c->obj_pool.high; i++) /* of files that stayed dirty */
-            if (c->objs[i].lower_file) (void)vfs_close(c->objs[i].lower_file, NULL);
+            (void)cachefs__lower_close(
+                &(cachefs__lowers_t){c->objs[i].lower_file, c->objs[i].lower_writer});
     }
     while (c->heats) {
         cachefs__heat_t *heat = c->heats;

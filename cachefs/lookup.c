@@ -190,33 +190,51 @@ static void give(cache_t *c, obj_t *o, const vfs_attr_t *told, vfs_attr_t *attr,
     cachefs__obj_looked(c, o);
 }
 
-apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
+/* The attributes of a directory, looked up with our own rights; `down`: only from what is cached,
+ * since the lower layer answers that. */
+static apr_status_t dir_attr(cache_t *c, const vfs_ctx_t *own, const vfs_path_t *dir,
+                             apr_status_t down, vfs_attr_t *attr)
 {
-    if (!cachefs__searches(ctx)) return APR_SUCCESS;
-    vfs_ctx_t own = *ctx; /* we look with our own eyes, and judge with the caller's */
+    obj_t *o = NULL;
+    int negative;
+    apr_status_t st = down;
+    if (!down)
+        st = cachefs__lookup(c, own, dir, LOOKUP_FOLLOW, &o, attr, NULL);
+    else
+        (void)find_name(c, dir, LOOKUP_FOLLOW, &o, &negative);
+    if (!o) return st;
+    if (down) give(c, o, NULL, attr, NULL);
+    cachefs__obj_put(c, o);
+    return APR_SUCCESS;
+}
+
+/* May the caller search the directories on the way? We look with our own eyes, and judge with the
+ * caller's. */
+static apr_status_t search(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                           apr_status_t down)
+{
+    if (!cachefs__searches(ctx) || path->len == 1) return APR_SUCCESS;
+    vfs_ctx_t own = *ctx;
     own.flags &= ~VFS_CTX_CREDS;
     char buf[VFS_PATH_MAX + 1];
     memcpy(buf, path->str, path->len + 1);
-    for (size_t end = 1; end <= path->len; end++) {
+    for (size_t end = 1; end < path->len; end++) {
         if (end != 1 && buf[end] != '/') continue;
-        if (end == path->len && end != 1) break;
-        size_t len = end == 1 ? 1 : end;
-        char was = buf[len];
-        buf[len] = '\0';
-        vfs_path_t dir = {buf, (uint32_t)len, vfs_path_hash(buf, len), 0};
+        char was = buf[end];
+        buf[end] = '\0';
+        vfs_path_t dir = {buf, (uint32_t)end, vfs_path_hash(buf, end), 0};
         vfs_attr_t attr;
-        obj_t *o = NULL;
-        apr_status_t st = path->len == 1 && len == 1
-                              ? APR_SUCCESS
-                              : cachefs__lookup(c, &own, &dir, LOOKUP_FOLLOW, &o, &attr, NULL);
-        if (o) {
-            cachefs__obj_put(c, o);
-            st = vfs_attr_access(&attr, ctx, VFS_ACCESS_EXEC);
-        }
+        apr_status_t st = dir_attr(c, &own, &dir, down, &attr);
+        if (!st) st = vfs_attr_access(&attr, ctx, VFS_ACCESS_EXEC);
         if (st) return st;
-        buf[len] = was;
+        buf[end] = was;
     }
     return APR_SUCCESS;
+}
+
+apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    return search(c, ctx, path, APR_SUCCESS);
 }
 
 static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
@@ -231,14 +249,17 @@ static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
     return APR_SUCCESS;
 }
 
-static apr_status_t stale_answer(cache_t *c, obj_t *stale, apr_status_t st, obj_t **obj,
-                                 vfs_attr_t *attr, vfs_validator_t *validator)
+static apr_status_t stale_answer(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 obj_t *stale, apr_status_t st, obj_t **obj, vfs_attr_t *attr,
+                                 vfs_validator_t *validator)
 {
     if (!stale || !atomic_load(&c->t.serve_stale) || !cachefs__unreachable(st)) return st;
     cachefs__obj_lock(c, stale);
     int has = (stale->flags & OBJ_ATTR) != 0;
     cachefs__obj_unlock(c, stale);
     if (!has) return st;
+    apr_status_t allowed = search(c, ctx, path, st); /* where a directory is not cached: `st` */
+    if (allowed) return allowed;
     cachefs__obj_ref(stale);
     *obj = stale;
     give(c, stale, NULL, attr, validator);
@@ -309,7 +330,7 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
             cachefs__node_forget(c, path, follow, a.asked);
     } else {
         if (APR_STATUS_IS_ENOTDIR(st)) cachefs__node_forget(c, path, want & LOOKUP_FOLLOW, a.asked);
-        st = stale_answer(c, stale, st, obj, attr, validator);
+        st = stale_answer(c, ctx, path, stale, st, obj, attr, validator);
     }
     if (a.chunk) cachefs__chunk_put(c, a.chunk);
     return st;
@@ -359,7 +380,7 @@ apr_status_t cachefs__obj_ask(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_at
     /* cppcheck-suppress uninitvar ; its address, not its value */
     vfs_attr_t own, *attr = told ? told : &own;
     vfs_validator_t val;
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 0, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_ANY, &file);
     if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

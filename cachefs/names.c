@@ -72,9 +72,13 @@ int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__obj_lock(c, o);
     int plain = o->attr.type == VFS_TYPE_FILE || o->attr.type == VFS_TYPE_DIR;
     int needed = plain && (o->handles || o->dirty_bytes);
-    int write = o->writers || o->dirty_bytes;
+    int write = o->writers || o->dirty_bytes, read = o->handles > o->writers;
     cachefs__obj_unlock(c, o);
-    return needed && !cachefs__lower_use(c, o, ctx, write, &file);
+    if (!needed) return 0;
+    int kept = !cachefs__lower_use(c, o, ctx, write ? LOWER_WRITE : LOWER_READ, &file);
+    if (kept && write && read && !cachefs__lower_use(c, o, ctx, LOWER_READ, &file))
+        cachefs__lower_done(c, o); /* it stays as long as the first */
+    return kept;
 }
 
 /* The chunk of the object's name if that is `path`; it has none then. Object locked. */
@@ -92,7 +96,7 @@ static uint32_t take_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 void cachefs__name_lost(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
     cachefs__obj_lock(c, o);
-    uint32_t chunk = o->lower_file ? take_name(c, o, path) : NONE;
+    uint32_t chunk = o->lower_file || o->lower_writer ? take_name(c, o, path) : NONE;
     o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
     cachefs__obj_unlock(c, o);
     if (chunk) cachefs__chunk_put(c, chunk);

@@ -8,9 +8,10 @@
  */
 #include "cachefs/engine.h"
 
-static apr_status_t give_handle(vfs_file_t **file, cache_t *c, obj_t *o, uint32_t flags)
+static apr_status_t give_handle(vfs_file_t **file, cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                                uint32_t flags)
 {
-    handle_t *h = cachefs__handle_new(c, o, flags);
+    handle_t *h = cachefs__handle_new(c, o, ctx, flags);
     if (!h) {
         cachefs__obj_put(c, o);
         return VFS_ELIMIT;
@@ -70,7 +71,7 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
         cachefs__node_set(c, path, follow, o, attr->flags, asked);
     *obj = o;
     cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
-    apr_status_t st = give_handle(file, c, o, flags);
+    apr_status_t st = give_handle(file, c, o, ctx, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
     if (!st) (void)cachefs__obj_name_seen(c, o, path, asked, mine); /* else it has that handle */
     if (!st && made && cachefs__obj_outdates(c, o, asked))
@@ -163,7 +164,7 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
         cachefs__obj_put(c, o);
         return st;
     }
-    st = give_handle(file, c, o, flags);
+    st = give_handle(file, c, o, ctx, flags);
     return st || cachefs__obj_name_seen(c, o, path, asked, 0)
                ? st
                : open_moving(file, c, ctx, path, flags, attr, validator);

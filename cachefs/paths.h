@@ -230,7 +230,7 @@ apr_status_t cachefs__metrics_create(cache_t *c);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
 /* Reserve one of handles_max. 0: all are in use. */
 int cachefs__handle_take(cache_t *c);
-handle_t *cachefs__handle_new(cache_t *c, obj_t *o, uint32_t flags);
+handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags);
 void cachefs__handle_free(cache_t *c, handle_t *h);
 /* Keep the lower handle open between two calls, as an open file does. */
 void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k);

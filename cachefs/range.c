@@ -53,7 +53,7 @@ apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_
     if (!moves && !(flags & VFS_ALLOC_KEEP_SIZE)) gate.end = UINT64_MAX;
     apr_status_t st = range_begin(c, o, ctx, &gate);
     if (st) return st;
-    st = cachefs__lower_use(c, o, ctx, 1, &lower);
+    st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &lower);
     if (!st) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 2);
         st = vfs_call_allocate(lower, ctx, flags, off, len);
@@ -80,8 +80,8 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     apr_status_t st = cachefs__flush_obj(c, hs->obj, ctx);
     if (!st) st = range_begin(c, hd->obj, ctx, &gate);
     if (st) return st;
-    st = cachefs__lower_use(c, hd->obj, ctx, 1, &ld);
-    if (!st) st = cachefs__lower_use(c, hs->obj, ctx, 0, &ls);
+    st = cachefs__lower_use(c, hd->obj, ctx, LOWER_WRITE, &ld);
+    if (!st) st = cachefs__lower_use(c, hs->obj, ctx, LOWER_READ, &ls);
     if (!st) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         st = vfs_copy_range(ls, ctx, src_off, ld, dst_off, len, copied);

@@ -106,7 +106,7 @@ static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
 {
     vfs_file_t *file;
     int64_t start = cachefs__clock_us();
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     *written = 0;
     memset(val, 0, sizeof(*val));
     if (st) return st;
@@ -397,7 +397,7 @@ static apr_status_t truncate_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
 {
     vfs_file_t *file;
     (void)cachefs__obj_change_begin(c, o);
-    apr_status_t st = cachefs__lower_use(c, o, ctx, 1, &file);
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     int asked = !st;
     if (asked) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
