@@ -21,6 +21,38 @@ static int by_shard(const void *a, const void *b)
                                  : (x->index > y->index) - (x->index < y->index);
 }
 
+static void batch_free(cache_t *c, item_t *items, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (int k = 0; k < 2; k++)
+            if (items[i].names.obj[k]) cachefs__obj_put(c, items[i].names.obj[k]);
+        free(items[i].buf);
+    }
+    free(items);
+}
+
+/* Those without a node may be dirty all the same. 0: no memory. */
+static int find_dirty(cache_t *c, item_t *items, size_t count)
+{
+    size_t n = 0;
+    if (!atomic_load(&c->dirty_bytes)) return 1;
+    cachefs__wanted_t *wanted = calloc(count + 1, sizeof(*wanted));
+    if (!wanted) return 0;
+    for (size_t i = 0; i < count; i++) {
+        const cachefs__names_t *k = &items[i].names;
+        if (!items[i].status && k->known[0] == KNOWN_NOTHING && k->known[1] == KNOWN_NOTHING)
+            wanted[n++] = (cachefs__wanted_t){.path = &items[i].path, .tag = i};
+    }
+    cachefs__dirty_named(c, wanted, n);
+    for (size_t k = 0; k < n; k++) {
+        if (!wanted[k].obj) continue;
+        items[wanted[k].tag].names.obj[0] = wanted[k].obj;
+        items[wanted[k].tag].names.known[0] = KNOWN_STALE;
+    }
+    free(wanted);
+    return 1;
+}
+
 /* Find the nodes of all paths, each shard's lock taken once. The objects come referenced. */
 static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, int expire)
 {
@@ -49,24 +81,9 @@ static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, in
         cachefs__unlock(&s->lock, RANK_SHARD);
         i = end;
     }
-    for (size_t i = 0; i < count; i++) {
-        cachefs__names_t *n = &items[i].names;
-        if (items[i].status || n->known[0] != KNOWN_NOTHING || n->known[1] != KNOWN_NOTHING)
-            continue;
-        n->obj[0] = cachefs__dirty_named(c, &items[i].path);
-        if (n->obj[0]) n->known[0] = KNOWN_STALE;
-    }
-    return items;
-}
-
-static void batch_free(cache_t *c, item_t *items, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        for (int k = 0; k < 2; k++)
-            if (items[i].names.obj[k]) cachefs__obj_put(c, items[i].names.obj[k]);
-        free(items[i].buf);
-    }
-    free(items);
+    if (find_dirty(c, items, count)) return items;
+    batch_free(c, items, count);
+    return NULL;
 }
 
 apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,

@@ -82,26 +82,44 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
 
 /* ---- one path */
 
-obj_t *cachefs__dirty_named(cache_t *c, const vfs_path_t *path)
+static int by_hash(const void *a, const void *b)
 {
-    if (!atomic_load(&c->dirty_bytes)) return NULL;
-    obj_t **objs, *found = NULL;
+    uint32_t x = ((const cachefs__wanted_t *)a)->path->hash;
+    uint32_t y = ((const cachefs__wanted_t *)b)->path->hash;
+    return (x > y) - (x < y);
+}
+
+/* The dirty object `o` is called `name`: give it to all who want it. */
+static void give_dirty(obj_t *o, const vfs_path_t *name, cachefs__wanted_t *wanted, size_t count)
+{
+    cachefs__wanted_t key = {.path = name};
+    cachefs__wanted_t *w = bsearch(&key, wanted, count, sizeof(*wanted), by_hash);
+    while (w && w > wanted && w[-1].path->hash == name->hash)
+        w--;
+    for (; w && w < wanted + count && w->path->hash == name->hash; w++) {
+        if (w->obj || w->path->len != name->len || memcmp(w->path->str, name->str, name->len) != 0)
+            continue;
+        w->obj = o;
+        cachefs__obj_ref(o);
+    }
+}
+
+void cachefs__dirty_named(cache_t *c, cachefs__wanted_t *wanted, size_t count)
+{
+    obj_t **objs;
     size_t n;
-    if (cachefs__dirty_all(c, &objs, &n)) return NULL;
+    if (!count || !atomic_load(&c->dirty_bytes) || cachefs__dirty_all(c, &objs, &n)) return;
+    qsort(wanted, count, sizeof(*wanted), by_hash);
     for (size_t i = 0; i < n; i++) {
         char buf[VFS_PATH_MAX + 1];
         vfs_path_t name;
-        cachefs__obj_lock(c, objs[i]);
-        int same = !found && !cachefs__obj_name(c, objs[i], &name, buf) && name.len == path->len &&
-                   memcmp(name.str, path->str, name.len) == 0;
-        cachefs__obj_unlock(c, objs[i]);
-        if (same)
-            found = objs[i];
-        else
-            cachefs__obj_put(c, objs[i]);
+        cachefs__obj_look(c, objs[i]);
+        int named = !cachefs__obj_name(c, objs[i], &name, buf);
+        cachefs__obj_looked(c, objs[i]);
+        if (named) give_dirty(objs[i], &name, wanted, count);
+        cachefs__obj_put(c, objs[i]);
     }
     free(objs);
-    return found;
 }
 
 /* The object that a path is cached as, referenced, links followed where that is cached. */
@@ -120,7 +138,10 @@ static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *k
         return NULL;
     }
     *known = cachefs__node_find(c, path, 1, &o, negative);
-    return o ? o : cachefs__dirty_named(c, path);
+    if (o) return o;
+    cachefs__wanted_t wanted = {.path = path};
+    cachefs__dirty_named(c, &wanted, 1);
+    return wanted.obj;
 }
 
 apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)

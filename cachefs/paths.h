@@ -212,9 +212,15 @@ static inline cache_t *cachefs__if_cache(vfs_t *fs)
 #define CACHE_OF(c, fs)                                                                            \
     cache_t *c = cachefs__if_cache(fs);                                                            \
     if (!c) return APR_EINVAL
-/* The object with dirty data that has this name, referenced, or NULL: its node may have been
- * evicted or cleared, what is dirty of it stays. */
-obj_t *cachefs__dirty_named(cache_t *c, const vfs_path_t *path);
+/* Find objects with dirty data by their names: the node may have been evicted or cleared, what is
+ * dirty stays. Objects come referenced; the array is sorted. One look at the dirty queue for all.
+ */
+typedef struct cachefs__wanted_t {
+    const vfs_path_t *path;
+    obj_t *obj; /* NULL: none has this name */
+    size_t tag; /* the caller's */
+} cachefs__wanted_t;
+void cachefs__dirty_named(cache_t *c, cachefs__wanted_t *wanted, size_t count);
 
 /* ---- layer.c, handle.c, control.c, tuner.c */
 void cachefs__log(cache_t *c, int level, const char *format, ...)

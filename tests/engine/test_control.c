@@ -379,6 +379,60 @@ Test(control, clear_drops_what_was_there_and_does_not_chase_those_who_fill)
     rig_close(&rig);
 }
 
+static void evict_names(rig_t *rig)
+{
+    for (uint32_t k = 0; k < rig->c->shard_count; k++)
+        while (cachefs__node_evict(rig->c, &rig->c->shards[k])) {
+        }
+    EQ(rig_stats(rig).names, 0);
+}
+
+Test(control, a_dirty_file_whose_name_was_evicted_is_found_by_it)
+{
+    static const char *const paths[] = {"/d/f1", "/none", "/d/f0", "/d/f1", "/", "/d/f2", "nope"};
+    rig_t rig;
+    apr_status_t st[7];
+    cachefs_entry_t e[7];
+    uint64_t affected, dirty, bytes;
+
+    rig_open(&rig, LONG "mode=back flush_interval=1h dirty_age=1h flush_on_close=off");
+    OK(vfs_mkdir(rig.bottom, NULL, "/d", 0755));
+    for (int i = 0; i < 3; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "/d/f%d", i);
+        rig_save(&rig, name, "dirty", (size_t)i + 1);
+    }
+    evict_names(&rig);
+    OK(cachefs_entries(rig.fs, paths, 6, e));
+    for (int i = 0; i < 6; i++) {
+        static const uint64_t size[] = {2, 0, 1, 2, 0, 3};
+        EQ(e[i].status, size[i] ? APR_SUCCESS : APR_NOTFOUND);
+        EQ(e[i].size, size[i]);
+        EQ(e[i].dirty != 0, size[i] != 0);
+        EQ(e[i].fresh, 0);
+    }
+    OK(cachefs_invalidate_batch(rig.fs, paths, 3, &affected, &dirty));
+    EQ(affected, 2);
+    CHECK(dirty > 0);
+    CHECK(cachefs_flush_batch(rig.fs, NULL, paths, 7, st) != APR_SUCCESS); /* of the bad path */
+    for (int i = 0; i < 6; i++)
+        OK(st[i]);
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    rig_holds_text(rig.bottom, "/d/f0", "d");
+    rig_holds_text(rig.bottom, "/d/f2", "dir");
+
+    vfs_file_t *f = rig_file(rig.fs, "/d/f0", RIG_W);
+    rig_write(f, 0, "other", 5);
+    OK(vfs_close(f, NULL));
+    evict_names(&rig);
+    EQ(rig_entry(&rig, "/d/f0").size, 5);
+    OK(cachefs_discard(rig.fs, "/d/f0", &bytes));
+    CHECK(bytes > 0);
+    EQ(rig_stats(&rig).dirty_bytes, 0);
+    rig_holds_text(rig.fs, "/d/f0", "d");
+    rig_close(&rig);
+}
+
 Test(control, shards_show_names_and_blocks)
 {
     rig_t rig;
