@@ -76,6 +76,18 @@ void race_end_cache(race_t *r)
     CHECK(counts.open_dirs == 0);
 }
 
+void race_all_closed(race_t *r)
+{
+    int64_t end = race_now_ms() + 10000;
+    for (;;) {
+        vfs_counts_t counts;
+        vfs_count_get(r->count, &counts);
+        if (counts.open_files == 0 && counts.open_dirs == 0) return;
+        CHECK(race_now_ms() < end);
+        race_sleep_us(1000);
+    }
+}
+
 void race_close(race_t *r)
 {
     if (r->cache) race_end_cache(r);

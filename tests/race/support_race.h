@@ -38,6 +38,8 @@ void race_cache(race_t *r, const char *keys);
 /* End the cache; nothing may be open below any more. */
 void race_end_cache(race_t *r);
 void race_close(race_t *r);
+/* Nothing is open below while the cache lives, once those who close in the background have. */
+void race_all_closed(race_t *r);
 void race_rtt(race_t *r, uint64_t rtt_us);
 /* Reads of any kind that the bottom saw. */
 uint64_t race_lower_reads(race_t *r);
