@@ -17,6 +17,7 @@
 enum { SLAB_FREE = 0, SLAB_PARTIAL, SLAB_FULL, SLAB_DRAINING, SLAB_FIXED };
 
 #define CLASS_NONE ARENA_CLASSES
+#define SLAB_LARGE (256u << 10)
 
 static void list_add(arena_t *a, uint32_t *head, uint32_t s)
 {
@@ -37,11 +38,56 @@ static void list_remove(arena_t *a, uint32_t *head, uint32_t s)
     slab->prev = slab->next = 0;
 }
 
+/* ---- free slabs: taken from the front, lent from the back */
+
+static void free_add(arena_t *a, uint32_t s)
+{
+    if (!a->free_list) a->free_last = s + 1;
+    list_add(a, &a->free_list, s);
+    a->free_slabs++;
+}
+
+static void free_remove(arena_t *a, uint32_t s)
+{
+    if (a->free_last == s + 1) a->free_last = a->slabs[s].prev;
+    list_remove(a, &a->free_list, s);
+    a->free_slabs--;
+}
+
+/* ---- huge pages
+ *
+ * Random reads of a large cache are bound by the processor's table of pages. But a huge page is
+ * resident as a whole, so it is asked for only where slabs come into use one after the other, and
+ * never where one was lent: its bytes are used elsewhere. */
+
+#define HUGE_BYTES ((size_t)2 << 20)
+
+/* Slab s comes into use. */
+static void huge_reach(arena_t *a, uint32_t s)
+{
+    size_t end = ((size_t)(s + 1) << a->slab_shift) + HUGE_BYTES - 1;
+    end -= end % HUGE_BYTES;
+    if (end <= a->huge_end || end > a->huge_stop || a->slab_bytes < SLAB_LARGE) return;
+    (void)madvise(a->base + a->huge_end, end - a->huge_end, MADV_HUGEPAGE); /* if there are any */
+    a->huge_end = end;
+}
+
+/* Slab s is lent: its pages go, and stay away. */
+static void huge_leave(arena_t *a, uint32_t s)
+{
+    size_t from = (size_t)s << a->slab_shift, page = from - from % HUGE_BYTES;
+    if (page < a->huge_end)
+        (void)madvise(a->base + page, HUGE_BYTES, MADV_NOHUGEPAGE); /* advice, as below */
+    if (page < a->huge_stop && page >= a->huge_end) a->huge_stop = page;
+    (void)madvise(a->base + from, a->slab_bytes,
+                  MADV_DONTNEED); /* nothing depends on it but the resident size */
+}
+
 /* Slabs are 256 KiB from 32 MiB up; smaller regions get smaller ones, so that a class costs little
  * of them. */
 static size_t slab_size(uint64_t bytes)
 {
-    return bytes >= (32u << 20) ? 256u << 10 : bytes >= (4u << 20) ? 64u << 10 : 16u << 10;
+    return bytes >= (32u << 20) ? SLAB_LARGE : bytes >= (4u << 20) ? 64u << 10 : 16u << 10;
 }
 
 apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
@@ -51,11 +97,16 @@ apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
     a->slab_shift = (uint32_t)__builtin_ctzl(a->slab_bytes);
     a->slab_count = (uint32_t)(bytes >> a->slab_shift);
     a->bytes = (size_t)a->slab_count << a->slab_shift;
-    void *base = mmap(NULL, a->bytes + ARENA_TAIL, PROT_READ | PROT_WRITE,
-                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return APR_ENOMEM;
-    a->base = base;
-    a->slabs = base;
+    a->map_bytes = a->bytes + ARENA_TAIL + HUGE_BYTES;
+    a->map = mmap(NULL, a->map_bytes, PROT_READ | PROT_WRITE,
+                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (a->map == MAP_FAILED) {
+        a->map = NULL;
+        return APR_ENOMEM;
+    }
+    a->base = (uint8_t *)a->map + (HUGE_BYTES - (uintptr_t)a->map % HUGE_BYTES) % HUGE_BYTES;
+    a->slabs = (slab_t *)(void *)a->base;
+    a->huge_stop = a->bytes;
     a->class_max = cachefs__class_of(a, a->slab_bytes);
     size_t table = a->slab_count * sizeof(slab_t);
     a->fixed = (uint32_t)((table + a->slab_bytes - 1) >> a->slab_shift);
@@ -63,8 +114,7 @@ apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
         a->slabs[s].cls = CLASS_NONE;
         a->slabs[s].state = s < a->fixed ? SLAB_FIXED : SLAB_FREE;
         if (s < a->fixed) continue;
-        list_add(a, &a->free_list, s);
-        a->free_slabs++;
+        free_add(a, s);
     }
     atomic_init(&a->used_bytes, (uint64_t)a->fixed << a->slab_shift);
     pthread_mutex_init(&a->lock, NULL);
@@ -73,9 +123,10 @@ apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
 
 void cachefs__arena_destroy(arena_t *a)
 {
-    if (!a->base) return;
-    munmap(a->base, a->bytes + ARENA_TAIL);
+    if (!a->map) return;
+    munmap(a->map, a->map_bytes);
     pthread_mutex_destroy(&a->lock);
+    a->map = NULL;
     a->base = NULL;
 }
 
@@ -162,9 +213,9 @@ static uint32_t take(arena_t *a, uint32_t s, uint32_t owner)
 /* A free slab becomes one of the class. */
 static void slab_use(arena_t *a, uint32_t s, unsigned cls)
 {
-    list_remove(a, &a->free_list, s);
-    a->free_slabs--;
+    free_remove(a, s);
     count_used(a);
+    huge_reach(a, s);
     slab_open(a, s, cls);
 }
 
@@ -186,8 +237,7 @@ static void slab_close(arena_t *a, uint32_t s)
     if (slab->state == SLAB_PARTIAL) list_remove(a, &a->partial[slab->cls], s);
     slab->cls = CLASS_NONE;
     slab->state = SLAB_FREE;
-    list_add(a, &a->free_list, s);
-    a->free_slabs++;
+    free_add(a, s);
     count_used(a);
 }
 
@@ -234,13 +284,11 @@ int cachefs__arena_lend(arena_t *a, uint32_t n)
     cachefs__lock(&a->lock, RANK_ARENA);
     if (a->free_slabs >= n) {
         for (uint32_t i = 0; i < n; i++) {
-            uint32_t s = a->free_list - 1;
-            list_remove(a, &a->free_list, s);
+            uint32_t s = a->free_last - 1;
+            free_remove(a, s);
             a->slabs[s].state = SLAB_FIXED;
-            (void)madvise(a->base + ((size_t)s << a->slab_shift), a->slab_bytes,
-                          MADV_DONTNEED); /* advice: nothing depends on it but the resident size */
+            huge_leave(a, s);
         }
-        a->free_slabs -= n;
         a->lent += n;
         count_used(a);
         ok = 1;

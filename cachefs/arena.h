@@ -47,15 +47,19 @@ typedef struct slab_t {
 
 typedef struct arena_t {
     uint8_t *base;
+    void *map; /* what was mapped, and is as much larger as it takes to begin on a huge page */
+    size_t map_bytes;
     size_t bytes, slab_bytes;
     uint32_t slab_count, slab_shift;
     unsigned class_max; /* largest class that fits into a slab */
     pthread_mutex_t lock;
-    slab_t *slabs;      /* in the region's first slabs */
-    uint32_t free_list; /* free slabs */
+    slab_t *slabs;                 /* in the region's first slabs */
+    uint32_t free_list, free_last; /* free slabs, those never used in rising order */
     uint32_t free_slabs;
     uint32_t partial[ARENA_CLASSES];
     uint32_t lent;               /* slabs lent as credits */
+    size_t huge_end;             /* huge pages serve the region up to here */
+    size_t huge_stop;            /* and no further: from here on slabs were lent */
     uint32_t fixed;              /* slabs of the arena's own tables */
     _Atomic uint64_t used_bytes; /* slabs in use, lent or fixed */
 } arena_t;

@@ -1,6 +1,8 @@
 /*
  * test_arena.c - the arena: classes, chunks, draining, lending, accounting.
  */
+#include <unistd.h>
+
 #include "tests/engine/support_rig.h"
 
 static void arena(arena_t *a, uint64_t bytes)
@@ -228,4 +230,43 @@ Test(arena, what_lies_behind_the_last_chunk_can_be_read)
         EQ(sum, 0);
         cachefs__arena_destroy(&a);
     }
+}
+
+static uint64_t resident(void)
+{
+    unsigned long long all, here;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    CHECK(f != NULL);
+    EQ(fscanf(f, "%llu %llu", &all, &here), 2);
+    (void)fclose(f); /* only read */
+    return here * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Huge pages or not: a page is there for what is used, and none for what is lent. */
+Test(arena, memory_is_resident_where_it_is_used)
+{
+    enum { CHUNKS = 32 };
+    const uint64_t chunk = 256u << 10, slack = 4u << 20;
+    uint32_t c[CHUNKS];
+    arena_t a;
+
+    arena(&a, 64u << 20);
+    uint64_t before = resident();
+    for (int i = 0; i < CHUNKS; i++) {
+        c[i] = cachefs__arena_alloc(&a, ARENA_CLASSES - 1, OWNER_BLOCK | 1);
+        CHECK(c[i] != 0);
+        memset(cachefs__chunk_ptr(&a, c[i]), 1, chunk);
+        CHECK(resident() <= before + (uint64_t)(i + 1) * chunk + slack);
+        if (i % 8 == 0) EQ(cachefs__arena_lend(&a, 8), 1); /* of what lies behind */
+    }
+    CHECK(resident() >= before + CHUNKS * chunk);
+    for (int i = 0; i < CHUNKS; i += 2) /* every other one: huge pages are broken up */
+        cachefs__arena_free(&a, c[i]);
+    EQ(cachefs__arena_lend(&a, a.free_slabs), 1);
+    CHECK(resident() <= before + CHUNKS / 2 * chunk + slack);
+    for (int i = 1; i < CHUNKS; i += 2)
+        for (uint64_t at = 0; at < chunk; at += 512)
+            EQ(((uint8_t *)cachefs__chunk_ptr(&a, c[i]))[at], 1);
+    cachefs__arena_destroy(&a);
 }
