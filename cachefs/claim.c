@@ -74,6 +74,18 @@ apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t
     return st;
 }
 
+void cachefs__mut_back(cache_t *c, cachefs__mut_t *m)
+{
+    VFS_ASSERT(m->below);
+    cachefs__lock(&c->mut_lock, RANK_LEAF);
+    c->names_below--;
+    m->below = 0;
+    for (int i = 0; i < m->count; i++)
+        atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_CLAIMED, memory_order_release);
+    pthread_cond_broadcast(&c->mut_cond);
+    cachefs__unlock(&c->mut_lock, RANK_LEAF);
+}
+
 apr_status_t cachefs__mut_tree(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m)
 {
     apr_status_t st = APR_SUCCESS;

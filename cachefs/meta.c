@@ -109,10 +109,28 @@ static apr_status_t find_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     return st;
 }
 
-static void release(cache_t *c, change_t *ch)
+static apr_status_t find_again(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               unsigned want, change_t *ch)
 {
-    cachefs__mut_release(c, &ch->m);
     if (ch->o) cachefs__obj_put(c, ch->o);
+    return find_changed(c, ctx, path, want, ch);
+}
+
+/* The name is claimed. To go below is to keep directories from moving; if one moved while we waited
+ * for that, the name is looked up again. */
+static apr_status_t change_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 unsigned want, change_t *ch)
+{
+    for (;;) {
+        apr_status_t st = ch->hold ? cachefs__flush_hold(c, ch->o, ctx) : APR_SUCCESS;
+        if (st) return st;
+        st = cachefs__mut_below(c, ctx, &ch->m);
+        if (!st && cachefs__mut_found_quiet(c, &ch->m, ch->asked)) return APR_SUCCESS;
+        if (!st) cachefs__mut_back(c, &ch->m);
+        if (ch->hold) cachefs__flush_end(c, ch->o);
+        if (!st) st = find_again(c, ctx, path, want, ch);
+        if (st) return st;
+    }
 }
 
 static apr_status_t change_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
@@ -121,25 +139,21 @@ static apr_status_t change_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     unsigned want = flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
     apr_status_t st = find_changed(c, ctx, path, want, ch); /* this answer can be kept */
     apr_status_t claimed = cachefs__mut_begin(c, ctx, path, NULL, &ch->m);
-    if (claimed) {
-        if (ch->o) cachefs__obj_put(c, ch->o);
-        return claimed;
-    }
-    if (!cachefs__mut_found_quiet(c, &ch->m, ch->asked)) {
-        if (ch->o) cachefs__obj_put(c, ch->o);
-        st = find_changed(c, ctx, path, want, ch);
-    }
     ch->hold = flush_first;
-    if (!st && flush_first) st = cachefs__flush_hold(c, ch->o, ctx);
-    if (st)
-        release(c, ch);
-    else
+    if (!claimed) {
+        if (!cachefs__mut_found_quiet(c, &ch->m, ch->asked))
+            st = find_again(c, ctx, path, want, ch);
+        if (!st) st = change_below(c, ctx, path, want, ch);
+        if (st) cachefs__mut_release(c, &ch->m);
+    }
+    if (!claimed && !st)
         (void)cachefs__obj_change_begin(c, ch->o);
-    return st;
+    else if (ch->o)
+        cachefs__obj_put(c, ch->o);
+    return claimed ? claimed : st;
 }
 
-/* A directory or a link on the way moved under the change: who has the name now may be the one that
- * was changed. */
+/* A link on the way changed meanwhile: who has the name now may be the one that was changed. */
 static void other_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
                           const change_t *ch)
 {
@@ -156,13 +170,13 @@ static void other_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pa
 static void change_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
                        change_t *ch)
 {
-    int moved = !cachefs__mut_found_quiet(c, &ch->m, ch->asked) ||
-                (ch->epoch && atomic_load(&c->ns_epoch) != ch->epoch);
-    if (moved) other_changed(c, ctx, path, flags, ch);
     cachefs__obj_change_end(c, ch->o, 1);
+    cachefs__mut_back(c, &ch->m);
+    cachefs__mut_release(c, &ch->m);
+    if (ch->epoch && atomic_load(&c->ns_epoch) != ch->epoch) other_changed(c, ctx, path, flags, ch);
     cachefs__learn_base(c, ch->o, ctx, 0);
     if (ch->hold) cachefs__flush_end(c, ch->o);
-    release(c, ch);
+    cachefs__obj_put(c, ch->o);
 }
 
 #define NAME_CHANGE(params, args, name, flush_first, nofollow)                                     \

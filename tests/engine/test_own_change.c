@@ -37,11 +37,12 @@ static void *change_mode(void *arg)
 {
     rig_t *rig = arg;
 
-    OK(vfs_chmod(rig->fs, NULL, "/a", 0600, 0));
+    OK(vfs_chmod(rig->fs, NULL, "/d/a", 0600, 0));
     return NULL;
 }
 
-Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are_ours)
+/* While the mode of /d/a is set the name goes to the file `other`. */
+static void moved_under_chmod(const char *other, const char *from, const char *to, uint32_t flags)
 {
     rig_t rig;
     pthread_t thread;
@@ -50,14 +51,16 @@ Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are
     rig_open(&rig, LAZY);
     gap.real = rig.c->lower->ops.stat;
     rig.c->lower->ops.stat = stat_and_wait;
-    rig_text(&rig, "/a", "was here before");
-    rig_text(&rig, "/b", "text");
-    vfs_file_t *f = rig_file(rig.fs, "/b", RIG_W), *old = rig_file(rig.fs, "/a", RIG_R);
+    OK(vfs_mkdir(rig.bottom, NULL, "/d", 0755));
+    OK(vfs_mkdir(rig.bottom, NULL, "/e", 0755));
+    rig_text(&rig, "/d/a", "was here before");
+    rig_text(&rig, other, "text");
+    vfs_file_t *f = rig_file(rig.fs, other, RIG_W), *old = rig_file(rig.fs, "/d/a", RIG_R);
     OK(cachefs_clear(rig.fs, NULL)); /* so that the name is asked for */
     atomic_store(&gap.armed, 1);
     pthread_create(&thread, NULL, change_mode, &rig);
-    cr_assert(rig_until(is_set, &gap.answered)); /* it believes that /a is the old file */
-    OK(vfs_rename(rig.fs, NULL, "/b", "/a", 0));
+    cr_assert(rig_until(is_set, &gap.answered)); /* it believes that /d/a is the old file */
+    OK(vfs_rename(rig.fs, NULL, from, to, flags));
     rig_write(f, 0, "T", 1);
     atomic_store(&gap.go, 1);
     pthread_join(thread, NULL);
@@ -65,10 +68,20 @@ Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are
     EQ(attr.mode, 0600);
     OK(vfs_flush(f, NULL));
     EQ(rig_stats(&rig).conflicts, 0);
-    rig_holds_text(rig.bottom, "/a", "Text");
+    rig_holds_text(rig.bottom, "/d/a", "Text");
     OK(vfs_close(f, NULL));
     OK(vfs_close(old, NULL));
     rig_close(&rig);
+}
+
+Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are_ours)
+{
+    moved_under_chmod("/d/b", "/d/b", "/d/a", 0);
+}
+
+Test(own_change, attributes_that_are_set_while_directories_move_are_ours)
+{
+    moved_under_chmod("/e/a", "/e", "/d", VFS_RENAME_EXCHANGE);
 }
 
 static apr_status_t give_bytes(void *baton, void *buf, size_t len, apr_off_t off)
