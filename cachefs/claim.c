@@ -115,12 +115,14 @@ void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }
 
-void cachefs__mut_wait(cache_t *c, const vfs_path_t *path)
+apr_status_t cachefs__mut_wait(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
+    apr_status_t st = APR_SUCCESS;
     cachefs__lock(&c->mut_lock, RANK_LEAF);
-    while (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == NAME_BELOW)
-        pthread_cond_wait(&c->mut_cond, &c->mut_lock);
+    while (!st && (c->tree_ops || atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) == NAME_BELOW))
+        st = cachefs__wait(&c->mut_cond, &c->mut_lock, ctx, 0);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
+    return st;
 }
 
 void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us)

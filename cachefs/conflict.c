@@ -51,10 +51,11 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
                               vfs_file_t *out)
 {
     size_t size, got;
-    uint32_t chunk = cachefs__stage_get(c, &size);
+    uint32_t chunk;
+    apr_status_t st = cachefs__stage_get(c, ctx, &chunk, &size);
+    if (st) return st;
     uint8_t *buf = cachefs__chunk_ptr(&c->arena, chunk);
     uint64_t end = atomic_load(&o->size);
-    apr_status_t st = APR_SUCCESS;
     /* they removed it: the old file may still be open */
     int old = !theirs && !cachefs__lower_use(c, o, ctx, LOWER_READ, &theirs);
     for (uint64_t at = 0; at < end && !st; at += size) {
@@ -191,11 +192,13 @@ static int has_base(cache_t *c, const obj_t *o, below_t *b)
 
 /* Nothing of ours came between the question and its answer: no change of the file or of its name,
  * no move of a directory above. */
-static int undisturbed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
+static int undisturbed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                       uint64_t asked, apr_status_t *st)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t name;
-    cachefs__mut_wait(c, path);
+    *st = cachefs__mut_wait(c, ctx, path);
+    if (*st) return 0;
     cachefs__obj_lock(c, o);
     int quiet = cachefs__obj_quiet(o, asked) && atomic_load(&c->tree_mut) <= asked &&
                 !cachefs__obj_name(c, o, &name, buf) && strcmp(name.str, path->str) == 0;
@@ -223,7 +226,8 @@ static int changed_by_others(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t
             return 0;
         }
         if (!b->found && vfs_validator_equal(&b->base, &b->val)) return 0;
-        if (undisturbed(c, o, &b->path, asked)) return 1;
+        if (undisturbed(c, o, ctx, &b->path, asked, st)) return 1;
+        if (*st) return 0; /* no time to know */
     }
     return 0;
 }

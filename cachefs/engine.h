@@ -359,7 +359,7 @@ struct cache_t {
 
     pthread_mutex_t flight_lock; /* a leaf: look-ups under way */
     pthread_cond_t flight_cond;
-    struct flight_t *flights;
+    struct cachefs__flight_t *flights;
 
     _Atomic(const cachefs__heat_t *) heat; /* who hears of reads now; NULL: nobody */
     cachefs__heat_t *heats; /* all that ever did: a reader may still call them; config_lock */

@@ -305,7 +305,9 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     } else {
         st = FILL_AGAIN;
     }
-    int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT;
+    /* what only our caller may not do, or has no time for, is no answer to those who wait */
+    int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT ||
+                APR_STATUS_IS_EACCES(st) || (st && vfs_ctx_check(ctx));
     cachefs__gate_leave(c, o, &gate, retry ? APR_SUCCESS : st);
     return st;
 }

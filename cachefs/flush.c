@@ -14,21 +14,23 @@
 
 /* ---- staging */
 
-uint32_t cachefs__stage_get(cache_t *c, size_t *size)
+apr_status_t cachefs__stage_get(cache_t *c, const vfs_ctx_t *ctx, uint32_t *chunk, size_t *size)
 {
+    apr_status_t st = APR_SUCCESS;
     for (uint32_t bytes = 256u << 10; bytes >= 16u << 10; bytes /= 4) {
         if (cachefs__class_of(&c->arena, bytes) == ARENA_CLASSES) continue;
         *size = bytes;
-        uint32_t chunk = cachefs__chunk_get(c, bytes, OWNER_PRIVATE | 5, 0, 1);
-        if (chunk) return chunk;
+        *chunk = cachefs__chunk_get(c, bytes, OWNER_PRIVATE | 5, 0, 1);
+        if (*chunk) return APR_SUCCESS;
     }
     cachefs__lock(&c->wb_lock, RANK_LEAF);
-    while (c->stage_busy)
-        pthread_cond_wait(&c->wb_cond, &c->wb_lock);
-    c->stage_busy = 1;
+    while (c->stage_busy && !st)
+        st = cachefs__wait(&c->wb_cond, &c->wb_lock, ctx, 0);
+    if (!st) c->stage_busy = 1;
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    *chunk = c->stage_chunk;
     *size = cachefs__class_bytes(cachefs__arena_class(&c->arena, c->stage_chunk));
-    return c->stage_chunk;
+    return st;
 }
 
 void cachefs__stage_put(cache_t *c, uint32_t chunk)
@@ -237,10 +239,12 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
 
 /* What the flush that began at `start` came to. What is dirty still became so later, or failed:
  * others have their turn first. */
-static void note_result(cache_t *c, obj_t *o, int64_t start, apr_status_t st)
+static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t start, apr_status_t st)
 {
+    /* the caller had no more time: that says nothing about the file */
+    int gave_up = (APR_STATUS_IS_TIMEUP(st) || st == VFS_ECANCELED) && vfs_ctx_check(ctx);
     cachefs__obj_lock(c, o);
-    if (st) {
+    if (st && !gave_up) {
         uint64_t least = atomic_load(&c->t.retry_min_us), most = atomic_load(&c->t.retry_max_us);
         uint64_t wait = o->retry_wait_us ? (uint64_t)o->retry_wait_us * 2 : least;
         if (wait > most) wait = most;
@@ -250,7 +254,7 @@ static void note_result(cache_t *c, obj_t *o, int64_t start, apr_status_t st)
         o->err = st;
         o->err_seq++;
         cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
-    } else {
+    } else if (!st) {
         o->retry_wait_us = o->retry_at_us = 0;
         atomic_store(&o->dirty_since_us, start);
         cachefs__count(&c->counters, CNT_FLUSHES, 1);
@@ -289,7 +293,8 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs__settle(c, o, ctx);
     if (!st) st = cachefs__conflict(c, o, ctx, &theirs);
     if (st || theirs) return st;
-    stage.chunk = cachefs__stage_get(c, &stage.size);
+    st = cachefs__stage_get(c, ctx, &stage.chunk, &stage.size);
+    if (st) return st;
     stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
     uint64_t since = cachefs__obj_change_begin(c, o);
     st = write_dirty(c, o, ctx, &stage);
@@ -312,7 +317,7 @@ apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (idle) return APR_SUCCESS;
     if (again) cachefs__count(&c->counters, CNT_FLUSH_RETRIES, 1);
     st = flush_dirty(c, o, ctx);
-    note_result(c, o, start, st);
+    note_result(c, o, ctx, start, st);
     if (c->lat[LAT_FLUSH])
         metrics_record(c->lat[LAT_FLUSH], (uint64_t)(cachefs__clock_us() - start) * 1000);
     if (!st) return APR_SUCCESS;

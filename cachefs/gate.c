@@ -170,7 +170,8 @@ static apr_status_t open_named(const vfs_ctx_t *ctx, vfs_path_t *path, char *buf
         if (APR_STATUS_IS_EACCES(st)) st = cachefs__as_opener(op->c, op->o, ctx, open_below, op);
         if (st != VFS_ESTALE || tries == 3) return st;
         uint32_t hash = path->hash;
-        cachefs__mut_wait(op->c, path);
+        st = cachefs__mut_wait(op->c, ctx, path);
+        if (st) return st;
         cachefs__obj_look(op->c, op->o);
         apr_status_t named = cachefs__obj_name(op->c, op->o, path, buf);
         cachefs__obj_looked(op->c, op->o);

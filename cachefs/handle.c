@@ -225,6 +225,20 @@ apr_status_t cachefs__open_objs(cache_t *c, obj_t ***objs, size_t *count)
 
 /* ---- calls */
 
+/* Its TTL is that of its name, as for who comes by that. */
+static int is_fresh(cache_t *c, obj_t *o)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    int64_t ttl = (int64_t)atomic_load(&c->t.attr_ttl_us);
+    cachefs__obj_look(c, o);
+    if (c->rules && !cachefs__obj_name(c, o, &path, buf))
+        ttl = cachefs__ttl_lookup(c->rules, path.str, ttl);
+    int fresh = cachefs__obj_fresh(c, o, (uint64_t)ttl);
+    cachefs__obj_looked(c, o);
+    return fresh;
+}
+
 apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
                               vfs_validator_t *validator)
 {
@@ -233,9 +247,7 @@ apr_status_t cachefs_op_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t
     obj_t *o = h->obj;
     vfs_attr_t told;
     apr_status_t st = APR_SUCCESS;
-    cachefs__obj_look(c, o);
-    int fresh = cachefs__obj_fresh(c, o, atomic_load(&c->t.attr_ttl_us));
-    cachefs__obj_looked(c, o);
+    int fresh = is_fresh(c, o);
     if (!fresh) st = cachefs__obj_refresh(c, o, ctx, &told);
     int asked = !fresh && !st;
     if (st && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale)) {

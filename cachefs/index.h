@@ -283,7 +283,7 @@ apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t
 void cachefs__mut_back(cache_t *c, cachefs__mut_t *m);
 /* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
  * he may be waiting for us. */
-void cachefs__mut_wait(cache_t *c, const vfs_path_t *path);
+apr_status_t cachefs__mut_wait(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
 /* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
 void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
 /* Nobody changed the name since `asked`, or is about to. */

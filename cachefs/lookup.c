@@ -9,13 +9,6 @@
  */
 #include "cachefs/engine.h"
 
-/* A look-up under way; others of the same path wait for it. */
-typedef struct flight_t {
-    struct flight_t *next;
-    const vfs_path_t *path;
-    unsigned want;
-} flight_t;
-
 int cachefs__unreachable(apr_status_t st)
 {
     return st == VFS_EOFFLINE || APR_STATUS_IS_TIMEUP(st) || APR_STATUS_IS_ETIMEDOUT(st) ||
@@ -40,47 +33,6 @@ static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned w
         return known;
     }
     return cachefs__node_find(c, path, 1, obj, negative);
-}
-
-/* ---- one look-up for all who ask */
-
-static int same_flight(const flight_t *f, const vfs_path_t *path, unsigned want)
-{
-    return f->path->hash == path->hash && f->path->len == path->len && f->want == want &&
-           memcmp(f->path->str, path->str, path->len) == 0;
-}
-
-/* 1: we lead, end with flight_end. 0: we waited for another; look again. */
-static int flight_begin(cache_t *c, flight_t *f, const vfs_ctx_t *ctx)
-{
-    int lead = 1;
-    cachefs__lock(&c->flight_lock, RANK_LEAF);
-    for (;;) {
-        flight_t *g = c->flights;
-        while (g && !same_flight(g, f->path, f->want))
-            g = g->next;
-        if (!g) break;
-        lead = 0;
-        cachefs__count(&c->counters, CNT_WAITS, 1);
-        if (cachefs__wait(&c->flight_cond, &c->flight_lock, ctx, 0)) break;
-    }
-    if (lead) {
-        f->next = c->flights;
-        c->flights = f;
-    }
-    cachefs__unlock(&c->flight_lock, RANK_LEAF);
-    return lead;
-}
-
-static void flight_end(cache_t *c, flight_t *f)
-{
-    cachefs__lock(&c->flight_lock, RANK_LEAF);
-    flight_t **at = &c->flights;
-    while (*at != f)
-        at = &(*at)->next;
-    *at = f->next;
-    pthread_cond_broadcast(&c->flight_cond);
-    cachefs__unlock(&c->flight_lock, RANK_LEAF);
 }
 
 /* ---- asking */
@@ -341,15 +293,39 @@ uint64_t cachefs__lookup_fetched(void)
     return fetched_here;
 }
 
+/* Lead a question, or be told what another one's answer was. */
+static apr_status_t fly(cache_t *c, cachefs__flight_t *f, obj_t *stale, obj_t **obj)
+{
+    apr_status_t st;
+    *obj = NULL;
+    if (f->state == FLIGHT_TOLD) {
+        *obj = f->obj;
+        return f->status;
+    }
+    cachefs__count(&c->counters, CNT_ATTR_MISSES, 1);
+    memset(&f->attr, 0, sizeof(f->attr));
+    st = from_below(c, f->ctx, f->path, f->want, stale, obj, &f->attr, &f->validator);
+    if (f->state == FLIGHT_LEADS) cachefs__flight_end(c, f, st, *obj);
+    return st;
+}
+
+/* May an answer be older than the call? */
+static int answers_keep(cache_t *c, const vfs_path_t *path)
+{
+    int64_t ttl = (int64_t)atomic_load_explicit(&c->t.attr_ttl_us, memory_order_relaxed);
+    if (c->rules) ttl = cachefs__ttl_lookup(c->rules, path->str, ttl);
+    return ttl > 0;
+}
+
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,
                              vfs_validator_t *validator)
 {
-    flight_t flight = {NULL, path, want};
-    int negative, leads = 0, shared = atomic_load(&c->t.attr_ttl_us) != 0 && !(want & LOOKUP_FORCE);
+    cachefs__flight_t flight;
     obj_t *stale;
+    int negative, looks = 0;
     fetched_here = 0;
-    for (int tries = 0;; tries++) {
+    for (;; looks++) {
         cachefs__known_e known = find_name(c, path, want, &stale, &negative);
         if (known == KNOWN_FRESH && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
@@ -362,14 +338,24 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
             apr_status_t st = cachefs__search_allowed(c, ctx, path);
             return st ? st : APR_FROM_OS_ERROR(ENOENT);
         }
-        if (!shared || tries > 0) break; /* who waited once asks for itself */
-        leads = flight_begin(c, &flight, ctx);
-        if (leads) break;
+        flight.path = path;
+        flight.want = want;
+        flight.ctx = ctx;
+        flight.state = FLIGHT_ALONE;
+        if (want & LOOKUP_FORCE) break;
+        flight.young = looks > 0 || !answers_keep(c, path);
+        apr_status_t st = cachefs__flight_join(c, &flight);
+        if (st) {
+            st = stale_answer(c, ctx, path, stale, st, obj, attr, validator);
+            if (stale) cachefs__obj_put(c, stale);
+            return st;
+        }
+        if (flight.state != FLIGHT_LOOKS) break;
         if (stale) cachefs__obj_put(c, stale);
     }
-    cachefs__count(&c->counters, CNT_ATTR_MISSES, 1);
-    apr_status_t st = from_below(c, ctx, path, want, stale, obj, attr, validator);
-    if (leads) flight_end(c, &flight);
+    apr_status_t st = fly(c, &flight, stale, obj);
+    if (!st && attr) *attr = flight.attr;
+    if (!st && validator) *validator = flight.validator;
     if (stale) cachefs__obj_put(c, stale);
     return st;
 }

@@ -24,6 +24,36 @@ apr_status_t cachefs__obj_refresh(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vf
  * not be told apart at the flush: ask for it where a change of ours left it open. */
 void cachefs__learn_base(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int writing);
 int cachefs__unreachable(apr_status_t st);
+
+/* ---- flight.c: look-ups under way */
+typedef enum cachefs__flight_e {
+    FLIGHT_ALONE = 0, /* a question that is nobody else's */
+    FLIGHT_LEADS,     /* ask, and end with cachefs__flight_end */
+    FLIGHT_WAITS,
+    FLIGHT_LOOKS, /* another one's question is over: look again */
+    FLIGHT_TOLD   /* another one's answer is ours: status, obj (referenced), attr, validator */
+} cachefs__flight_e;
+/* A look-up, on the stack of who asks; guarded by flight_lock while others know it. */
+typedef struct cachefs__flight_t {
+    struct cachefs__flight_t *next;
+    const vfs_path_t *path;
+    const vfs_ctx_t *ctx;
+    unsigned want;
+    int young; /* the question must not have been put before we asked */
+    cachefs__flight_e state;
+    struct cachefs__flight_t *joined; /* while it waits: the one on whose lists it is */
+    struct cachefs__flight_t *riders; /* told our answer */
+    struct cachefs__flight_t *late;   /* came after the question was put */
+    apr_status_t status;
+    obj_t *obj;
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+} cachefs__flight_t;
+/* Lead, or wait for the one who does; then `state` says what came of it. An error: no more time to
+ * wait. */
+apr_status_t cachefs__flight_join(cache_t *c, cachefs__flight_t *f);
+void cachefs__flight_end(cache_t *c, cachefs__flight_t *f, apr_status_t st, obj_t *o);
+
 /* Is the caller somebody who must be allowed to search each directory on the way? */
 static inline int cachefs__searches(const vfs_ctx_t *ctx)
 {
@@ -141,8 +171,8 @@ void cachefs__wb_hurry(cache_t *c);
 /* When the object's dirty data is due. Object locked. */
 int64_t cachefs__wb_due(cache_t *c, const obj_t *o);
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h);
-/* A chunk for copies on their way below, always to be had. *size receives its bytes. */
-uint32_t cachefs__stage_get(cache_t *c, size_t *size);
+/* A chunk for copies on their way below, to be had by whoever waits. *size receives its bytes. */
+apr_status_t cachefs__stage_get(cache_t *c, const vfs_ctx_t *ctx, uint32_t *chunk, size_t *size);
 void cachefs__stage_put(cache_t *c, uint32_t chunk);
 /* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
  * written any more. */

@@ -37,14 +37,18 @@ static int reserve(cache_t *c, uint64_t bytes, uint64_t max)
 }
 
 /* Slow down smoothly from 80 % of the limit on: up to 10 ms a call. */
-static void slow_down(cache_t *c, uint64_t max)
+static void slow_down(cache_t *c, const vfs_ctx_t *ctx, uint64_t max)
 {
     uint64_t dirty = atomic_load(&c->dirty_bytes), soft = max / 5 * 4;
     if (dirty <= soft || max == soft) return;
     cachefs__count(&c->counters, CNT_THROTTLED, 1);
     cachefs__wb_hurry(c);
-    uint64_t us = (dirty - soft) * 10000 / (max - soft);
-    struct timespec ts = {0, (long)(us > 10000 ? 10000 : us) * 1000};
+    int64_t us = (int64_t)((dirty - soft) * 10000 / (max - soft));
+    if (us > 10000) us = 10000;
+    if (ctx && ctx->deadline && ctx->deadline - apr_time_now() < us)
+        us = ctx->deadline - apr_time_now();
+    if (us <= 0) return;
+    struct timespec ts = {0, (long)us * 1000};
     nanosleep(&ts, NULL);
 }
 
@@ -80,7 +84,7 @@ apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t b
     uint64_t max = atomic_load(&c->t.dirty_bytes_max);
     cachefs__dirty_wait_t room;
     cachefs__dirty_wait_begin(c, &room);
-    slow_down(c, max);
+    slow_down(c, ctx, max);
     while (!reserve(c, bytes, max)) {
         apr_status_t st = cachefs__dirty_wait(c, ctx, &room, cachefs__flush_some(c, ctx));
         if (st) return st;

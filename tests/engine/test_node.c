@@ -153,7 +153,7 @@ Test(node, two_who_change_one_name_come_one_after_the_other)
     cachefs__mut_end(rig.c, &m, 0);
     pthread_join(thread, &failed);
     CHECK(failed == NULL && atomic_load(&k.begun));
-    cachefs__mut_wait(rig.c, &p);
+    OK(cachefs__mut_wait(rig.c, NULL, &p));
     rig_close(&rig);
 }
 
