@@ -20,10 +20,43 @@ typedef struct borrowed_t {
 
 struct cachefs_ref_t {
     cache_t *cache;
-    size_t count;
+    size_t count, room;
     uint64_t bytes;
     borrowed_t b[];
 };
+
+/* ---- references: each thread keeps one that it gave back, so that a hit takes nothing from the
+ * heap */
+
+#define SPARE_ROOM 16u /* pieces of one that is kept */
+
+static cachefs_ref_t *ref_new(cache_t *c, size_t pieces)
+{
+    size_t room = pieces < SPARE_ROOM ? SPARE_ROOM : pieces;
+    cachefs_ref_t *r = NULL;
+    if (room == SPARE_ROOM)
+        r = atomic_exchange_explicit(&c->rings[cachefs__thread_ring()].spare, NULL,
+                                     memory_order_acquire);
+    if (!r) r = malloc(sizeof(*r) + room * sizeof(borrowed_t));
+    if (r) *r = (cachefs_ref_t){.cache = c, .room = room};
+    return r;
+}
+
+static void ref_free(cachefs_ref_t *r)
+{
+    if (r->room == SPARE_ROOM) /* one that was kept before is given to the heap in its place */
+        r = atomic_exchange_explicit(&r->cache->rings[cachefs__thread_ring()].spare, r,
+                                     memory_order_acq_rel);
+    free(r);
+}
+
+void cachefs__refs_end(cache_t *c)
+{
+    for (unsigned i = 0; c->rings && i < THREAD_RINGS; i++)
+        free(atomic_load_explicit(&c->rings[i].spare, memory_order_relaxed));
+}
+
+/* ---- chunks that only their borrowers hold */
 
 void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers)
 {
@@ -89,7 +122,7 @@ void cachefs_ref_release(cachefs_ref_t *ref)
 {
     if (!ref) return;
     give_back(ref);
-    free(ref);
+    ref_free(ref);
 }
 
 /* Bytes [boff, boff + n) of a block. */
@@ -111,13 +144,13 @@ static uint32_t in_place(const block_t *k, const want_t *w)
 {
     uint32_t bits = atomic_load(&k->bits),
              cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
-    uint32_t done = 0, g = cachefs__granule(w->shift);
+    uint32_t g = cachefs__granule_shift(w->shift), first = w->boff >> g;
     if ((bits & BLOCK_DIRTY) || w->boff >= cap) return 0;
-    while (done < w->n && w->boff + done < cap && (bits & 1u << ((w->boff + done) / g))) {
-        uint32_t m = g - (w->boff + done) % g;
-        done += m < w->n - done ? m : w->n - done;
-    }
-    return w->boff + done > cap ? cap - w->boff : done;
+    uint32_t gone = ~((bits & BLOCK_VALID_MASK) >> first); /* has a bit: 16 are always unset */
+    uint32_t end = (first + (uint32_t)__builtin_ctz(gone)) << g;
+    if (end > cap) end = cap;
+    if (end <= w->boff) return 0;
+    return end - w->boff < w->n ? end - w->boff : w->n;
 }
 
 /* Lend the block's own memory. */
@@ -236,11 +269,10 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     size_t most = 2 * (len / GRANULE_MIN + 2); /* a granule is two pieces at most */
     size_t max = *count < most ? *count : most;
     uint64_t fetched = 0;
-    cachefs_ref_t *r = malloc(sizeof(*r) + max * sizeof(borrowed_t));
+    cachefs_ref_t *r = ref_new(c, max);
     *got = *count = 0;
     *ref = NULL;
     if (!r) return APR_ENOMEM;
-    *r = (cachefs_ref_t){.cache = c};
     apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
     if (!st) st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
     if (st) {

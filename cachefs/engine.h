@@ -249,6 +249,7 @@ typedef struct cachefs__pool_t {
 typedef struct ring_t {
     _Atomic uint32_t n;
     _Atomic uint32_t entry[RING_LEN];
+    _Atomic(cachefs_ref_t *) spare; /* a reference to borrowed blocks that the thread gave back */
 } __attribute__((aligned(64))) ring_t;
 
 /* What can be changed on line, read without a lock. */

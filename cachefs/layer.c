@@ -211,6 +211,7 @@ static void cache_free(cache_t *c)
     }
     cachefs__tables_destroy(c);
     cachefs__arena_destroy(&c->arena);
+    cachefs__refs_end(c);
     free(c->rings);
     cachefs__counters_destroy(&c->counters);
     if (c->metrics) metrics_registry_destroy(c->metrics);
@@ -286,14 +287,12 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     atomic_store(&c->ns_epoch, 1);
     atomic_store(&c->mut_seq, 1);
     c->rings = aligned_alloc(64, THREAD_RINGS * sizeof(*c->rings));
+    if (c->rings) memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));
     st = c->rings ? cachefs__counters_create(&c->counters) : APR_ENOMEM;
     if (!st) st = cachefs__arena_create(&c->arena, defaults.ram_bytes);
     c->memory = c->arena.base;
     vfs_caps_t caps = lower->caps;
-    if (!st) {
-        memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));
-        st = vfs_create(&c->fs, &cachefs_ops, lower, c, &caps, pool);
-    }
+    if (!st) st = vfs_create(&c->fs, &cachefs_ops, lower, c, &caps, pool);
     if (st) {
         cache_free(c);
         return fail(st, err, errlen, "cannot make the cache");
