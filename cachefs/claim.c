@@ -38,12 +38,14 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     return st;
 }
 
-void cachefs__mut_release(cache_t *c, const cachefs__mut_t *m)
+void cachefs__mut_release(cache_t *c, cachefs__mut_t *m)
 {
-    VFS_ASSERT(!m->below && !m->tree);
+    VFS_ASSERT(!m->tree);
     cachefs__lock(&c->mut_lock, RANK_LEAF);
     for (int i = 0; i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], m->was[i], memory_order_release);
+    if (m->below) c->names_below--;
+    m->below = 0;
     pthread_cond_broadcast(&c->mut_cond);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }

@@ -128,10 +128,12 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
                     OBJ_ATTR_OLD; /* the name leads elsewhere; open handles see the old file */
     }
     if (!o->io && !o->opening && same) idle = cachefs__lower_take(o);
+    int by_path = (o->flags & OBJ_BY_PATH) != 0;
     cachefs__obj_unlock(c, o);
     cachefs__version_drop(c, o, old, size, shift);
     (void)cachefs__lower_close(&idle); /* opened again when needed */
     if (!same) {
+        if (by_path) cachefs__obj_unhash(c, o); /* what comes to that path is another file */
         obj_t *gone = cachefs__node_drop(c, path);
         if (gone) cachefs__obj_put(c, gone);
     }

@@ -157,7 +157,7 @@ typedef struct obj_t {
     _Atomic uint64_t size;     /* of the file as the stack sees it */
     _Atomic uint32_t shift;    /* log2 of the block size */
     uint32_t gen;              /* last generation of this slot; survives reuse */
-    uint64_t dev, ino;         /* identity; set once, while nobody knows the object */
+    uint64_t dev, ino;         /* identity; it moves with the path (OBJ_BY_PATH); identity lock */
     int64_t born_ns;           /* with them: 0 where the backend does not tell */
     uint32_t id_next;          /* identity chain (identity lock) */
     uint32_t flags;            /* OBJ_* */
@@ -212,6 +212,7 @@ typedef struct obj_t {
 #define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
 #define OBJ_NAMED 0x1000u    /* `name` is its name: whoever changes it knows that we have it */
+#define OBJ_BY_PATH 0x2000u  /* the backend has no number for it: its path is its identity */
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {

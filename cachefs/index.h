@@ -93,8 +93,14 @@ void cachefs__block_rest(cache_t *c, shard_t *s, uint32_t i, int keep);
 /* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
 apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
 
-/* ---- obj.c: objects, identities, gates, lower handles */
+/* ---- identity.c, obj.c: objects, identities, gates, lower handles */
 obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);
+/* The same, by its path where the backend gave no number, as it answered at `asked`; `mine`: the
+ * caller claimed the name. */
+obj_t *cachefs__obj_at(cache_t *c, const vfs_attr_t *attr, const vfs_path_t *path, uint64_t asked,
+                       int mine, int *made);
+/* What is known by its path has another one: whoever was known by that is not any more. */
+void cachefs__obj_moved(cache_t *c, obj_t *o, const vfs_path_t *path);
 void cachefs__obj_ref(obj_t *o);
 void cachefs__obj_unhash(cache_t *c, obj_t *o);
 void cachefs__obj_put(cache_t *c, obj_t *o);
@@ -270,7 +276,7 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
                                 const vfs_path_t *b, cachefs__mut_t *m);
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
 /* The names were claimed so that nobody changes them, and are as they were. */
-void cachefs__mut_release(cache_t *c, const cachefs__mut_t *m);
+void cachefs__mut_release(cache_t *c, cachefs__mut_t *m);
 /* Nobody changed the claimed names between `asked` and the claim, or moved a directory since. */
 int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked);
 /* A directory is about to move: until cachefs__mut_end no answer about any name is kept, and no

@@ -106,23 +106,11 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
 }
 
-/* The object that the answer is about: by identity, or, where the backend has none, the name's. */
-static obj_t *answer_obj(cache_t *c, const answer_t *a, obj_t *stale, int *made)
-{
-    *made = 0;
-    if (!(a->attr.flags & VFS_ATTR_STABLE_ID) && stale) {
-        cachefs__obj_ref(stale);
-        return stale;
-    }
-    return cachefs__obj_get(c, &a->attr, made);
-}
-
-/* Keep the answer. *outdated: it may be older than what was known here, and then forgotten. */
 static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, unsigned want,
-                         const answer_t *a, obj_t *stale, obj_t **obj, int *outdated)
+                         const answer_t *a, obj_t **obj, int *outdated)
 {
     int made, follow = (want & LOOKUP_FOLLOW) && !(a->attr.flags & VFS_ATTR_DIRECT);
-    obj_t *o = answer_obj(c, a, stale, &made);
+    obj_t *o = cachefs__obj_at(c, &a->attr, path, a->asked, 0, &made);
     *outdated = 0;
     if (!o) return VFS_ELIMIT;
     cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);
@@ -248,13 +236,13 @@ static int parent_is_dir(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
 
 /* Ask, and keep the answer. */
 static apr_status_t ask_and_note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                                 unsigned want, answer_t *a, obj_t *stale, obj_t **obj)
+                                 unsigned want, answer_t *a, obj_t **obj)
 {
     for (int tries = 1;; tries++) {
         int outdated = 0;
         apr_status_t st = ask(c, ctx, path, want, a);
         fetched_here = st ? 0 : a->got;
-        if (!st) st = note(c, ctx, path, want, a, stale, obj, &outdated);
+        if (!st) st = note(c, ctx, path, want, a, obj, &outdated);
         if (!outdated || tries == ASK_TRIES) return st;
         cachefs__obj_put(c, *obj);
         *obj = NULL;
@@ -271,7 +259,7 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         cachefs__count(&c->counters, CNT_REVALIDATIONS, 1);
         if (atomic_load_explicit(&stale->resident, memory_order_relaxed)) want &= ~LOOKUP_BYTES;
     }
-    apr_status_t st = ask_and_note(c, ctx, path, want, &a, stale, obj);
+    apr_status_t st = ask_and_note(c, ctx, path, want, &a, obj);
     if (!st) {
         give(c, *obj, &a.attr, attr, validator);
     } else if (APR_STATUS_IS_ENOENT(st)) {

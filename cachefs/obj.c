@@ -1,5 +1,5 @@
 /*
- * obj.c - objects: identity, attributes and versions.
+ * obj.c - objects: names, attributes and versions.
  * Floor 2, private to cachefs/. Knows what the lower layer answered; does not ask it.
  *
  * An answer of the lower layer is believed only if no change of ours overlapped the question:
@@ -10,164 +10,6 @@
  * read is not trusted the next time, equal or not (as git does with its index).
  */
 #include "cachefs/engine.h"
-
-#define EVICT_ROUNDS 16u /* names of each shard that may leave for a new object */
-
-/* A device and a number name a file until it is removed: where the backend tells births, they tell
- * a reused number. */
-int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr)
-{
-    return !o->born_ns || !attr->btime_ns || o->born_ns == attr->btime_ns;
-}
-
-/* Whoever comes by a name asks again. */
-static void obj_expire(cache_t *c, obj_t *o)
-{
-    cachefs__obj_lock(c, o);
-    o->flags |= OBJ_ATTR_OLD;
-    cachefs__obj_unlock(c, o);
-}
-
-/* ---- identity -----------------------------------------------------------------------------------
- */
-
-static uint32_t id_mix(uint64_t dev, uint64_t ino)
-{
-    return cachefs__mix(ino ^ dev << 48, (uint32_t)dev);
-}
-static uint32_t *id_head(cache_t *c, uint64_t dev, uint64_t ino)
-{
-    return &c->ids.heads[id_mix(dev, ino) & c->ids.mask];
-}
-/* Where the last change of an object that ended is noted, so that its file's next object does not
- * believe an answer that is older. Identity lock. */
-static uint64_t *id_ended(cache_t *c, uint64_t dev, uint64_t ino)
-{
-    return &c->ids.ended[id_mix(dev, ino) % NAME_SLOTS];
-}
-
-static void obj_reset(obj_t *o)
-{
-    uint32_t gen = o->gen;
-    uint64_t resident = atomic_load_explicit(&o->resident, memory_order_relaxed);
-    uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
-    VFS_ASSERT(!o->handles && !o->dirty_bytes && !o->gates && !o->lower_file && !o->lower_old &&
-               !o->lower_writer && !o->opener);
-    atomic_store_explicit(&o->ver, 0, memory_order_relaxed);
-    atomic_store_explicit(&o->size, 0, memory_order_relaxed);
-    atomic_store_explicit(&o->shift, 0, memory_order_relaxed);
-    memset(&o->attr, 0, sizeof(*o) - offsetof(obj_t, attr));
-    o->flags = 0;
-    o->gen = gen;
-    atomic_store_explicit(&o->resident, resident, memory_order_relaxed);
-    atomic_store_explicit(&o->seq, seq, memory_order_relaxed);
-}
-
-obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made)
-{
-    obj_t *o = NULL;
-    int stable = (attr->flags & VFS_ATTR_STABLE_ID) != 0;
-    uint32_t *head = id_head(c, attr->dev, attr->ino);
-    *made = 0;
-    uint32_t spare = NONE;
-    for (;;) {
-        cachefs__lock(&c->ids.lock, RANK_IDS);
-        for (uint32_t i = stable ? *head : NONE; i != NONE && !o; i = c->objs[i].id_next)
-            if (c->objs[i].ino == attr->ino && c->objs[i].dev == attr->dev) o = &c->objs[i];
-        if (o && !cachefs__same_birth(o, attr)) { /* the number was given to a new file */
-            atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-            cachefs__unlock(&c->ids.lock, RANK_IDS);
-            cachefs__obj_unhash(c, o);
-            obj_expire(c, o);
-            cachefs__obj_put(c, o);
-            o = NULL;
-            continue;
-        }
-        if (!o && spare) {
-            o = &c->objs[spare];
-            spare = NONE;
-            obj_reset(o);
-            o->dev = attr->dev;
-            o->ino = attr->ino;
-            o->born_ns = attr->btime_ns;
-            o->attr.type = attr->type;
-            o->changed_seq = *id_ended(c, attr->dev, attr->ino);
-            o->flags = OBJ_USED | (stable ? OBJ_HASHED : 0);
-            atomic_store_explicit(&o->refs, 0, memory_order_relaxed);
-            if (stable) {
-                o->id_next = *head;
-                *head = cachefs__obj_index(c, o);
-            }
-            *made = 1;
-            atomic_fetch_add_explicit(&c->obj_count, 1, memory_order_relaxed);
-        }
-        if (o) atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-        cachefs__unlock(&c->ids.lock, RANK_IDS);
-        if (o) break;
-        spare = cachefs__pool_get(c, &c->obj_pool);
-        for (uint32_t k = 0; !spare && k < EVICT_ROUNDS * c->shard_count; k++)
-            if (cachefs__node_evict(c, &c->shards[k % c->shard_count]))
-                spare = cachefs__pool_get(c, &c->obj_pool);
-        if (!spare) return NULL;
-    }
-    if (spare) cachefs__pool_put(c, &c->obj_pool, spare);
-    return o;
-}
-
-void cachefs__obj_ref(obj_t *o)
-{
-    uint32_t before = atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
-    VFS_ASSERT(before > 0);
-}
-
-static void id_remove(cache_t *c, obj_t *o)
-{
-    uint32_t i = cachefs__obj_index(c, o), *at = id_head(c, o->dev, o->ino);
-    if (!(o->flags & OBJ_HASHED)) return;
-    while (*at != i) {
-        VFS_ASSERT(*at != NONE);
-        at = &c->objs[*at].id_next;
-    }
-    *at = o->id_next;
-    o->flags &= ~OBJ_HASHED;
-}
-
-void cachefs__obj_put(cache_t *c, obj_t *o)
-{
-    uint32_t before = atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel);
-    VFS_ASSERT(before > 0);
-    if (before != 1) return;
-    int gone = 0;
-    cachefs__lock(&c->ids.lock, RANK_IDS);
-    if (atomic_load_explicit(&o->refs, memory_order_acquire) == 0 && (o->flags & OBJ_USED)) {
-        uint64_t *ended = id_ended(c, o->dev, o->ino);
-        if (*ended < o->changed_seq) *ended = o->changed_seq;
-        id_remove(c, o);
-        o->flags &= ~OBJ_USED;
-        gone = 1;
-    }
-    cachefs__unlock(&c->ids.lock, RANK_IDS);
-    if (!gone) return;
-    cachefs__version_drop(c, o, atomic_load(&o->ver),
-                          (o->flags & OBJ_LISTED) ? o->list_bytes : atomic_load(&o->size),
-                          atomic_load(&o->shift));
-    if (o->name) cachefs__chunk_put(c, o->name);
-    o->name = NONE;
-    VFS_ASSERT(!o->dirty_bytes && !o->handles);
-    atomic_fetch_sub_explicit(&c->obj_count, 1, memory_order_relaxed);
-    cachefs__pool_put(c, &c->obj_pool, cachefs__obj_index(c, o));
-}
-
-/* Another file has this identity now, or the last name is gone: whoever still holds the object
- * keeps it, nobody finds it by its identity. */
-void cachefs__obj_unhash(cache_t *c, obj_t *o)
-{
-    cachefs__obj_lock(c, o); /* its flags */
-    cachefs__lock(&c->ids.lock, RANK_IDS);
-    id_remove(c, o);
-    cachefs__unlock(&c->ids.lock, RANK_IDS);
-    cachefs__obj_unlock(c, o);
-}
 
 /* ---- names of an object */
 
@@ -184,7 +26,8 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
     int good, done;
     for (;;) {
         cachefs__obj_lock(c, o);
-        good = sure || cachefs__name_believed(c, path, asked, mine);
+        good = sure || (cachefs__name_believed(c, path, asked, mine) &&
+                        (o->flags & (OBJ_BY_PATH | OBJ_HASHED)) != OBJ_BY_PATH);
         done = !good || same_name(c, o, path);
         if (!done && chunk) {
             uint32_t old = o->name;
@@ -211,6 +54,7 @@ int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_
 
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
+    cachefs__obj_moved(c, o, path);
     if (name_it(c, o, path, 0, 0, 1)) return;
     cachefs__obj_lock(c, o); /* no memory: better none than the old one */
     o->flags &= ~OBJ_NAMED;

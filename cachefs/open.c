@@ -51,14 +51,10 @@ static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
 static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                            const vfs_path_t *path, uint32_t flags, vfs_file_t *lower,
                            uint32_t lower_flags, vfs_attr_t *attr, vfs_validator_t *validator,
-                           obj_t *stale, uint64_t asked, int mine, obj_t **obj)
+                           uint64_t asked, int mine, obj_t **obj)
 {
     int made = 0;
-    obj_t *o = stale;
-    if (stale && !(attr->flags & VFS_ATTR_STABLE_ID))
-        cachefs__obj_ref(stale);
-    else
-        o = cachefs__obj_get(c, attr, &made);
+    obj_t *o = cachefs__obj_at(c, attr, path, asked, mine, &made);
     if (!o) {
         (void)vfs_close(lower, NULL); /* opened a moment ago, nothing written */
         return VFS_ELIMIT;
@@ -97,25 +93,50 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
     return st;
 }
 
+/* A file without a number is known by its path: nobody moves that while it is opened. Else the
+ * claim is empty. */
+static apr_status_t path_claim(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               cachefs__mut_t *m)
+{
+    apr_status_t st = APR_SUCCESS;
+    *m = (cachefs__mut_t){.count = 0};
+    if (!(c->lower->caps.bits & VFS_CAP_STABLE_ID)) {
+        st = cachefs__mut_begin(c, ctx, path, NULL, m);
+        if (st) return st;
+        st = cachefs__mut_below(c, ctx, m);
+        if (st) cachefs__mut_release(c, m);
+    }
+    m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    return st;
+}
+
+static void path_release(cache_t *c, cachefs__mut_t *m)
+{
+    if (m->count) cachefs__mut_release(c, m);
+    m->count = 0;
+}
+
 /* The name was changing while it was looked up: who changes it may not know of our handle, and let
  * the file go. Open it below, which is there for good, or not there. Ends *file. */
 static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                                 const vfs_path_t *path, uint32_t flags, vfs_attr_t *attr,
                                 vfs_validator_t *validator)
 {
-    obj_t *stale = cachefs__handle(*file)->obj, *o = NULL;
+    obj_t *o = NULL;
     vfs_file_t *lower = NULL;
     uint32_t lower_flags = 0;
-    cachefs__obj_ref(stale);
+    cachefs__mut_t m;
     (void)cachefs_op_close(*file, ctx); /* nothing was done through it */
     *file = NULL;
-    uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    apr_status_t st = open_below(c, ctx, path, flags, 0, &lower, &lower_flags, attr, validator);
+    apr_status_t st = path_claim(c, ctx, path, &m);
+    if (st) return st;
+    st = open_below(c, ctx, path, flags, 0, &lower, &lower_flags, attr, validator);
     if (!st && is_plain(attr->type))
-        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, stale, asked, 0,
-                    &o);
+        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, m.asked,
+                    m.count != 0, &o);
     else if (!st)
         *file = lower;
+    path_release(c, &m);
     if (!st && o) {
         cachefs__obj_lock(c, o);
         cachefs__obj_attr_told(o, attr, attr);
@@ -123,7 +144,6 @@ static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *
         cachefs__obj_unlock(c, o);
     }
     if (o) cachefs__obj_put(c, o);
-    cachefs__obj_put(c, stale);
     return st;
 }
 
@@ -201,20 +221,22 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
         creates = 0; /* it is there; if it is not, it is made with the name claimed */
         below &= ~VFS_O_CREATE;
     }
-    if (creates) st = cachefs__mut_begin(c, ctx, path, NULL, &m);
-    if (!creates) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    int claimed = creates && !st;
+    st = creates ? cachefs__mut_begin(c, ctx, path, NULL, &m) : path_claim(c, ctx, path, &m);
+    int claimed = creates && !st, mine = !st && m.count != 0;
     if (claimed) st = cachefs__parent_begin(c, ctx, path, &parent);
+    if (claimed && !st && !(c->lower->caps.bits & VFS_CAP_STABLE_ID))
+        st = cachefs__mut_below(c, ctx, &m); /* no directory above it moves either */
     if (claimed) m.asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     below &= ~VFS_O_TRUNC; /* cut it in order with what is dirty, whatever name that came by */
     if (!st) st = open_below(c, ctx, path, below, mode, &lower, &lower_flags, attr, validator);
     int plain = !st && is_plain(attr->type), lost = st && !cachefs__refused(st);
     if (lost && claimed) cachefs__name_drop(c, path); /* it may have been made */
     if (plain)
-        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, stale, m.asked,
-                    claimed, &o);
+        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, m.asked, mine,
+                    &o);
     else if (!st)
         *file = lower;
+    if (mine && !claimed) path_release(c, &m);
     if (claimed && !st && !(attr->flags & VFS_ATTR_DIRECT)) /* it may have been made elsewhere */
         atomic_fetch_add(&c->meta_epoch, 1);
     if (claimed) cachefs__mut_end(c, &m, 0);

@@ -107,7 +107,7 @@ static void renamed(cache_t *c, const vfs_ctx_t *ctx, rename_t *r, const cachefs
         cachefs__name_gone(c, r->target, r->to, cachefs__was_last_name(c, r->target, ctx));
     if (!r->tree && r->source) cachefs__obj_set_name(c, r->source, r->to);
     if (!r->tree && r->target && swap) cachefs__obj_set_name(c, r->target, r->from);
-    if (r->source && !swap && !r->tree && (c->lower->caps.bits & VFS_CAP_STABLE_ID)) {
+    if (r->source && !swap && !r->tree) {
         /* keep the object, and with it the bytes: the next look-up finds it by its identity */
         cachefs__node_put(c, r->to, 0, r->source, 0, m->asked);
         cachefs__node_expire_name(c, r->to);

@@ -1,5 +1,6 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
-add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c)
+add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c)
 target_link_libraries(test_stacks PUBLIC cachefs_flags)
 
 # stack_program(NAME sources...): a plain program over stacks under test
@@ -38,7 +39,7 @@ function(conformance_stacks tier)
   endforeach()
 endfunction()
 
-conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem readonly/mem readonly/local
+conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem noid/mem readonly/mem readonly/local
                    corfs-exact/mem corfs-serve/mem)
 foreach(mode through back around)
   foreach(size tiny large)
@@ -47,7 +48,7 @@ foreach(mode through back around)
                        cache-${mode}-${size}-s128/mem cache-${mode}-${size}-s8/local)
   endforeach()
   conformance_stacks(medium cache-${mode}-large/corfs-exact/mem cache-${mode}-large/corfs-serve/mem
-                     cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem sub/cache-${mode}-large/mem
+                     cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem cache-${mode}-large/noid/mem cache-${mode}-tiny-s8/noid/mem sub/cache-${mode}-large/mem
                      cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
 endforeach()
 

@@ -26,9 +26,10 @@ endfunction()
 # The corfs shims are not here: serving names and attributes of the copy, as they are meant to, is a difference.
 model_stacks(short 20000 mem local null/mem cache-through-tiny-s8/mem cache-through-large/mem
              cache-back-tiny-s8-${often}/mem cache-back-large-${often}/mem cache-back-large-flush_on_close=off/mem
-             cache-around-tiny-s8/mem cache-around-large/mem)
+             cache-around-tiny-s8/mem cache-around-large/mem cache-back-tiny-s8-${often}/noid/mem
+             cache-back-large-flush_on_close=off/noid/mem)
 model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
-             cache-around-tiny-s8/local cache-back-large-${often}/bare/mem
+             cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
              cache-through-large/delay/mem
              cache-back-tiny-s1-${often}/cache-through-large/mem)
 model_stacks(long 300000 mem cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem

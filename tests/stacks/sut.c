@@ -135,6 +135,8 @@ static apr_status_t add_plain(sut_t *sut, const char *name)
         rv = vfs_delay_create(&fs, sut->fs, &no_delay, sut->pool);
     } else if (strcmp(name, "bare") == 0) {
         rv = sut_bare_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "noid") == 0) {
+        rv = sut_noid_create(&fs, sut->fs, sut->pool);
     } else if (strcmp(name, "readonly") == 0) {
         rv = vfs_readonly_create(&fs, sut->fs, sut->pool);
         sut->traits |= SUT_READONLY;

@@ -4,7 +4,7 @@
  *
  * A spec names layers from the top down, separated by '/':
  *   mem local                 backends; local is a temporary directory that goes with the stack
- *   null trace count sub readonly bare fault delay
+ *   null trace count sub readonly bare noid fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...
  * WORD: through back around, tiny large, sN (shards), key=value
@@ -59,5 +59,7 @@ apr_status_t sut_close(sut_t *sut);
 apr_status_t sut_close_upper(sut_t *sut);
 /** A layer with the fewest ops that a file system can have: everything else is APR_ENOTIMPL. */
 apr_status_t sut_bare_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
+/** A layer whose files have no stable identity, and no links. */
+apr_status_t sut_noid_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 
 #endif
