@@ -64,6 +64,7 @@ typedef struct arena_t {
     _Atomic uint64_t used_bytes; /* slabs in use, lent or fixed */
 } arena_t;
 
+/* APR_ENOMEM: no memory, or more than 256 GiB. */
 apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes);
 void cachefs__arena_destroy(arena_t *a);
 /* Bytes of a class; the smallest class that holds `bytes` (ARENA_CLASSES: too large). */

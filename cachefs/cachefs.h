@@ -54,7 +54,7 @@ typedef struct cachefs_config_t {
     size_t size;          /**< sizeof(cachefs_config_t) */
     cachefs_mode_e mode;  /**< "mode": through, back, around */
     const char *policy;   /**< "policy": a name of policy.h */
-    uint64_t ram_bytes;   /**< "ram": data and index together, hard; at least 1 MiB */
+    uint64_t ram_bytes;   /**< "ram": data and index together, hard; 1 MiB to 256 GiB */
     uint32_t shards;      /**< "shards": 1 to 1024, a power of two */
     uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB, but at most 16 KiB
                              below 4 MiB of ram, and 64 KiB below 32 MiB */

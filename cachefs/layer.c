@@ -262,6 +262,19 @@ static apr_status_t fail(apr_status_t st, char *err, size_t errlen, const char *
     return st;
 }
 
+/* The index alone does not fit. */
+static apr_status_t too_little(cache_t *c, char *err, size_t errlen)
+{
+    char ram[64];
+    if (!err || !errlen || cachefs_config_get(&c->config, "ram", ram, sizeof(ram)))
+        return APR_EINVAL;
+    (void)snprintf(err, errlen,
+                   "ram: \"%s\" is not accepted; expected more, for the index of %u shards, %llu "
+                   "names and the policy %s",
+                   ram, c->shard_count, (unsigned long long)c->metadata_max, c->policy->name);
+    return APR_EINVAL;
+}
+
 apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *config, char *err,
                             size_t errlen, apr_pool_t *pool)
 {
@@ -302,6 +315,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     if (!st) st = start(c);
     if (st) {
         vfs_t *fs = c->fs;
+        if (st == VFS_ELIMIT) st = too_little(c, err, errlen);
         fail(st, err, errlen, "cannot start the cache");
         (void)vfs_destroy(fs); /* the reason is st */
         return st;

@@ -58,6 +58,8 @@ typedef struct cachefs_policy_config_t {
     const void *key_baton; /**< passed to key_of */
     void *extras; /**< entries_max times `entry_bytes` of the policy, shared as the nodes are; NULL
                      where it asks for none */
+    uint64_t *memory; /**< `create` adds to it what it takes from the pool: it counts with the
+                         memory of the cache; NULL: nobody counts */
 } cachefs_policy_config_t;
 
 /** A policy: what its author writes, `static const` with designated initialisers. No function may

@@ -46,16 +46,25 @@ static uint32_t pow2_at_least(uint64_t n)
     return p;
 }
 
+/* Memory outside of the arena that counts. VFS_ELIMIT: `ram` is too little for it. */
+static apr_status_t lend(cache_t *c, uint64_t bytes)
+{
+    uint64_t credits = (bytes + c->arena.slab_bytes - 1) >> c->arena.slab_shift;
+    if (credits > c->arena.slab_count) return VFS_ELIMIT;
+    return cachefs__arena_lend(&c->arena, (uint32_t)credits) ? APR_SUCCESS : VFS_ELIMIT;
+}
+
 static apr_status_t shards_create(cache_t *c)
 {
     uint32_t buckets = pow2_at_least(c->arena.bytes / GRANULE_MIN / c->shard_count);
     uint32_t node_buckets = pow2_at_least(c->metadata_max / c->shard_count);
     size_t each = (size_t)(buckets + node_buckets) * sizeof(uint32_t);
     size_t all = each * c->shard_count;
-    uint32_t credits = (uint32_t)((all + c->arena.slab_bytes - 1) >> c->arena.slab_shift);
-    c->shards = aligned_alloc(64, c->shard_count * sizeof(shard_t));
+    apr_status_t st = lend(c, all);
+    if (st) return st;
     c->heads = map_table(all);
-    if (!c->shards || !c->heads || !cachefs__arena_lend(&c->arena, credits)) return APR_ENOMEM;
+    c->shards = c->heads ? aligned_alloc(64, c->shard_count * sizeof(shard_t)) : NULL;
+    if (!c->shards) return APR_ENOMEM;
     c->heads_bytes = all;
     c->heads_shift = 32 - c->shard_bits - (uint32_t)__builtin_ctz(buckets);
     memset(c->shards, 0, c->shard_count * sizeof(shard_t));
@@ -78,6 +87,7 @@ static uint64_t key_of(const void *baton, uint32_t entry)
 
 static apr_status_t policies_create(cache_t *c)
 {
+    uint64_t taken = 0;
     for (uint32_t i = 0; i < c->shard_count; i++) {
         cachefs_policy_config_t pc = {.size = sizeof(pc),
                                       .entries_max = c->block_pool.limit,
@@ -88,11 +98,12 @@ static apr_status_t policies_create(cache_t *c)
                                       .entries_hint = c->arena.bytes / c->shard_count / 4096,
                                       .key_of = key_of,
                                       .key_baton = c,
-                                      .extras = c->extras};
+                                      .extras = c->extras,
+                                      .memory = &taken};
         apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
         if (st) return st;
     }
-    return APR_SUCCESS;
+    return lend(c, taken);
 }
 
 /* Each table has its first step from the beginning: bytes alone cannot starve names and objects. */
@@ -101,7 +112,7 @@ static apr_status_t pools_begin(cache_t *c)
     cachefs__pool_t *pools[] = {&c->block_pool, &c->node_pool, &c->obj_pool, &c->branch_pool};
     for (size_t i = 0; i < sizeof(pools) / sizeof(pools[0]); i++) {
         uint32_t entry = cachefs__pool_get(c, pools[i]);
-        if (!entry) return APR_ENOMEM;
+        if (!entry) return VFS_ELIMIT;
         if (pools[i] != &c->branch_pool) /* whose first entry is the root */
             cachefs__pool_put(c, pools[i], entry);
     }
@@ -111,7 +122,6 @@ static apr_status_t pools_begin(cache_t *c)
 /* The chains of objects by identity, and of branches by path. */
 static apr_status_t heads_create(cache_t *c)
 {
-    size_t slab = c->arena.slab_bytes;
     c->ids.mask = pow2_at_least(c->metadata_max) - 1;
     c->tree.mask = pow2_at_least(c->metadata_max / 4) - 1;
     size_t ids = ((size_t)c->ids.mask + 1) * 4, tree = ((size_t)c->tree.mask + 1) * 4;
@@ -119,9 +129,8 @@ static apr_status_t heads_create(cache_t *c)
     c->tree.heads = map_table(tree);
     pthread_mutex_init(&c->ids.lock, NULL);
     pthread_mutex_init(&c->tree.lock, NULL);
-    uint32_t credits = (uint32_t)((ids + slab - 1) / slab + (tree + slab - 1) / slab);
     if (!c->ids.heads || !c->tree.heads) return APR_ENOMEM;
-    return cachefs__arena_lend(&c->arena, credits) ? APR_SUCCESS : APR_ENOMEM;
+    return lend(c, ids + tree);
 }
 
 apr_status_t cachefs__tables_create(cache_t *c)
@@ -141,10 +150,11 @@ apr_status_t cachefs__tables_create(cache_t *c)
     c->objs = map_table((size_t)c->obj_pool.limit * sizeof(obj_t));
     c->branches = map_table((size_t)c->branch_pool.limit * sizeof(branch_t));
     apr_status_t st = heads_create(c);
+    if (st) return st;
     if (!c->blocks || !c->links || !c->nodes || !c->objs || !c->branches ||
         (c->policy->entry_bytes && !c->extras))
         return APR_ENOMEM;
-    if (!st) st = shards_create(c);
+    st = shards_create(c);
     if (!st) st = policies_create(c);
     return st ? st : pools_begin(c);
 }

@@ -233,7 +233,7 @@ static void *flusher(void *arg)
 apr_status_t cachefs__wb_create(cache_t *c)
 {
     c->stage_chunk = cachefs__chunk_get(c, 16u << 10, OWNER_PRIVATE | 6, 0, 1);
-    if (!c->stage_chunk) return APR_ENOMEM;
+    if (!c->stage_chunk) return VFS_ELIMIT;
     if (c->mode != CACHEFS_BACK) return APR_SUCCESS;
     c->wb_wake_us = INT64_MAX;
     int rc = pthread_create(&c->wb_thread, NULL, flusher, c);

@@ -36,17 +36,17 @@ static apr_status_t arc_create(void **state, const cachefs_policy_config_t *conf
     arc_t *arc;
 
     if (status != APR_SUCCESS) return status;
-    arc = apr_pcalloc(pool, sizeof(*arc));
+    arc = cachefs__policy_calloc(config, pool, sizeof(*arc));
     if (arc == NULL) return APR_ENOMEM;
     cachefs__held_init(&arc->held, config);
-    status = cachefs__keys_create(&arc->held, pool);
+    status = cachefs__keys_create(config, &arc->held, pool);
     if (status != APR_SUCCESS) return status;
     cachefs__queue_init(&arc->t1);
     cachefs__queue_init(&arc->t2);
     cachefs__glist_init(&arc->b1);
     cachefs__glist_init(&arc->b2);
     /* four lists of 2 c, two of them c: at most c ghosts, and those of one victim */
-    status = cachefs__ghosts_create(&arc->ghosts, cachefs__expected(config) + 2, pool);
+    status = cachefs__ghosts_create(config, &arc->ghosts, cachefs__expected(config) + 2, pool);
     if (status != APR_SUCCESS) return status;
     *state = arc;
     return APR_SUCCESS;

@@ -68,7 +68,8 @@ static apr_status_t auto_create_part(auto_t *all, uint32_t part, cachefs_policy_
     if (status != APR_SUCCESS) return status;
     auto_part(all, part)->whose = part;
     entries >>= all->sample_shift;
-    return cachefs__shadow_create(&all->shadows[part], all->ops[part], entries + entries / 8 + 16,
+    return cachefs__shadow_create(&config, &all->shadows[part], all->ops[part],
+                                  entries + entries / 8 + 16,
                                   config.capacity_bytes >> all->sample_shift, pool);
 }
 
@@ -81,10 +82,10 @@ static apr_status_t auto_create(void **state, const cachefs_policy_config_t *con
     auto_t *all;
 
     if (status != APR_SUCCESS) return status;
-    all = apr_pcalloc(pool, sizeof(*all));
+    all = cachefs__policy_calloc(config, pool, sizeof(*all));
     if (all == NULL) return APR_ENOMEM;
     cachefs__held_init(&all->held, config);
-    status = cachefs__keys_create(&all->held, pool);
+    status = cachefs__keys_create(config, &all->held, pool);
     entries = cachefs__expected(config);
     while (entries >> all->sample_shift > AUTO_SHADOW_MAX)
         all->sample_shift++;

@@ -26,7 +26,7 @@ static apr_status_t clock_create(void **state, const cachefs_policy_config_t *co
     clock_state_t *clock;
 
     if (status != APR_SUCCESS) return status;
-    clock = apr_pcalloc(pool, sizeof(*clock));
+    clock = cachefs__policy_calloc(config, pool, sizeof(*clock));
     if (clock == NULL) return APR_ENOMEM;
     cachefs__held_init(&clock->held, config);
     cachefs__plist_init(&clock->list);

@@ -57,15 +57,15 @@ static apr_status_t clockpro_create(void **state, const cachefs_policy_config_t 
     clockpro_t *pro;
 
     if (status != APR_SUCCESS) return status;
-    pro = apr_pcalloc(pool, sizeof(*pro));
+    pro = cachefs__policy_calloc(config, pool, sizeof(*pro));
     if (pro == NULL) return APR_ENOMEM;
     cachefs__held_init(&pro->held, config);
-    status = cachefs__keys_create(&pro->held, pool);
+    status = cachefs__keys_create(config, &pro->held, pool);
     if (status != APR_SUCCESS) return status;
     cachefs__queue_init(&pro->hot);
     cachefs__queue_init(&pro->cold);
     cachefs__glist_init(&pro->tests);
-    status = cachefs__ghosts_create(&pro->ghosts, cachefs__expected(config), pool);
+    status = cachefs__ghosts_create(config, &pro->ghosts, cachefs__expected(config), pool);
     if (status != APR_SUCCESS) return status;
     pro->epoch = CLOCKPRO_EPOCHS; /* so that there is a past */
     pro->cold_target = config->capacity_bytes * CLOCKPRO_COLD_PERCENT / 100;

@@ -21,7 +21,7 @@ static apr_status_t fifo_create(void **state, const cachefs_policy_config_t *con
     fifo_t *fifo;
 
     if (status != APR_SUCCESS) return status;
-    fifo = apr_pcalloc(pool, sizeof(*fifo));
+    fifo = cachefs__policy_calloc(config, pool, sizeof(*fifo));
     if (fifo == NULL) return APR_ENOMEM;
     cachefs__held_init(&fifo->held, config);
     cachefs__plist_init(&fifo->list);

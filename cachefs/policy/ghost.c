@@ -6,7 +6,8 @@
 
 #define NONE CACHEFS_POLICY_NONE
 
-apr_status_t cachefs__ghosts_create(cachefs__ghosts_t *ghosts, uint64_t slots, apr_pool_t *pool)
+apr_status_t cachefs__ghosts_create(const cachefs_policy_config_t *config,
+                                    cachefs__ghosts_t *ghosts, uint64_t slots, apr_pool_t *pool)
 {
     uint32_t heads = 16, i;
 
@@ -14,8 +15,8 @@ apr_status_t cachefs__ghosts_create(cachefs__ghosts_t *ghosts, uint64_t slots, a
     VFS_ASSERT(slots > 0);
     while (heads < slots)
         heads *= 2;
-    ghosts->slots = apr_palloc(pool, sizeof(*ghosts->slots) * (size_t)slots);
-    ghosts->heads = apr_palloc(pool, sizeof(*ghosts->heads) * heads);
+    ghosts->slots = cachefs__policy_alloc(config, pool, sizeof(*ghosts->slots) * (size_t)slots);
+    ghosts->heads = cachefs__policy_alloc(config, pool, sizeof(*ghosts->heads) * heads);
     if (ghosts->slots == NULL || ghosts->heads == NULL) return APR_ENOMEM;
     for (i = 0; i < heads; i++)
         ghosts->heads[i] = NONE;

@@ -38,7 +38,8 @@ typedef struct cachefs__glist_t {
     uint64_t bytes;
 } cachefs__glist_t;
 
-apr_status_t cachefs__ghosts_create(cachefs__ghosts_t *ghosts, uint64_t slots, apr_pool_t *pool);
+apr_status_t cachefs__ghosts_create(const cachefs_policy_config_t *config,
+                                    cachefs__ghosts_t *ghosts, uint64_t slots, apr_pool_t *pool);
 /* The slot of a mixed key (cachefs__mix), or CACHEFS_POLICY_NONE. */
 uint32_t cachefs__ghosts_find(const cachefs__ghosts_t *ghosts, uint64_t hash);
 /* A slot for a mixed key that has none; it is on no list yet. NONE if all are taken. */

@@ -53,10 +53,11 @@ static inline void cachefs__held_init(cachefs__held_t *held, const cachefs_polic
 }
 
 /* For policies that must know the key of a resident entry; call it after cachefs__held_init. */
-static inline apr_status_t cachefs__keys_create(cachefs__held_t *held, apr_pool_t *pool)
+static inline apr_status_t cachefs__keys_create(const cachefs_policy_config_t *config,
+                                                cachefs__held_t *held, apr_pool_t *pool)
 {
     if (held->key_of != NULL) return APR_SUCCESS;
-    held->keys = apr_palloc(pool, sizeof(*held->keys) * held->entries_max);
+    held->keys = cachefs__policy_alloc(config, pool, sizeof(*held->keys) * held->entries_max);
     return held->keys != NULL ? APR_SUCCESS : APR_ENOMEM;
 }
 
@@ -139,7 +140,7 @@ static inline uint64_t cachefs__expected(const cachefs_policy_config_t *config)
 
     if (expected == 0) expected = config->capacity_bytes / CACHEFS__TYPICAL_BYTES;
     if (expected > config->entries_max) expected = config->entries_max;
-    return expected < 64 ? 64 : expected;
+    return expected < 32 ? 32 : expected;
 }
 
 /* Keys of neighbouring blocks differ in a few bits: spread them (the end of MurmurHash3). */

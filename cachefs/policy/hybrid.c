@@ -58,7 +58,7 @@ static apr_status_t hybrid_create(void **state, const cachefs_policy_config_t *c
 
     if (status != APR_SUCCESS) return status;
     VFS_CHECK_ARG(config->extras != NULL);
-    hybrid = apr_pcalloc(pool, sizeof(*hybrid));
+    hybrid = cachefs__policy_calloc(config, pool, sizeof(*hybrid));
     if (hybrid == NULL) return APR_ENOMEM;
     hybrid->nodes = config->nodes;
     hybrid->entries_max = config->entries_max;

@@ -43,7 +43,7 @@ static apr_status_t lfu_create(void **state, const cachefs_policy_config_t *conf
     uint32_t i;
 
     if (status != APR_SUCCESS) return status;
-    lfu = apr_pcalloc(pool, sizeof(*lfu));
+    lfu = cachefs__policy_calloc(config, pool, sizeof(*lfu));
     if (lfu == NULL) return APR_ENOMEM;
     lfu->nodes = config->nodes;
     lfu->entries_max = config->entries_max;

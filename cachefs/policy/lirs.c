@@ -49,10 +49,10 @@ static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *con
     lirs_t *lirs;
 
     if (status != APR_SUCCESS) return status;
-    lirs = apr_pcalloc(pool, sizeof(*lirs));
+    lirs = cachefs__policy_calloc(config, pool, sizeof(*lirs));
     if (lirs == NULL) return APR_ENOMEM;
     cachefs__held_init(&lirs->held, config);
-    status = cachefs__keys_create(&lirs->held, pool);
+    status = cachefs__keys_create(config, &lirs->held, pool);
     if (status != APR_SUCCESS) return status;
     lirs->top = lirs->bottom = CACHEFS_POLICY_NONE;
     cachefs__plist_init(&lirs->left);
@@ -61,11 +61,12 @@ static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *con
     slots = expected + expected / 16;
     room = CACHEFS_POLICY_NONE - config->entries_max; /* one numbering for both */
     if (slots > room) slots = room;
-    status = cachefs__ghosts_create(&lirs->ghosts, slots, pool);
+    status = cachefs__ghosts_create(config, &lirs->ghosts, slots, pool);
     if (status != APR_SUCCESS) return status;
-    lirs->order = apr_palloc(pool, sizeof(*lirs->order) * lirs->ghosts.slots_max);
+    lirs->order =
+        cachefs__policy_alloc(config, pool, sizeof(*lirs->order) * lirs->ghosts.slots_max);
     if (lirs->order == NULL) return APR_ENOMEM;
-    status = cachefs__ghosts_create(&lirs->q_slots, 64 + expected / 16, pool);
+    status = cachefs__ghosts_create(config, &lirs->q_slots, 64 + expected / 16, pool);
     if (status != APR_SUCCESS) return status;
     *state = lirs;
     return APR_SUCCESS;

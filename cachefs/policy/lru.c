@@ -23,7 +23,7 @@ static apr_status_t lru_create(void **state, const cachefs_policy_config_t *conf
     lru_t *lru;
 
     if (status != APR_SUCCESS) return status;
-    lru = apr_pcalloc(pool, sizeof(*lru));
+    lru = cachefs__policy_calloc(config, pool, sizeof(*lru));
     if (lru == NULL) return APR_ENOMEM;
     lru->nodes = config->nodes;
     lru->entries_max = config->entries_max;

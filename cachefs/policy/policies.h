@@ -5,6 +5,8 @@
 #ifndef CACHEFS_POLICY_POLICIES_H
 #define CACHEFS_POLICY_POLICIES_H
 
+#include <string.h>
+
 #include "cachefs/policy.h"
 #include "vfs/vfs_ops.h"
 
@@ -103,6 +105,24 @@ static inline apr_status_t cachefs__policy_check(const cachefs_policy_config_t *
         config->nodes == NULL)
         return APR_EINVAL;
     return APR_SUCCESS;
+}
+
+/* Memory of an instance, which counts; the second: all zero. NULL: none. */
+static inline void *cachefs__policy_alloc(const cachefs_policy_config_t *config, apr_pool_t *pool,
+                                          size_t bytes)
+{
+    void *memory = apr_palloc(pool, bytes);
+
+    if (memory != NULL && config->memory != NULL) *config->memory += bytes;
+    return memory;
+}
+
+static inline void *cachefs__policy_calloc(const cachefs_policy_config_t *config, apr_pool_t *pool,
+                                           size_t bytes)
+{
+    void *memory = cachefs__policy_alloc(config, pool, bytes);
+
+    return memory != NULL ? memset(memory, 0, bytes) : NULL;
 }
 
 #endif

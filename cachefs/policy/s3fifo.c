@@ -42,15 +42,15 @@ static apr_status_t s3fifo_create(void **state, const cachefs_policy_config_t *c
     s3fifo_t *s3;
 
     if (status != APR_SUCCESS) return status;
-    s3 = apr_pcalloc(pool, sizeof(*s3));
+    s3 = cachefs__policy_calloc(config, pool, sizeof(*s3));
     if (s3 == NULL) return APR_ENOMEM;
     cachefs__held_init(&s3->held, config);
-    status = cachefs__keys_create(&s3->held, pool);
+    status = cachefs__keys_create(config, &s3->held, pool);
     if (status != APR_SUCCESS) return status;
     cachefs__queue_init(&s3->small);
     cachefs__queue_init(&s3->main);
     cachefs__glist_init(&s3->ghost);
-    status = cachefs__ghosts_create(&s3->ghosts,
+    status = cachefs__ghosts_create(config, &s3->ghosts,
                                     cachefs__expected(config) * S3FIFO_GHOST_PERCENT / 100, pool);
     if (status != APR_SUCCESS) return status;
     *state = s3;

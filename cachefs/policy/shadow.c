@@ -9,20 +9,23 @@ static uint64_t shadow_key(const void *baton, uint32_t slot)
     return ((const cachefs__shadow_t *)baton)->keys[slot];
 }
 
-apr_status_t cachefs__shadow_create(cachefs__shadow_t *shadow, const cachefs_policy_ops_t *ops,
-                                    uint64_t entries, uint64_t bytes, apr_pool_t *pool)
+apr_status_t cachefs__shadow_create(const cachefs_policy_config_t *of, cachefs__shadow_t *shadow,
+                                    const cachefs_policy_ops_t *ops, uint64_t entries,
+                                    uint64_t bytes, apr_pool_t *pool)
 {
-    cachefs_policy_config_t config = {.size = sizeof(config), .capacity_bytes = bytes};
-    apr_status_t status = cachefs__ghosts_create(&shadow->table, entries, pool);
+    cachefs_policy_config_t config = {
+        .size = sizeof(config), .capacity_bytes = bytes, .memory = of->memory};
+    apr_status_t status = cachefs__ghosts_create(of, &shadow->table, entries, pool);
 
     if (status != APR_SUCCESS) return status;
     shadow->ops = ops;
     shadow->used = 0;
-    shadow->keys = apr_palloc(pool, sizeof(*shadow->keys) * shadow->table.slots_max);
-    config.nodes = apr_palloc(pool, sizeof(*config.nodes) * shadow->table.slots_max);
+    shadow->keys = cachefs__policy_alloc(of, pool, sizeof(*shadow->keys) * shadow->table.slots_max);
+    config.nodes = cachefs__policy_alloc(of, pool, sizeof(*config.nodes) * shadow->table.slots_max);
     if (shadow->keys == NULL || config.nodes == NULL) return APR_ENOMEM;
     if (ops->entry_bytes != 0) {
-        config.extras = apr_palloc(pool, (size_t)ops->entry_bytes * shadow->table.slots_max);
+        config.extras =
+            cachefs__policy_alloc(of, pool, (size_t)ops->entry_bytes * shadow->table.slots_max);
         if (config.extras == NULL) return APR_ENOMEM;
     }
     config.entries_max = shadow->table.slots_max;

@@ -20,9 +20,10 @@ typedef struct cachefs__shadow_t {
     uint64_t used;  /* bytes */
 } cachefs__shadow_t;
 
-/* Of up to so many entries, and so many bytes at first. */
-apr_status_t cachefs__shadow_create(cachefs__shadow_t *shadow, const cachefs_policy_ops_t *ops,
-                                    uint64_t entries, uint64_t bytes, apr_pool_t *pool);
+/* Of up to so many entries, and so many bytes at first, for an instance that is made for `of`. */
+apr_status_t cachefs__shadow_create(const cachefs_policy_config_t *of, cachefs__shadow_t *shadow,
+                                    const cachefs_policy_ops_t *ops, uint64_t entries,
+                                    uint64_t bytes, apr_pool_t *pool);
 /* A mixed key is asked for, of so many bytes; the shadow may hold `capacity`. Did it hit? */
 int cachefs__shadow_ask(cachefs__shadow_t *shadow, uint64_t hash, uint32_t bytes,
                         uint64_t capacity);

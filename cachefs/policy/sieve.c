@@ -29,7 +29,7 @@ static apr_status_t sieve_create(void **state, const cachefs_policy_config_t *co
     sieve_t *sieve;
 
     if (status != APR_SUCCESS) return status;
-    sieve = apr_pcalloc(pool, sizeof(*sieve));
+    sieve = cachefs__policy_calloc(config, pool, sizeof(*sieve));
     if (sieve == NULL) return APR_ENOMEM;
     cachefs__held_init(&sieve->held, config);
     cachefs__plist_init(&sieve->list);

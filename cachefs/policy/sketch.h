@@ -23,14 +23,15 @@ typedef struct cachefs__sketch_t {
     uint64_t owed; /* halvings, in 1/2^16 of a word */
 } cachefs__sketch_t;
 
-static inline apr_status_t cachefs__sketch_create(cachefs__sketch_t *sketch, uint64_t entries,
+static inline apr_status_t cachefs__sketch_create(const cachefs_policy_config_t *config,
+                                                  cachefs__sketch_t *sketch, uint64_t entries,
                                                   apr_pool_t *pool)
 {
     uint32_t words = 64;
 
     while (words < entries && words < 1u << 30)
         words *= 2;
-    sketch->words = apr_pcalloc(pool, sizeof(*sketch->words) * words);
+    sketch->words = cachefs__policy_calloc(config, pool, sizeof(*sketch->words) * words);
     sketch->mask = words - 1;
     sketch->hand = 0;
     sketch->owed = 0;

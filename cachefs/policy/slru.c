@@ -30,7 +30,7 @@ static apr_status_t slru_create(void **state, const cachefs_policy_config_t *con
     uint32_t i;
 
     if (status != APR_SUCCESS) return status;
-    slru = apr_pcalloc(pool, sizeof(*slru));
+    slru = cachefs__policy_calloc(config, pool, sizeof(*slru));
     if (slru == NULL) return APR_ENOMEM;
     cachefs__held_init(&slru->held, config);
     for (i = 0; i < SLRU_SEGMENTS; i++)

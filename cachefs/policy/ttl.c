@@ -24,7 +24,7 @@ static apr_status_t ttl_create(void **state, const cachefs_policy_config_t *conf
     ttl_t *ttl;
 
     if (status != APR_SUCCESS) return status;
-    ttl = apr_pcalloc(pool, sizeof(*ttl));
+    ttl = cachefs__policy_calloc(config, pool, sizeof(*ttl));
     if (ttl == NULL) return APR_ENOMEM;
     ttl->nodes = config->nodes;
     ttl->entries_max = config->entries_max;

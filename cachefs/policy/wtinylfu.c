@@ -52,14 +52,14 @@ static apr_status_t wtinylfu_create(void **state, const cachefs_policy_config_t 
     uint32_t i;
 
     if (status != APR_SUCCESS) return status;
-    tiny = apr_pcalloc(pool, sizeof(*tiny));
+    tiny = cachefs__policy_calloc(config, pool, sizeof(*tiny));
     if (tiny == NULL) return APR_ENOMEM;
     cachefs__held_init(&tiny->held, config);
-    status = cachefs__keys_create(&tiny->held, pool);
+    status = cachefs__keys_create(config, &tiny->held, pool);
     if (status != APR_SUCCESS) return status;
     for (i = 0; i < TINY_QUEUES; i++)
         cachefs__queue_init(&tiny->queues[i]);
-    status = cachefs__sketch_create(&tiny->sketch, cachefs__expected(config), pool);
+    status = cachefs__sketch_create(config, &tiny->sketch, cachefs__expected(config), pool);
     if (status != APR_SUCCESS) return status;
     tiny->share = TINY_SHARE_MIN;
     tiny->step = TINY_STEP;

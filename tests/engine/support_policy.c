@@ -7,6 +7,8 @@
 
 #include "tests/engine/support_policy.h"
 
+const cachefs_policy_config_t policy_uncounted = {.size = sizeof(policy_uncounted)};
+
 apr_time_t policy_rig_time;
 
 static apr_time_t rig_now(void)

@@ -16,6 +16,9 @@ typedef struct policy_rig_t {
     uint32_t entries_max;
 } policy_rig_t;
 
+/* A configuration for parts of policies, whose memory nobody counts. */
+extern const cachefs_policy_config_t policy_uncounted;
+
 /* The clock of every rig: tests move it. */
 extern apr_time_t policy_rig_time;
 

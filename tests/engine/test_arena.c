@@ -154,6 +154,15 @@ Test(arena, a_draining_slab_gives_no_chunk_until_it_is_empty)
     cachefs__arena_destroy(&a);
 }
 
+Test(arena, more_than_its_chunks_have_names_for_is_refused)
+{
+    static const uint64_t sizes[] = {(256ull << 30) + (1 << 20), 1ull << 50, 1ull << 62};
+    arena_t a;
+
+    for (int i = 0; i < 3; i++)
+        IS(APR_ENOMEM, cachefs__arena_create(&a, sizes[i]));
+}
+
 Test(arena, who_empties_a_slab_gets_a_chunk_of_it)
 {
     arena_t a;

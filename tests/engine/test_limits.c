@@ -113,6 +113,45 @@ Test(limits, blocks_and_names_hold)
     }
 }
 
+Test(limits, memory_that_is_too_little_for_the_index_is_refused_by_name)
+{
+    static const char *const keys[] = {"ram=1m shards=256 policy=auto",
+                                       "ram=1m metadata_entries_max=100000000"};
+
+    for (int i = 0; i < 2; i++) {
+        rig_t rig;
+        cachefs_config_t config;
+        vfs_t *fs = NULL;
+        char err[256] = "";
+        rig_open(&rig, "");
+        rig_config(&config, keys[i], rig.pool);
+        IS(APR_EINVAL, cachefs_create(&fs, rig.bottom, &config, err, sizeof(err), rig.pool));
+        cr_assert(strncmp(err, "ram: \"1m\" is not accepted", 24) == 0, "%s", err);
+        CHECK(fs == NULL);
+        rig_close(&rig);
+    }
+}
+
+Test(limits, what_policies_remember_counts_with_the_memory)
+{
+    static const struct {
+        const char *policy;
+        uint64_t least; /* more than lru */
+    } rows[] = {{"lru", 0}, {"lirs", 2u << 20}, {"arc", 1u << 20}, {"auto", 16u << 20}};
+    uint64_t lru = 0;
+
+    for (int i = 0; i < 4; i++) {
+        rig_t rig;
+        char keys[64];
+        (void)snprintf(keys, sizeof(keys), "ram=256m policy=%s", rows[i].policy);
+        rig_open(&rig, keys);
+        uint64_t used = rig_stats(&rig).ram_used;
+        if (i == 0) lru = used;
+        cr_assert(used >= lru + rows[i].least, "%s: %" PRIu64, rows[i].policy, used);
+        rig_close(&rig);
+    }
+}
+
 Test(limits, the_number_of_handles_holds)
 {
     rig_t rig;

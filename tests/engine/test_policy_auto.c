@@ -159,8 +159,10 @@ Test(policy_auto, sampled_shadow_hits_as_often_as_the_whole)
     make_zipf();
     cr_assert_eq(apr_initialize(), APR_SUCCESS);
     cr_assert_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
-    cr_assert_eq(cachefs__shadow_create(&whole, lru, 2000, 2000, pool), APR_SUCCESS);
-    cr_assert_eq(cachefs__shadow_create(&sample, lru, 500, 500, pool), APR_SUCCESS);
+    cr_assert_eq(cachefs__shadow_create(&policy_uncounted, &whole, lru, 2000, 2000, pool),
+                 APR_SUCCESS);
+    cr_assert_eq(cachefs__shadow_create(&policy_uncounted, &sample, lru, 500, 500, pool),
+                 APR_SUCCESS);
     for (i = 0; i < REQUESTS; i++) {
         uint64_t hash = cachefs__mix(drifting(i * 20, &random));
 

@@ -71,7 +71,7 @@ Test(policy_parts, expected_entries_come_from_the_hint_or_the_bytes)
 
     cr_assert_eq(cachefs__expected(&config), 10000);
     config.entries_hint = 5;
-    cr_assert_eq(cachefs__expected(&config), 64);
+    cr_assert_eq(cachefs__expected(&config), 32);
     config.entries_hint = 70000;
     cr_assert_eq(cachefs__expected(&config), 70000);
     config.entries_max = 600;
@@ -85,7 +85,7 @@ Test(policy_parts, ghosts_are_found_until_they_are_given_back)
     cachefs__ghosts_t ghosts;
     uint64_t random = 3;
 
-    cr_assert_eq(cachefs__ghosts_create(&ghosts, SLOTS, pool), APR_SUCCESS);
+    cr_assert_eq(cachefs__ghosts_create(&policy_uncounted, &ghosts, SLOTS, pool), APR_SUCCESS);
     for (i = 0; i < 1000; i++)
         slot_of[i] = CACHEFS_POLICY_NONE;
     for (i = 0; i < 100000; i++) {
@@ -114,7 +114,7 @@ Test(policy_parts, ghost_lists_keep_order_and_bytes)
     cachefs__glist_t list;
     uint32_t slots[3], i;
 
-    cr_assert_eq(cachefs__ghosts_create(&ghosts, 8, pool), APR_SUCCESS);
+    cr_assert_eq(cachefs__ghosts_create(&policy_uncounted, &ghosts, 8, pool), APR_SUCCESS);
     cachefs__glist_init(&list);
     for (i = 0; i < 3; i++) {
         slots[i] = cachefs__ghosts_take(&ghosts, i + 1, 10 + i);
@@ -137,7 +137,7 @@ Test(policy_parts, sketch_counts_to_fifteen_and_forgets)
     cachefs__sketch_t sketch;
     uint32_t i, wrong = 0;
 
-    cr_assert_eq(cachefs__sketch_create(&sketch, 1000, pool), APR_SUCCESS);
+    cr_assert_eq(cachefs__sketch_create(&policy_uncounted, &sketch, 1000, pool), APR_SUCCESS);
     for (i = 1; i <= 20; i++) {
         cachefs__sketch_see(&sketch, cachefs__mix(77), 1000);
         cr_assert_eq(cachefs__sketch_seen(&sketch, cachefs__mix(77)), i < 15 ? i : 15);

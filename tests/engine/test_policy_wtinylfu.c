@@ -25,7 +25,8 @@ static void start(model_t *model)
     more_t *more = calloc(1, sizeof(*more));
 
     cr_assert_not_null(more);
-    cr_assert_eq(cachefs__sketch_create(&more->sketch, model->slots, pool), APR_SUCCESS);
+    cr_assert_eq(cachefs__sketch_create(&policy_uncounted, &more->sketch, model->slots, pool),
+                 APR_SUCCESS);
     more->step = 0.0625;
     more->last = -1;
     model->target = 0.01;
