@@ -66,14 +66,12 @@ typedef struct ident_t {
     int known;      /* there is one, so an object may be found */
 } ident_t;
 
-/* Identity lock. */
+/* A digest and a number differ, as two digests do. Identity lock. */
 static obj_t *id_find(cache_t *c, const ident_t *id)
 {
     for (uint32_t i = *id_head(c, id->dev, id->ino); i != NONE; i = c->objs[i].id_next) {
         obj_t *o = &c->objs[i];
-        if (o->ino == id->ino && o->dev == id->dev &&
-            (o->flags & OBJ_BY_PATH) == (id->flags & OBJ_BY_PATH))
-            return o;
+        if (o->ino == id->ino && o->dev == id->dev) return o;
     }
     return NULL;
 }
