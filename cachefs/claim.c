@@ -10,13 +10,14 @@
  */
 #include "cachefs/engine.h"
 
+/* Sequentially consistent: see cachefs__handles_open. */
 int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine)
 {
     uint64_t changed =
-        atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_acquire);
+        atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_seq_cst);
     return (mine || changed <= asked) &&
-           !atomic_load_explicit(&c->tree_ops, memory_order_acquire) &&
-           atomic_load_explicit(&c->tree_mut, memory_order_acquire) <= asked;
+           !atomic_load_explicit(&c->tree_ops, memory_order_seq_cst) &&
+           atomic_load_explicit(&c->tree_mut, memory_order_seq_cst) <= asked;
 }
 
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,

@@ -134,6 +134,8 @@ apr_status_t cachefs__ttl_rules_parse(cachefs__ttl_rules_t **out, const char *te
     if (text == NULL) text = "";
     status = count_rules(text, &count, err, errlen);
     if (status != APR_SUCCESS) return status;
+    *out = NULL; /* no rules */
+    if (count == 0) return APR_SUCCESS;
     rules = apr_palloc(pool, sizeof(*rules) + count * sizeof(rules->rules[0]));
     if (rules == NULL) return APR_ENOMEM;
     rules->count = count;

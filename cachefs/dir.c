@@ -236,7 +236,7 @@ apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx
     } else {
         st = APR_ENOMEM;
     }
-    atomic_fetch_sub(&c->handle_count, 1);
+    cachefs__handle_give(c);
     cachefs__obj_put(c, o);
     return st;
 }
@@ -323,7 +323,7 @@ apr_status_t cachefs_op_closedir(vfs_dir_t *dir)
     apr_status_t st = dir->lower ? vfs_closedir(dir->lower) : APR_SUCCESS;
     free(d->list.buf);
     cachefs__obj_put(c, d->obj);
-    atomic_fetch_sub(&c->handle_count, 1);
+    cachefs__handle_give(c);
     free(d);
     return st;
 }

@@ -189,7 +189,7 @@ typedef struct obj_t {
     uint32_t dirty_blocks;
     _Atomic int64_t dirty_since_us;
     uint32_t flushing;
-    uint32_t err_seq; /* counts failed flushes */
+    _Atomic uint32_t err_seq; /* counts failed flushes */
     apr_status_t err;
     int64_t retry_at_us, retry_wait_us;
     uint32_t queue_prev, queue_next; /* dirty queue (its own lock) */
@@ -253,6 +253,13 @@ typedef struct ring_t {
     _Atomic(cachefs_ref_t *) spare; /* a reference to borrowed blocks that the thread gave back */
 } __attribute__((aligned(64))) ring_t;
 
+/* Closed handles, for the next opens of the threads of a stripe (handle_pool.c). */
+#define SPARE_STRIPES 16u
+#define SPARES 6u
+typedef struct cachefs__spares_t {
+    struct handle_t *_Atomic slot[SPARES];
+} __attribute__((aligned(64))) cachefs__spares_t;
+
 /* What can be changed on line, read without a lock. */
 typedef struct tunables_t {
     _Atomic uint64_t attr_ttl_us, negative_ttl_us, listing_ttl_us;
@@ -290,7 +297,8 @@ struct cache_t {
     tunables_t t;
     cachefs__ttl_rules_t *rules;
     const cachefs_policy_ops_t *policy;
-    _Atomic int no_fetch; /* the lower layer has no `fetch` */
+    _Atomic int no_fetch;     /* the lower layer has no `fetch` */
+    _Atomic uint32_t own_uid; /* of this process, when it last asked below */
 
     arena_t arena;
     cachefs_policy_node_t *links; /* one for each block */
@@ -354,7 +362,8 @@ struct cache_t {
 
     pthread_mutex_t handle_lock; /* a leaf */
     struct handle_t *handle_free;
-    _Atomic uint64_t handle_count;
+    _Atomic uint64_t handle_count; /* credits: open files, open directories, spares */
+    cachefs__spares_t spares[SPARE_STRIPES];
 
     pthread_mutex_t orphan_lock; /* a leaf: chunks that blocks gave up while they were borrowed */
     struct orphan_t *orphans;
@@ -384,8 +393,8 @@ typedef struct handle_t {
     cache_t *cache;
     obj_t *obj;
     cachefs__holder_t holder;
-    uint32_t err_seen;      /* obj->err_seq that this handle was told */
-    vfs_file_t *lock_lower; /* own handle below, for advisory locks; stripe */
+    _Atomic uint32_t err_seen; /* obj->err_seq that this handle was told */
+    vfs_file_t *lock_lower;    /* own handle below, for advisory locks; stripe */
     struct handle_t *free_next;
     /* read-ahead; a guess, so races do no harm */
     _Atomic uint64_t next_off, window, ahead_end;

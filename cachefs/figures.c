@@ -63,7 +63,7 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     s.blocks = atomic_load(&c->block_count);
     s.names = atomic_load(&c->name_count);
     s.files = atomic_load(&c->obj_count);
-    s.open_handles = atomic_load(&c->handle_count);
+    s.open_handles = cachefs__handles_open(c);
     s.dirty_bytes = atomic_load(&c->dirty_bytes);
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     s.dirty_files = c->wb_files;

@@ -340,6 +340,9 @@ apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h)
 {
     apr_status_t st = APR_SUCCESS;
+    if (atomic_load_explicit(&h->err_seen, memory_order_relaxed) ==
+        atomic_load_explicit(&h->obj->err_seq, memory_order_acquire))
+        return st;
     cachefs__obj_lock(c, h->obj);
     if (h->err_seen != h->obj->err_seq) {
         h->err_seen = h->obj->err_seq;

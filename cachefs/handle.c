@@ -6,15 +6,6 @@
 
 /* ---- life */
 
-int cachefs__handle_take(cache_t *c)
-{
-    uint64_t held = atomic_load(&c->handle_count);
-    do {
-        if (held >= c->fixed.handles_max) return 0;
-    } while (!atomic_compare_exchange_weak(&c->handle_count, &held, held + 1));
-    return 1;
-}
-
 /* Of an object that nobody has open and that has no dirty data nobody is told where it moves
  * (cachefs__open_objs): what it was called then is not believed. Object locked. */
 static void holder_add(cache_t *c, obj_t *o, cachefs__holder_t *k)
@@ -38,41 +29,49 @@ static int holder_remove(cache_t *c, obj_t *o, cachefs__holder_t *k)
     return --o->handles == 0;
 }
 
-handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags)
+static handle_t *handle_init(cache_t *c, obj_t *o, uint32_t flags)
 {
-    handle_t *h;
-    if (!cachefs__handle_take(c)) return NULL;
-    cachefs__lock(&c->handle_lock, RANK_LEAF);
-    h = c->handle_free;
-    if (h) c->handle_free = h->free_next;
-    cachefs__unlock(&c->handle_lock, RANK_LEAF);
-    if (!h) h = malloc(sizeof(*h));
-    if (!h) {
-        atomic_fetch_sub(&c->handle_count, 1);
-        return NULL;
-    }
+    handle_t *h = cachefs__handle_alloc(c);
+    if (!h) return NULL;
     memset(h, 0, sizeof(*h));
     vfs_file_init(&h->base, c->fs, flags, NULL);
     h->magic = HANDLE_MAGIC;
     h->cache = c;
     h->obj = o;
-    cachefs__obj_lock(c, o);
-    holder_add(c, o, &h->holder);
-    if (flags & VFS_O_WRITE) o->writers++;
-    h->err_seen = o->err_seq;
-    cachefs__obj_unlock(c, o);
+    return h;
+}
+
+/* What a look without a lock copies stays as it is, so attr_seq does. */
+static void note_handle(cache_t *c, handle_t *h)
+{
+    holder_add(c, h->obj, &h->holder);
+    if (h->base.flags & VFS_O_WRITE) h->obj->writers++;
+    atomic_store_explicit(&h->err_seen, atomic_load(&h->obj->err_seq), memory_order_relaxed);
+}
+
+handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    handle_t *h = handle_init(c, o, flags);
+    if (!h) return NULL;
+    cachefs__obj_look(c, o);
+    note_handle(c, h);
+    cachefs__obj_looked(c, o);
     cachefs__opener_note(c, o, ctx);
     return h;
 }
 
-void cachefs__handle_free(cache_t *c, handle_t *h)
+handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags,
+                                const vfs_path_t *path, uint64_t asked, int *good)
 {
-    h->magic = 0;
-    cachefs__lock(&c->handle_lock, RANK_LEAF);
-    h->free_next = c->handle_free;
-    c->handle_free = h;
-    cachefs__unlock(&c->handle_lock, RANK_LEAF);
-    atomic_fetch_sub(&c->handle_count, 1);
+    handle_t *h = handle_init(c, o, flags);
+    if (!h) return NULL;
+    cachefs__obj_look(c, o);
+    note_handle(c, h);
+    *good = cachefs__obj_name_confirmed(c, o, path, asked);
+    cachefs__obj_looked(c, o);
+    if (ctx) cachefs__opener_note(c, o, ctx);
+    if (!*good) *good = cachefs__obj_name_seen(c, o, path, asked, 0);
+    return h;
 }
 
 /* The last handle of an object is gone: close below, forget what has no name. What was written
@@ -154,11 +153,12 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     if (!st) st = cachefs__pending_error(c, h); /* contract: once to each handle, readers too */
     if (writer) learn_own(c, o, ctx);
     if (h->lock_lower) (void)vfs_close(h->lock_lower, ctx); /* its locks go with it */
-    cachefs__obj_lock(c, o);
+    cachefs__obj_look(c, o);
     int last = holder_remove(c, o, &h->holder);
     if (writer) o->writers--;
-    cachefs__obj_unlock(c, o);
-    apr_status_t end = last ? last_handle(c, o) : APR_SUCCESS;
+    int work = last && (o->lower_file || o->lower_writer || o->opener || (o->flags & OBJ_UNLINKED));
+    cachefs__obj_looked(c, o);
+    apr_status_t end = work ? last_handle(c, o) : APR_SUCCESS;
     if (!st) st = end;
     cachefs__handle_free(c, h);
     cachefs__obj_put(c, o);

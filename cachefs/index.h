@@ -102,6 +102,14 @@ obj_t *cachefs__obj_at(cache_t *c, const vfs_attr_t *attr, const vfs_path_t *pat
 /* What is known by its path has another one: whoever was known by that is not any more. */
 void cachefs__obj_moved(cache_t *c, obj_t *o, const vfs_path_t *path);
 void cachefs__obj_ref(obj_t *o);
+/* A reference for who has none. 0: nobody has any. */
+static inline int cachefs__obj_ref_if_used(obj_t *o)
+{
+    uint32_t refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+    while (refs > 0)
+        if (atomic_compare_exchange_weak(&o->refs, &refs, refs + 1)) return 1;
+    return 0;
+}
 void cachefs__obj_unhash(cache_t *c, obj_t *o);
 void cachefs__obj_put(cache_t *c, obj_t *o);
 /* A new version: everything cached of the old one is unreachable. Object locked. */
@@ -197,6 +205,8 @@ apr_status_t cachefs__wait(pthread_cond_t *cond, pthread_mutex_t *lock, const vf
 apr_status_t cachefs__obj_wait(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t until_us);
 void cachefs__obj_wake(cache_t *c, const obj_t *o);
 /* The object has this name, by whoever changes it right now. */
+/* The same if `path` is the name that it had; else 0, and see above. Object locked or looked at. */
+int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
 /* The object, which somebody has open, had this name at `asked`. 0: not noted, since a change of
  * ours overlaps (other than the caller's, if it is his, `mine`), or for want of memory; it may have
@@ -231,6 +241,9 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
  * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                vfs_validator_t *validator);
+/* The same; an object that is fresh comes referenced. */
+cachefs__known_e cachefs__peek_ref(cache_t *c, const vfs_path_t *path, unsigned want,
+                                   vfs_attr_t *attr, vfs_validator_t *validator, obj_t **obj);
 /* Note what the lower layer answered at `asked`. obj NULL: absent. */
 void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked);

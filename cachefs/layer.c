@@ -6,6 +6,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define END_TIMEOUT_US 60000000ull /* what vfs_destroy grants a last flush */
 
@@ -204,11 +205,7 @@ static void cache_free(cache_t *c)
         c->heats = heat->older;
         free(heat);
     }
-    while (c->handle_free) {
-        handle_t *h = c->handle_free;
-        c->handle_free = h->free_next;
-        free(h);
-    }
+    cachefs__handles_destroy(c);
     cachefs__tables_destroy(c);
     cachefs__arena_destroy(&c->arena);
     cachefs__refs_end(c);
@@ -299,6 +296,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     atomic_store(&c->meta_epoch, 1);
     atomic_store(&c->ns_epoch, 1);
     atomic_store(&c->mut_seq, 1);
+    atomic_store(&c->own_uid, (uint32_t)geteuid());
     c->rings = aligned_alloc(64, THREAD_RINGS * sizeof(*c->rings));
     if (c->rings) memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));
     st = c->rings ? cachefs__counters_create(&c->counters) : APR_ENOMEM;

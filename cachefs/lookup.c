@@ -9,6 +9,8 @@
  */
 #include "cachefs/engine.h"
 
+#include <unistd.h>
+
 int cachefs__unreachable(apr_status_t st)
 {
     return st == VFS_EOFFLINE || APR_STATUS_IS_TIMEUP(st) || APR_STATUS_IS_ETIMEDOUT(st) ||
@@ -51,6 +53,7 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
     apr_status_t st = VFS_ESTALE;
     int64_t start = cachefs__clock_us();
     memset(a, 0, sizeof(*a));
+    atomic_store_explicit(&c->own_uid, (uint32_t)geteuid(), memory_order_relaxed);
     CACHE_NO_LOCKS_HELD();
     if ((want & LOOKUP_BYTES) && c->lower->ops.get) {
         a->room = atomic_load_explicit(&c->t.get_bytes, memory_order_relaxed);

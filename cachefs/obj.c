@@ -47,6 +47,13 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
     return good;
 }
 
+int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
+{
+    if (!same_name(c, o, path) || !cachefs__name_believed(c, path, asked, 0)) return 0;
+    o->flags |= OBJ_NAMED; /* which nobody copies without a lock */
+    return 1;
+}
+
 int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine)
 {
     return name_it(c, o, path, asked, mine, 0); /* if not, who changes it says what it is */

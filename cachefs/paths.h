@@ -264,10 +264,11 @@ apr_status_t cachefs__tune_start(cache_t *c);
 void cachefs__tune_stop(cache_t *c);
 apr_status_t cachefs__metrics_create(cache_t *c);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
-/* Reserve one of handles_max. 0: all are in use. */
-int cachefs__handle_take(cache_t *c);
+/* An open file with the caller's reference. NULL: handles_max are open. */
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags);
-void cachefs__handle_free(cache_t *c, handle_t *h);
+/* The same, and note the object's name as cachefs__obj_name_seen does: *good is its answer. */
+handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags,
+                                const vfs_path_t *path, uint64_t asked, int *good);
 /* Keep the lower handle open between two calls, as an open file does. */
 void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k);
 void cachefs__unhold(cache_t *c, cachefs__holder_t *k);
@@ -289,6 +290,17 @@ void cachefs__use_end(cachefs__use_t *use, cache_t *c);
 void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
 /* Free the references that threads kept. Nobody borrows any more. */
 void cachefs__refs_end(cache_t *c);
+
+/* ---- handle_pool.c */
+/* Reserve one of handles_max. 0: all are in use. */
+int cachefs__handle_take(cache_t *c);
+void cachefs__handle_give(cache_t *c);
+/* Files and directories that are open. Who claims a name and then misses an open file here is seen
+ * by whoever opens it: that goes on only if its name is believed. */
+uint64_t cachefs__handles_open(cache_t *c);
+handle_t *cachefs__handle_alloc(cache_t *c);
+void cachefs__handle_free(cache_t *c, handle_t *h);
+void cachefs__handles_destroy(cache_t *c);
 
 /* ---- events.c */
 apr_status_t cachefs__events_start(cache_t *c);

@@ -18,6 +18,8 @@
 #else
 #define READER static inline
 #endif
+/* There are two callers, and each wants the code of its own. */
+#define INLINE static inline __attribute__((always_inline))
 
 typedef struct view_t {
     node_t *node;
@@ -114,28 +116,51 @@ READER int view_obj(const obj_t *o, int64_t now_us, uint64_t ttl_us, vfs_attr_t 
     return 1;
 }
 
+/* What the node that was found says. `take`: with a reference to the object. */
+INLINE cachefs__known_e judge(cache_t *c, const vfs_path_t *path, const view_t *v, int64_t now,
+                              vfs_attr_t *attr, vfs_validator_t *validator, int take)
+{
+    uint64_t ttl = node_ttl(c, path, v->flags);
+    if (!fresh(v->checked_us, now, ttl)) return KNOWN_STALE;
+    if (v->epoch != cachefs__node_epoch(c, v->flags & NODE_DIRECT)) return KNOWN_STALE;
+    if (v->flags & NODE_NEGATIVE) return still(v) ? KNOWN_ABSENT : KNOWN_STALE;
+    obj_t *o = &c->objs[v->object];
+    if (!view_obj(o, now, ttl, attr, validator)) return KNOWN_STALE;
+    if (take && !cachefs__obj_ref_if_used(o)) return KNOWN_STALE;
+    if (still(v)) return KNOWN_FRESH;
+    if (take) cachefs__obj_put(c, o); /* somebody else's, perhaps */
+    return KNOWN_STALE;
+}
+
+INLINE cachefs__known_e peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
+                             vfs_validator_t *validator, obj_t **obj)
+{
+    view_t v = {.object = NONE};
+    cachefs__known_e known = KNOWN_NOTHING;
+    int64_t now = cachefs__now_us();
+    for (unsigned follow = 0;; follow = NODE_FOLLOW) {
+        if (find(c, path, follow, &v)) {
+            known = judge(c, path, &v, now, attr, validator, obj != NULL);
+            if (follow || known != KNOWN_FRESH || attr->type != VFS_TYPE_LINK) break;
+        }
+        /* through a link the path itself need not be known */
+        if (follow || !(want & LOOKUP_FOLLOW)) break;
+        if (obj && known == KNOWN_FRESH) cachefs__obj_put(c, &c->objs[v.object]);
+        known = KNOWN_NOTHING;
+    }
+    if (known == KNOWN_FRESH || known == KNOWN_ABSENT) touched(&v);
+    if (obj && known == KNOWN_FRESH) *obj = &c->objs[v.object];
+    return known;
+}
+
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                vfs_validator_t *validator)
 {
-    view_t v;
-    int64_t now = cachefs__now_us();
-    for (unsigned follow = 0;; follow = NODE_FOLLOW) {
-        if (!find(c, path, follow, &v)) {
-            if (follow || !(want & LOOKUP_FOLLOW)) return KNOWN_NOTHING;
-            continue; /* through a link: the path itself need not be known */
-        }
-        uint64_t ttl = node_ttl(c, path, v.flags);
-        if (!fresh(v.checked_us, now, ttl) ||
-            v.epoch != cachefs__node_epoch(c, v.flags & NODE_DIRECT))
-            return KNOWN_STALE;
-        if (v.flags & NODE_NEGATIVE) {
-            if (!still(&v)) return KNOWN_STALE;
-            touched(&v);
-            return KNOWN_ABSENT;
-        }
-        if (!view_obj(&c->objs[v.object], now, ttl, attr, validator) || !still(&v))
-            return KNOWN_STALE;
-        touched(&v);
-        if (follow || !(want & LOOKUP_FOLLOW) || attr->type != VFS_TYPE_LINK) return KNOWN_FRESH;
-    }
+    return peek(c, path, want, attr, validator, NULL);
+}
+
+cachefs__known_e cachefs__peek_ref(cache_t *c, const vfs_path_t *path, unsigned want,
+                                   vfs_attr_t *attr, vfs_validator_t *validator, obj_t **obj)
+{
+    return peek(c, path, want, attr, validator, obj);
 }

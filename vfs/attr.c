@@ -84,6 +84,8 @@ static int in_group(const vfs_ctx_t *ctx, uint32_t gid)
 
 apr_status_t vfs_attr_access(const vfs_attr_t *attr, const vfs_ctx_t *ctx, uint32_t mask)
 {
+    /* what is granted to all classes needs no look at who asks, which can be a system call */
+    if ((mask & ~(attr->mode & attr->mode >> 3 & attr->mode >> 6) & 07u) == 0) return APR_SUCCESS;
     int given = ctx != NULL && (ctx->flags & VFS_CTX_CREDS) != 0;
     uint32_t uid = given ? ctx->uid : (uint32_t)geteuid();
     uint32_t allowed;

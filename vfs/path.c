@@ -148,7 +148,7 @@ static apr_status_t init_slowly(vfs_path_t *out, const char *raw, char *buf)
 apr_status_t vfs_path_init(vfs_path_t *out, const char *raw, char *buf)
 {
     if (raw == NULL) return APR_EINVAL;
-    size_t len = strnlen(raw, VFS_NAME_MAX + 1);
+    size_t len = strlen(raw);
     if (!surely_normal(raw, len)) return init_slowly(out, raw, buf);
     out->str = raw;
     out->len = (uint32_t)len;
