@@ -1,25 +1,20 @@
 /*
- * batch.c - many paths at once: each shard's lock is taken once. Ask what is cached, invalidate,
- * flush, prefetch. Floor 2. Part of cachefs.h.
+ * batch.c - many paths at once: ask what is cached, invalidate, flush, prefetch. Floor 2. Part of
+ * cachefs.h.
  */
 #include "cachefs/engine.h"
+
+#define SOME 256u   /* paths that are worked on together, near enough to stay in the cache */
+#define GROUP 32u   /* paths whose nodes are fetched side by side */
+#define BUCKETS 64u /* of the counting sort by shard */
 
 typedef struct item_t {
     vfs_path_t path;
     uint32_t shard;
-    uint32_t index; /* place in the caller's array */
     apr_status_t status;
     cachefs__names_t names;
     char *buf;
 } item_t;
-
-static int by_shard(const void *a, const void *b)
-{
-    const item_t *x = a, *y = b;
-    return x->shard < y->shard   ? -1
-           : x->shard > y->shard ? 1
-                                 : (x->index > y->index) - (x->index < y->index);
-}
 
 static void batch_free(cache_t *c, item_t *items, size_t count)
 {
@@ -53,37 +48,77 @@ static int find_dirty(cache_t *c, item_t *items, size_t count)
     return 1;
 }
 
-/* Find the nodes of all paths, each shard's lock taken once. The objects come referenced. */
+static void item_init(cache_t *c, item_t *item, const char *raw)
+{
+    char buf[VFS_PATH_MAX + 1];
+    item->status = vfs_path_init(&item->path, raw, buf);
+    if (item->status) return;
+    if (item->path.str == buf) {
+        item->buf = strdup(buf);
+        item->path.str = item->buf;
+        if (!item->buf) item->status = APR_ENOMEM;
+    }
+    item->shard = (uint32_t)(cachefs__node_shard(c, item->path.hash) - c->shards);
+}
+
+/* The places of the items in `order`, those of one shard side by side. */
+static void by_shard(const item_t *items, size_t count, uint32_t *order)
+{
+    uint32_t begin[BUCKETS + 1] = {0};
+    for (size_t i = 0; i < count; i++)
+        begin[items[i].shard % BUCKETS + 1]++;
+    for (unsigned k = 0; k < BUCKETS; k++)
+        begin[k + 1] += begin[k];
+    for (size_t i = 0; i < count; i++)
+        order[begin[items[i].shard % BUCKETS]++] = (uint32_t)i;
+}
+
+/* Find the nodes of all paths, each shard's lock taken once (unless there are more shards than
+ * BUCKETS). The objects come referenced. */
 static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, int expire)
 {
-    item_t *items = calloc(count ? count : 1, sizeof(*items));
+    item_t *items = calloc(count + 1, sizeof(*items) + sizeof(uint32_t));
     if (!items) return NULL;
-    for (size_t i = 0; i < count; i++) {
-        char buf[VFS_PATH_MAX + 1];
-        items[i].index = (uint32_t)i;
-        items[i].status = vfs_path_init(&items[i].path, paths[i], buf);
-        if (items[i].status) continue;
-        if (items[i].path.str == buf) {
-            items[i].buf = strdup(buf);
-            items[i].path.str = items[i].buf;
-            if (!items[i].buf) items[i].status = APR_ENOMEM;
-        }
-        items[i].shard = (uint32_t)(cachefs__node_shard(c, items[i].path.hash) - c->shards);
-    }
-    if (count > 1) qsort(items, count, sizeof(*items), by_shard);
+    uint32_t *order = (uint32_t *)(void *)(items + count + 1);
+    int64_t now = cachefs__now_us();
+    for (size_t i = 0; i < count; i++)
+        item_init(c, &items[i], paths[i]);
+    if (count > 1) by_shard(items, count, order); /* the one is at 0 */
     for (size_t i = 0; i < count;) {
-        size_t end = i;
-        shard_t *s = &c->shards[items[i].shard];
+        uint32_t shard = items[order[i]].shard;
+        shard_t *s = &c->shards[shard];
         cachefs__lock(&s->lock, RANK_SHARD);
-        for (; end < count && items[end].shard == items[i].shard; end++)
-            if (!items[end].status)
-                cachefs__names_locked(c, s, &items[end].path, expire, &items[end].names);
+        for (; i < count && items[order[i]].shard == shard; i++) {
+            item_t *item = &items[order[i]];
+            if (!item->status) cachefs__names_locked(c, s, &item->path, expire, now, &item->names);
+        }
         cachefs__unlock(&s->lock, RANK_SHARD);
-        i = end;
     }
     if (find_dirty(c, items, count)) return items;
     batch_free(c, items, count);
     return NULL;
+}
+
+static size_t some(size_t left)
+{
+    return left < SOME ? left : SOME;
+}
+
+static apr_status_t invalidate_some(cache_t *c, const char *const *paths, size_t count, uint64_t *n,
+                                    uint64_t *dirty)
+{
+    apr_status_t st = APR_SUCCESS;
+    item_t *items = batch_find(c, paths, count, 1);
+    if (!items) return APR_ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        const cachefs__names_t *names = &items[i].names;
+        if (items[i].status && !st) st = items[i].status;
+        *n += names->known[0] != KNOWN_NOTHING || names->known[1] != KNOWN_NOTHING;
+        for (int k = 0; k < 2; k++)
+            if (names->obj[k]) cachefs__obj_drop_clean(c, names->obj[k], dirty);
+    }
+    batch_free(c, items, count);
+    return st;
 }
 
 apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,
@@ -93,15 +128,10 @@ apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_
     VFS_CHECK_ARG(paths || !count);
     uint64_t n = 0, dirty = 0;
     apr_status_t st = APR_SUCCESS;
-    item_t *items = batch_find(c, paths, count, 1);
-    if (!items) return APR_ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        if (items[i].status && !st) st = items[i].status;
-        n += items[i].names.known[0] != KNOWN_NOTHING || items[i].names.known[1] != KNOWN_NOTHING;
-        for (int k = 0; k < 2; k++)
-            if (items[i].names.obj[k]) cachefs__obj_drop_clean(c, items[i].names.obj[k], &dirty);
+    for (size_t i = 0; i < count; i += SOME) {
+        apr_status_t one = invalidate_some(c, paths + i, some(count - i), &n, &dirty);
+        if (!st) st = one;
     }
-    batch_free(c, items, count);
     if (affected) *affected = n;
     if (dirty_kept) *dirty_kept = dirty;
     return st;
@@ -133,17 +163,56 @@ static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
     cachefs__obj_looked(c, o);
 }
 
+/* Those that a look without a lock does not answer. `which`: their places. */
+static apr_status_t entries_slowly(cache_t *c, const char *const *paths, const uint32_t *which,
+                                   size_t count, cachefs_entry_t *out)
+{
+    const char *raw[GROUP];
+    for (size_t i = 0; i < count; i++)
+        raw[i] = paths[which[i]];
+    item_t *items = batch_find(c, raw, count, 0);
+    if (!items) return APR_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        entry_of(c, &items[i], &out[which[i]]);
+    batch_free(c, items, count);
+    return APR_SUCCESS;
+}
+
+/* In steps, so that the processor fetches what the next one needs for all of them at once. */
+static apr_status_t entries_group(cache_t *c, const char *const *paths, size_t count, int64_t now,
+                                  cachefs_entry_t *out)
+{
+    vfs_path_t path[GROUP];
+    uint32_t slow[GROUP];
+    size_t left = 0;
+    for (size_t i = 0; i < count; i++) {
+        char buf[VFS_PATH_MAX + 1];
+        apr_status_t st = vfs_path_init(&path[i], paths[i], buf);
+        if (st || path[i].str == buf)
+            path[i].str = NULL;
+        else
+            cachefs__peek_head(c, &path[i]);
+    }
+    for (size_t i = 0; count > 1 && i < count; i++)
+        if (path[i].str) cachefs__peek_node(c, &path[i]);
+    for (size_t i = 0; i < count; i++)
+        if (!path[i].str || !cachefs__peek_entry(c, &path[i], now, &out[i]))
+            slow[left++] = (uint32_t)i;
+    return left ? entries_slowly(c, paths, slow, left, out) : APR_SUCCESS;
+}
+
 apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
                              cachefs_entry_t *out)
 {
     CACHE_OF(c, fs);
     VFS_CHECK_ARG((paths && out) || !count);
-    item_t *items = batch_find(c, paths, count, 0);
-    if (!items) return APR_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        entry_of(c, &items[i], &out[items[i].index]);
-    batch_free(c, items, count);
-    return APR_SUCCESS;
+    apr_status_t st = APR_SUCCESS;
+    int64_t now = cachefs__now_us();
+    for (size_t i = 0; i < count && !st; i += GROUP) {
+        size_t n = count - i < GROUP ? count - i : GROUP;
+        st = entries_group(c, paths + i, n, now, out + i);
+    }
+    return st;
 }
 
 apr_status_t cachefs_entry(vfs_t *fs, const char *path, cachefs_entry_t *out)
@@ -165,7 +234,7 @@ apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *co
         apr_status_t st = items[i].status;
         for (int k = 0; k < 2 && !st; k++)
             if (items[i].names.obj[k]) st = cachefs__flush_obj(c, items[i].names.obj[k], ctx);
-        if (status) status[items[i].index] = st;
+        if (status) status[i] = st;
         if (st && !first) first = st;
     }
     batch_free(c, items, count);

@@ -241,7 +241,12 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
  * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                vfs_validator_t *validator);
-/* The same; an object that is fresh comes referenced. */
+/* What is cached of a path, without a lock. 0: look with locks. The two others fetch what it needs
+ * into the processor's cache, one after the other. */
+int cachefs__peek_entry(cache_t *c, const vfs_path_t *path, int64_t now_us, cachefs_entry_t *e);
+void cachefs__peek_head(cache_t *c, const vfs_path_t *path);
+void cachefs__peek_node(cache_t *c, const vfs_path_t *path);
+/* As cachefs__peek; an object that is fresh comes referenced. */
 cachefs__known_e cachefs__peek_ref(cache_t *c, const vfs_path_t *path, unsigned want,
                                    vfs_attr_t *attr, vfs_validator_t *validator, obj_t **obj);
 /* Note what the lower layer answered at `asked`. obj NULL: absent. */
@@ -255,7 +260,7 @@ typedef struct cachefs__names_t {
     uint64_t ttl_us[2];
 } cachefs__names_t;
 void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
-                           cachefs__names_t *out);
+                           int64_t now_us, cachefs__names_t *out);
 /* Forget a name. Returns its object, referenced, or NULL. */
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
 void cachefs__name_drop(cache_t *c, const vfs_path_t *path);

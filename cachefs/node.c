@@ -161,15 +161,16 @@ static uint64_t node_ttl(cache_t *c, const node_t *n)
                : ttl;
 }
 
-static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl)
+static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl, int64_t now)
 {
     if (n->epoch != cachefs__node_epoch(c, n->flags & NODE_DIRECT)) return 0;
-    return ttl && cachefs__now_us() - n->checked_us < (int64_t)ttl;
+    return ttl && now - n->checked_us < (int64_t)ttl;
 }
 
 /* Shard locked; the object comes referenced. */
 static cachefs__known_e find_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int follow,
-                                    obj_t **obj, int *negative, uint64_t *ttl, uint32_t *at)
+                                    int64_t now, obj_t **obj, int *negative, uint64_t *ttl,
+                                    uint32_t *at)
 {
     *obj = NULL;
     *negative = 0;
@@ -177,7 +178,7 @@ static cachefs__known_e find_locked(cache_t *c, shard_t *s, const vfs_path_t *pa
     if (!*at) return KNOWN_NOTHING;
     node_t *n = &c->nodes[*at];
     *ttl = node_ttl(c, n);
-    int fresh = node_fresh(c, n, *ttl);
+    int fresh = node_fresh(c, n, *ttl, now);
     atomic_store_explicit(&n->mark, 1, memory_order_relaxed);
     if (n->flags & NODE_NEGATIVE) {
         *negative = 1;
@@ -195,7 +196,8 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
     uint64_t ttl = 0;
     uint32_t at;
     cachefs__lock(&s->lock, RANK_SHARD);
-    cachefs__known_e known = find_locked(c, s, path, follow, obj, negative, &ttl, &at);
+    cachefs__known_e known =
+        find_locked(c, s, path, follow, cachefs__now_us(), obj, negative, &ttl, &at);
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (known == KNOWN_FRESH) {
         cachefs__obj_look(c, *obj);
@@ -206,12 +208,12 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
 }
 
 void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
-                           cachefs__names_t *out)
+                           int64_t now_us, cachefs__names_t *out)
 {
     for (int k = 0; k < 2; k++) {
         uint32_t at;
-        out->known[k] =
-            find_locked(c, s, path, k, &out->obj[k], &out->negative[k], &out->ttl_us[k], &at);
+        out->known[k] = find_locked(c, s, path, k, now_us, &out->obj[k], &out->negative[k],
+                                    &out->ttl_us[k], &at);
         if (at && expire) cachefs__node_stale(&c->nodes[at]);
     }
 }

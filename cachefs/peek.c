@@ -164,3 +164,50 @@ cachefs__known_e cachefs__peek_ref(cache_t *c, const vfs_path_t *path, unsigned 
 {
     return peek(c, path, want, attr, validator, obj);
 }
+
+/* ---- figures of many paths */
+
+READER int view_entry(const obj_t *o, int64_t now_us, uint64_t ttl_us, cachefs_entry_t *e)
+{
+    uint32_t seq = atomic_load_explicit(&o->attr_seq, memory_order_acquire);
+    uint32_t flags = o->flags;
+    vfs_type_e type = o->attr.type;
+    int64_t checked_us = o->checked_us;
+    uint64_t dirty = o->dirty_bytes, told = o->attr.size;
+    uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
+    uint64_t resident = atomic_load_explicit(&o->resident, memory_order_relaxed);
+    uint32_t pins = atomic_load_explicit(&o->pins, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    if ((seq & 1) || atomic_load_explicit(&o->attr_seq, memory_order_relaxed) != seq) return 0;
+    if (dirty || type == VFS_TYPE_LINK) return 0;
+    int file = type == VFS_TYPE_FILE;
+    e->size = file ? size : told;
+    e->resident = file && resident > size ? size : resident;
+    e->fresh = (flags & (OBJ_ATTR | OBJ_ATTR_OLD)) == OBJ_ATTR && fresh(checked_us, now_us, ttl_us);
+    e->pinned = pins != 0;
+    return 1;
+}
+
+int cachefs__peek_entry(cache_t *c, const vfs_path_t *path, int64_t now_us, cachefs_entry_t *e)
+{
+    view_t v;
+    if (!find(c, path, 0, &v) || (v.flags & (NODE_DIRECT | NODE_NEGATIVE)) != NODE_DIRECT) return 0;
+    uint64_t ttl = node_ttl(c, path, v.flags);
+    if (!fresh(v.checked_us, now_us, ttl) || v.epoch != cachefs__node_epoch(c, NODE_DIRECT))
+        ttl = 0; /* then the object is not asked */
+    memset(e, 0, sizeof(*e));
+    return view_entry(&c->objs[v.object], now_us, ttl, e) && still(&v);
+}
+
+void cachefs__peek_head(cache_t *c, const vfs_path_t *path)
+{
+    const shard_t *s = cachefs__node_shard(c, path->hash);
+    __builtin_prefetch(&s->node_heads[path->hash & s->node_mask]);
+}
+
+void cachefs__peek_node(cache_t *c, const vfs_path_t *path)
+{
+    const shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t i = __atomic_load_n(&s->node_heads[path->hash & s->node_mask], __ATOMIC_ACQUIRE);
+    __builtin_prefetch(&c->nodes[i]);
+}
