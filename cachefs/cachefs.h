@@ -417,7 +417,6 @@ typedef struct cachefs_stats_t {
     uint64_t single_flight_waits;    /**< waits for another call on the same range or path */
     uint64_t revalidations;          /**< questions whether a version is still the one */
     uint64_t stale_served;    /**< answers from the cache while the backend was unreachable */
-    uint64_t checksum_errors; /**< damaged blocks that were met; 0 in this version */
     /* now */
     uint64_t ram_used;            /**< bytes of the arena in use */
     uint64_t ram_max;             /**< bytes of the arena */

@@ -128,7 +128,6 @@ static const struct {
     {CNT_REVALIDATIONS, "cachefs_revalidations_total", NULL, "Known names asked for again."},
     {CNT_STALE_SERVED, "cachefs_stale_served_total", NULL,
      "Answers from the cache while the backend was unreachable."},
-    {CNT_CHECKSUM_ERRORS, "cachefs_checksum_errors_total", NULL, "Damaged cached blocks."},
     {CNT_VERSIONS, "cachefs_versions_total", NULL, "Versions of files seen."},
     {CNT_BYPASS, "cachefs_bypasses_total", NULL, "Reads and writes around a cache without room."},
     {CNT_THROTTLED, "cachefs_throttled_writes_total", NULL,

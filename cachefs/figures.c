@@ -49,7 +49,6 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
         FIELD(single_flight_waits, CNT_WAITS),
         FIELD(revalidations, CNT_REVALIDATIONS),
         FIELD(stale_served, CNT_STALE_SERVED),
-        FIELD(checksum_errors, CNT_CHECKSUM_ERRORS),
 #undef FIELD
     };
     for (size_t i = 0; i < sizeof(map) / sizeof(*map); i++) {
