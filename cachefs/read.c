@@ -216,15 +216,21 @@ apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
                                   size_t len, apr_off_t off, size_t *got)
 {
     vfs_file_t *lower;
-    apr_status_t st = APR_SUCCESS;
+    gate_t gate = {.start = (uint64_t)off, .end = (uint64_t)off + len, .kind = GATE_WRITE};
+    *got = 0;
+    if (!len) return APR_SUCCESS;
+    apr_status_t st = cachefs__gate_enter(c, h->obj, ctx, &gate, NULL); /* no write comes between */
+    if (st) return st;
     if (c->mode == CACHEFS_BACK)
         st = cachefs__flush_obj(c, h->obj, ctx); /* around the cache, not around order */
     if (!st) st = cachefs__lower_use(c, h->obj, ctx, LOWER_READ, &lower);
-    if (st) return st;
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
-    st = vfs_call_read_at(lower, ctx, buf, len, off, got);
-    if (!st) cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, *got);
-    cachefs__lower_done(c, h->obj);
+    if (!st) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
+        st = vfs_call_read_at(lower, ctx, buf, len, off, got);
+        if (!st) cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, *got);
+        cachefs__lower_done(c, h->obj);
+    }
+    cachefs__gate_leave(c, h->obj, &gate, APR_SUCCESS);
     return st;
 }

@@ -148,7 +148,7 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
 
 /* ---- back */
 
-#define BACK_STEP (1u << 20) /* bytes between two looks at the dirty limit */
+#define BACK_STEP (1u << 20) /* bytes between two looks at the dirty limit, at most */
 #define BACK_TRIES 8
 
 /* Read the granules that the write covers in part, from below. No gate held. */
@@ -244,21 +244,32 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
     return st;
 }
 
+/* Bytes between two looks at the dirty limit: whole blocks, or a reader would see one half written
+ * while we wait for room. */
+static uint64_t back_step_bytes(uint32_t shift, uint64_t max)
+{
+    uint64_t step = min64(BACK_STEP, max / 4) >> shift << shift;
+    return step ? step : 1ull << shift;
+}
+
 /* One pass with the gate held, from *pos on. FILL_AGAIN: an edge must be read first. */
 static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
                               uint64_t len, uint64_t off, int append, uint64_t *pos, int last)
 {
     apr_status_t st = APR_SUCCESS;
-    uint64_t step = min64(BACK_STEP, atomic_load(&c->t.dirty_bytes_max) / 4 / 4096 * 4096);
-    if (step < 4096) step = 4096;
     while (*pos < len && !st) {
-        uint64_t n = 0, m = min64(step - (off + *pos) % step, len - *pos);
+        uint64_t max = atomic_load(&c->t.dirty_bytes_max), n = 0;
         uint32_t shift = atomic_load(&o->shift); /* 0: somebody began a new version */
-        uint64_t g = cachefs__granule(shift ? shift : BLOCK_SHIFT_MAX), room = (m / g + 2) * g;
-        st = cachefs__dirty_reserve(c, ctx, room);
-        if (st) break; /* the wait for room is over, with a status of its own */
-        st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
-        cachefs__dirty_unreserve(c, room);
+        if (!shift) shift = BLOCK_SHIFT_MAX;
+        uint64_t step = back_step_bytes(shift, max),
+                 m = min64(step - (off + *pos) % step, len - *pos);
+        uint64_t g = cachefs__granule(shift), room = (m / g + 2) * g;
+        st = m > max ? BACK_AROUND : cachefs__dirty_reserve(c, ctx, room);
+        if (st && st != BACK_AROUND) break; /* the wait is over, with a status of its own */
+        if (!st) {
+            st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
+            cachefs__dirty_unreserve(c, room);
+        }
         *pos += n;
         if (st == BACK_AROUND || (st == FILL_AGAIN && last)) {
             st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);

@@ -128,6 +128,54 @@ Test(waits, who_waited_for_a_fill_that_ran_out_of_time_reads_for_itself)
     rig_close(&rig);
 }
 
+typedef struct direct_t {
+    vfs_file_t *file;
+    char buf[8];
+    atomic_int done;
+} direct_t;
+
+static void *read_directly(void *arg)
+{
+    direct_t *d = arg;
+    size_t got = 0;
+
+    OK(vfs_read_at(d->file, NULL, d->buf, 8, 0, &got));
+    atomic_store(&d->done, 1);
+    return NULL;
+}
+
+static void *write_old(void *arg)
+{
+    rig_write(arg, 0, "newbytes", 8);
+    return NULL;
+}
+
+Test(waits, a_direct_read_waits_for_the_write_that_it_meets)
+{
+    rig_t rig;
+    pthread_t writer, reader;
+    direct_t d = {.file = NULL};
+
+    rig_open(&rig, "attr_ttl=1h");
+    rig_text(&rig, "/f", "oldbytes");
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+    d.file = rig_file(rig.fs, "/f", RIG_R | VFS_O_DIRECT);
+    rig_block(&rig, VFS_OPID_write_at, 1);
+    EQ(pthread_create(&writer, NULL, write_old, f), 0);
+    rig_wait_blocked(&rig, 1);
+    EQ(pthread_create(&reader, NULL, read_directly, &d), 0);
+    while (!rig_stats(&rig).single_flight_waits)
+        rig_nap(2);
+    CHECK(!atomic_load(&d.done));
+    vfs_fault_release(rig.fault);
+    pthread_join(writer, NULL);
+    pthread_join(reader, NULL);
+    CHECK(memcmp(d.buf, "newbytes", 8) == 0);
+    OK(vfs_close(d.file, NULL));
+    OK(vfs_close(f, NULL));
+    rig_close(&rig);
+}
+
 /* ---- look-ups */
 
 Test(waits, a_look_up_waits_for_another_one_no_longer_than_its_deadline)

@@ -369,3 +369,75 @@ Test(write, a_write_that_waited_while_the_cache_was_cleared_is_whole)
         rig_close(&rig);
     }
 }
+
+/* ---- blocks are whole */
+
+#define WHOLE (64u << 10)
+
+typedef struct filler_t {
+    vfs_file_t *file;
+    apr_status_t st;
+} filler_t;
+
+static void *fill_b(void *arg)
+{
+    static char data[WHOLE];
+    filler_t *w = arg;
+    size_t written = 0;
+
+    memset(data, 'b', WHOLE);
+    w->st = vfs_write_at(w->file, NULL, data, WHOLE, 0, &written, NULL);
+    return NULL;
+}
+
+static void is_uniform(vfs_file_t *f)
+{
+    static char buf[WHOLE];
+    size_t got = 0;
+
+    OK(vfs_read_at(f, NULL, buf, WHOLE, 0, &got));
+    EQ(got, WHOLE);
+    for (size_t i = 1; i < WHOLE; i++)
+        cr_assert_eq(buf[i], buf[0], "half written at %zu", i);
+}
+
+/* A block of /f is written while /g has all the room, and nothing of that can go. */
+static void meets_a_full_limit(const char *keys, vfs_opid_e stops)
+{
+    static char data[WHOLE];
+    rig_t rig;
+    pthread_t thread;
+
+    rig_open(&rig, keys);
+    memset(data, 'a', WHOLE);
+    rig_put(&rig, "/f", data, WHOLE);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W), *g = rig_file(rig.fs, "/g", RIG_C);
+    is_uniform(f);
+    rig_write(g, 0, data, 32 << 10);
+    rig_block(&rig, stops, 1);
+    filler_t w = {.file = f};
+    EQ(pthread_create(&thread, NULL, fill_b, &w), 0);
+    rig_wait_blocked(&rig, 1);
+    is_uniform(f);
+    vfs_fault_release(rig.fault);
+    pthread_join(thread, NULL);
+    OK(w.st);
+    is_uniform(f);
+    OK(vfs_close(f, NULL));
+    OK(vfs_close(g, NULL));
+    memset(data, 'b', WHOLE);
+    rig_holds(rig.bottom, "/f", data, WHOLE);
+    rig_close(&rig);
+}
+
+#define KEPT "attr_ttl=1h mode=back flush_interval=1h dirty_age=1h readahead=0 block_size=64k "
+
+Test(write, a_block_is_written_whole_while_room_is_waited_for)
+{
+    meets_a_full_limit(KEPT "dirty_max=80k", VFS_OPID_write_at);
+}
+
+Test(write, a_block_larger_than_the_dirty_limit_is_written_whole)
+{
+    meets_a_full_limit(KEPT "dirty_max=48k", VFS_OPID_write_at);
+}
