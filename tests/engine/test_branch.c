@@ -194,6 +194,61 @@ Test(branch, a_glob_looks_below_its_literal_directory_and_finds_all)
     rig_close(&rig);
 }
 
+static const char *const walked[] = {"/d/a",     "/d/b",   "/d/s/a",    "/d/s/b",
+                                     "/d/s/t/a", "/d/u/a", "/d/u/v/w/a"};
+#define WALKED (sizeof(walked) / sizeof(walked[0]))
+
+/* A walk of all names, `before` of which it meets before those from `first` to `last` go. */
+static void walk_while_they_go(rig_t *rig, obj_t *o, size_t before, size_t first, size_t last)
+{
+    vfs_path_t dir = rig_path("/d"), other = rig_path("/e/x/y/z"); /* their entries serve again */
+    cachefs__met_t met;
+    cachefs__walk_t w;
+    unsigned times[WALKED] = {0};
+
+    for (size_t i = 0; i < WALKED; i++) {
+        vfs_path_t p = rig_path(walked[i]);
+        cachefs__node_set(rig->c, &p, 0, o, VFS_ATTR_DIRECT, atomic_load(&rig->c->mut_seq));
+    }
+    cachefs__walk_begin(rig->c, &w, &dir);
+    for (size_t n = 0;; n++) {
+        for (size_t i = first; n == before && i <= last; i++) {
+            vfs_path_t p = rig_path(walked[i]);
+            cachefs__name_drop(rig->c, &p);
+        }
+        if (n == before)
+            cachefs__node_set(rig->c, &other, 0, o, VFS_ATTR_DIRECT, atomic_load(&rig->c->mut_seq));
+        if (!cachefs__walk_some(rig->c, &w, &met, 1)) break;
+        CHECK(used(&rig->c->nodes[met.node]));
+        for (size_t i = 0; i < WALKED; i++)
+            times[i] +=
+                strcmp(cachefs__node_path(rig->c, &rig->c->nodes[met.node]), walked[i]) == 0;
+    }
+    cachefs__walk_end(rig->c, &w);
+    cachefs__name_drop(rig->c, &other);
+    for (size_t i = 0; i < WALKED; i++)
+        cr_assert(times[i] == 1 || (i >= first && i <= last && times[i] == 0),
+                  "%s met %u times: %d met, then %d to %d went", walked[i], times[i], (int)before,
+                  (int)first, (int)last);
+}
+
+Test(branch, a_walk_goes_on_when_what_it_stands_at_goes)
+{
+    rig_t rig;
+    int made;
+    vfs_attr_t a = {.flags = VFS_ATTR_STABLE_ID, .type = VFS_TYPE_FILE, .dev = 7, .ino = 1};
+
+    rig_open(&rig, LONG);
+    obj_t *o = cachefs__obj_get(rig.c, &a, &made);
+    for (size_t before = 0; before <= WALKED; before++)
+        for (size_t first = 0; first < WALKED; first++)
+            for (size_t last = first; last < WALKED; last++)
+                walk_while_they_go(&rig, o, before, first, last);
+    check_tree(&rig);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
 typedef struct churn_t {
     rig_t *rig;
     obj_t *o;
