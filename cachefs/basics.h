@@ -90,10 +90,12 @@ static inline void cachefs__obj_unlock(cache_t *c, obj_t *o)
     cachefs__obj_looked(c, o);
 }
 /* Version, block size or end change: reads without a lock that began before the end of it start
- * again. Object locked. */
+ * again. While the object is in doubt (doubt.c) nobody reads without a lock: the sequence stays
+ * odd. Object locked. */
 static inline void cachefs__obj_bytes_begin(obj_t *o)
 {
     uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
+    if (o->flags & OBJ_DOUBT) return;
     VFS_ASSERT(!(seq & 1));
     atomic_store_explicit(&o->seq, seq + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
@@ -101,6 +103,8 @@ static inline void cachefs__obj_bytes_begin(obj_t *o)
 static inline void cachefs__obj_bytes_end(obj_t *o)
 {
     uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
+    if (o->flags & OBJ_DOUBT) return;
+    VFS_ASSERT(seq & 1);
     atomic_store_explicit(&o->seq, seq + 1, memory_order_release);
 }
 static inline uint32_t cachefs__granule_shift(uint32_t shift)

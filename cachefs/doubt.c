@@ -29,11 +29,10 @@ int cachefs__refused(apr_status_t st)
 void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut)
 {
     cachefs__obj_lock(c, o);
+    cachefs__obj_bytes_begin(o); /* until the answer: who reads asks first */
     o->flags |= OBJ_DOUBT | OBJ_ATTR_OLD;
     if (cut != UINT64_MAX) o->doubt_cut = cut + 1;
-    uint64_t size = atomic_load(&o->size);
     cachefs__obj_unlock(c, o);
-    if (size) cachefs__forget(c, o, size - 1, size); /* no hit ends there: see read_hit */
 }
 
 /* Wait until no change of ours is under way: it would make the answer worthless. */
@@ -97,6 +96,12 @@ apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     st = cachefs__settle(c, o, ctx);
     cachefs__flush_end(c, o);
     return st;
+}
+
+apr_status_t cachefs__read_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    apr_status_t st = cachefs__obj_sure(c, o, ctx);
+    return st && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale) ? APR_SUCCESS : st;
 }
 
 /* ---- names */

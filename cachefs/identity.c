@@ -57,7 +57,7 @@ static void obj_reset(obj_t *o)
     o->flags = 0;
     o->gen = gen;
     atomic_store_explicit(&o->resident, resident, memory_order_relaxed);
-    atomic_store_explicit(&o->seq, seq, memory_order_relaxed);
+    atomic_store_explicit(&o->seq, seq + (seq & 1), memory_order_relaxed); /* it ended in doubt */
 }
 
 typedef struct ident_t {

@@ -114,6 +114,15 @@ static int distrusted(const obj_t *o, const vfs_validator_t *val)
            (settled || atomic_load_explicit(&o->resident, memory_order_relaxed) != 0);
 }
 
+/* What became of the calls that failed is known. Object locked. */
+static void doubt_over(obj_t *o)
+{
+    if (!(o->flags & OBJ_DOUBT)) return;
+    o->flags &= ~OBJ_DOUBT;
+    o->doubt_cut = 0;
+    cachefs__obj_bytes_end(o);
+}
+
 /* Take the answer in where nothing is dirty. Object locked. */
 static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val, int had,
                 int others, int changed)
@@ -139,8 +148,8 @@ static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validato
         atomic_store_explicit(&o->size, attr->size, memory_order_release);
     }
     o->checked_us = cachefs__now_us();
-    o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_DOUBT);
-    o->doubt_cut = 0;
+    o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+    doubt_over(o);
     return changed;
 }
 
@@ -203,13 +212,13 @@ void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs
     uint32_t shift = atomic_load(&o->shift);
     int others = changed_below(o, attr, val), changed = 0;
     if (!o->dirty_bytes) {
-        changed = take(c, o, attr, val, 1, others, others);
+        changed = take(c, o, attr, val, 1, others, others || o->doubt_cut);
     } else { /* what is there is the base of what is dirty from now on */
         o->attr = *attr;
         o->validator = *val;
         if (attr->size > size) atomic_store_explicit(&o->size, attr->size, memory_order_release);
-        o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_DOUBT);
-        o->doubt_cut = 0;
+        o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
+        doubt_over(o);
     }
     cachefs__obj_unlock(c, o);
     if (changed && old) cachefs__version_drop(c, o, old, size, shift);

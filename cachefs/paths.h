@@ -187,6 +187,8 @@ void cachefs__doubt(cache_t *c, obj_t *o, uint64_t cut);
 /* Ask for it if it is not known. The first with the flush begun by the caller. */
 apr_status_t cachefs__settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 apr_status_t cachefs__obj_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* The same before a read, which with serve_stale goes on with what is cached. */
+apr_status_t cachefs__read_sure(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 
 /* What became of a change of names that answered `st`. Asks below if that does not say it. */
 typedef enum cachefs__done_e { DONE_NO = 0, DONE_YES, DONE_PERHAPS } cachefs__done_e;

@@ -184,8 +184,8 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
     int is_dir = h->obj->attr.type == VFS_TYPE_DIR;
     cachefs__obj_unlock(c, h->obj);
     if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
-    if (st && !(cachefs__unreachable(st) && atomic_load(&c->t.serve_stale))) return st;
+    apr_status_t st = cachefs__read_sure(c, h->obj, ctx);
+    if (st) return st;
     uint64_t window = ahead_window(c, h, off, len);
     int far = c->lower_is_far || c->lower->caps.round_trip_us;
     uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;

@@ -393,8 +393,9 @@ void cachefs__cut(cache_t *c, obj_t *o, uint64_t size)
     cachefs__obj_unlock(c, o);
 }
 
-/* It failed, and may have been done: ask at once, since cached bytes are read without asking. Who
- * cannot ask goes without them, unless what may be old is wanted then. */
+/* It failed, and may have been done: ask at once. Where nobody can be asked now, what is cached may
+ * be old even if the answer names the same size: it may have been cut and made longer. So it goes,
+ * unless what may be old is wanted then. */
 static void truncate_failed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
 {
     cachefs__doubt(c, o, size);

@@ -205,6 +205,36 @@ Test(doubt, nothing_is_flushed_behind_an_end_that_is_not_known)
     rig_close(&rig);
 }
 
+/* Perhaps it was cut: then what is dirty is not there any more either. */
+Test(doubt, nothing_is_read_while_a_truncation_is_in_doubt)
+{
+    rig_t rig;
+    char *data = rig_bytes(12288, 1), chunk[4096];
+    size_t got;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LAZY);
+    vfs_file_t *f = half_dirty(&rig, data);
+    lose(&rig, VFS_OPID_ftruncate);
+    rig_fail(&rig, VFS_OPID_fstat, EIO_, 0, 0);
+    IS(EIO_, vfs_ftruncate(f, NULL, 5000));
+    for (apr_off_t at = 0; at < 12288; at += 4096)
+        IS(EIO_, vfs_read_at(f, NULL, chunk, 4096, at, &got));
+    IS(EIO_, vfs_get(rig.fs, NULL, "/f", chunk, 4096, &got, &attr, NULL));
+    OK(cachefs_set(rig.fs, "serve_stale", "on", NULL, 0));
+    rig_read(f, 8192, data + 8192, 4096);
+    vfs_fault_clear(rig.fault);
+    OK(vfs_read_at(f, NULL, chunk, 4096, 8192, &got));
+    EQ(got, 0);
+    rig_read(f, 0, data, 5000);
+    rig_reset(&rig);
+    rig_read(f, 0, data, 4096);
+    EQ(rig_requests(&rig), 0); /* and without a question again */
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
 Test(doubt, what_the_lower_layer_held_back_is_told_by_its_close)
 {
     rig_t rig;
