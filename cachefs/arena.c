@@ -208,6 +208,8 @@ static uint32_t take(arena_t *a, uint32_t s, uint32_t owner)
         list_remove(a, &a->partial[slab->cls], s);
         slab->state = SLAB_FULL;
     }
+    /* who reads bytes that will be put there sees that the chunk's last owner gave it up */
+    atomic_thread_fence(memory_order_release);
     return chunk_name(a, s, i);
 }
 

@@ -107,6 +107,15 @@ static inline void cachefs__obj_bytes_end(obj_t *o)
     VFS_ASSERT(seq & 1);
     atomic_store_explicit(&o->seq, seq + 1, memory_order_release);
 }
+/* The end of a version that others made: a read that took it for that of the version before starts
+ * again. Object locked. */
+static inline void cachefs__obj_size_learned(obj_t *o, uint64_t size)
+{
+    if (atomic_load_explicit(&o->size, memory_order_relaxed) == size) return;
+    cachefs__obj_bytes_begin(o);
+    atomic_store_explicit(&o->size, size, memory_order_relaxed);
+    cachefs__obj_bytes_end(o);
+}
 static inline uint32_t cachefs__granule_shift(uint32_t shift)
 {
     return shift <= 16 ? 12 : shift - 4;

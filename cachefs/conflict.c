@@ -121,7 +121,7 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     if (same) {
         o->attr = *attr;
         o->validator = *val;
-        atomic_store(&o->size, attr->size);
+        cachefs__obj_size_learned(o, attr->size);
         o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
     } else {
         o->flags |= OBJ_UNLINKED |

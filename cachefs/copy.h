@@ -7,7 +7,7 @@
  * ever used (Boehm, "Can seqlocks get along with programming language memory models?", MSPC 2012);
  * compilers do not break it here, since the bytes are checked only after an acquire fence. The
  * memory may serve anything by then, so ThreadSanitizer is kept from the reader's side alone: all
- * who write are still held against each other. tests/race/test_block_model.c has the proof.
+ * who write are still held against each other. docs/hot-path.md has the argument.
  */
 #ifndef CACHEFS_COPY_H
 #define CACHEFS_COPY_H

@@ -145,7 +145,7 @@ static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validato
             o->changes++;
             changed = 1;
         }
-        atomic_store_explicit(&o->size, attr->size, memory_order_release);
+        cachefs__obj_size_learned(o, attr->size);
     }
     o->checked_us = cachefs__now_us();
     o->flags = (o->flags | OBJ_ATTR) & ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);
