@@ -399,15 +399,18 @@ VFS_API apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *
  *  @param validator  receives the version at open; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (flags, mode); APR_EEXIST; EISDIR (a directory with VFS_O_WRITE
  * or VFS_O_CREATE); EROFS; ENOSPC; VFS_ELIMIT (handles_max); path errors; call errors. Threads:
- * any. Blocks: at most one round trip of the backend. Owns: close it with vfs_close. */
+ * any. Blocks: as the backend does: one round trip to open what exists, more to create or to cut, or
+ * where a first answer does not settle it; and behind a change of the same name. Owns: close it with
+ * vfs_close. */
 VFS_API apr_status_t vfs_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                               uint32_t flags, uint32_t mode, vfs_attr_t *attr,
                               vfs_validator_t *validator);
 /** Close: frees the handle always, whatever the answer.
  *  @param file,ctx  as everywhere; the handle must not be NULL
  *  @return APR_SUCCESS; the pending write-back error of the file; the error of the close itself.
- *  Threads: the last call on `file`. Blocks: as a flush, where flush-on-close asks for it. Owns:
- * frees `file`. */
+ *  Threads: the last call on `file`. Blocks: as the backend's close does; as a flush, where
+ * flush-on-close asks for it, until the deadline or cancellation; for a flush of a file without a
+ * name that is under way, whatever the context says. Owns: frees `file`. */
 VFS_API apr_status_t vfs_close(vfs_file_t *file, const vfs_ctx_t *ctx);
 
 /** Read at an offset. Success with *got < len means end of file, and only that; on an error nothing
@@ -910,7 +913,7 @@ VFS_API apr_status_t vfs_seekdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, uint64_t 
 /** Close: frees the handle always.
  *  @param dir  the handle; must not be NULL
  *  @return APR_SUCCESS; what the backend says.
- *  Threads: the last call on `dir`. Blocks: no. Owns: frees `dir`. */
+ *  Threads: the last call on `dir`. Blocks: as the backend's close does. Owns: frees `dir`. */
 VFS_API apr_status_t vfs_closedir(vfs_dir_t *dir);
 
 /* ---- whole objects and change events -------------------------------------------------------- */
