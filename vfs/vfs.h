@@ -399,9 +399,9 @@ VFS_API apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *
  *  @param validator  receives the version at open; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (flags, mode); APR_EEXIST; EISDIR (a directory with VFS_O_WRITE
  * or VFS_O_CREATE); EROFS; ENOSPC; VFS_ELIMIT (handles_max); path errors; call errors. Threads:
- * any. Blocks: as the backend does: one round trip to open what exists, more to create or to cut, or
- * where a first answer does not settle it; and behind a change of the same name. Owns: close it with
- * vfs_close. */
+ * any. Blocks: as the backend does: one round trip to open what exists, more to create or to cut,
+ * or where a first answer does not settle it; and behind a change of the same name. Owns: close it
+ * with vfs_close. */
 VFS_API apr_status_t vfs_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                               uint32_t flags, uint32_t mode, vfs_attr_t *attr,
                               vfs_validator_t *validator);
