@@ -308,6 +308,16 @@ static int answers_keep(cache_t *c, const vfs_path_t *path)
     return ttl > 0;
 }
 
+/* Did somebody bring the answer between our look and our turn to ask? */
+static int came_meanwhile(cache_t *c, const vfs_path_t *path, unsigned want)
+{
+    obj_t *o = NULL;
+    int negative;
+    cachefs__known_e known = find_name(c, path, want, &o, &negative);
+    if (o) cachefs__obj_put(c, o);
+    return known == KNOWN_FRESH || known == KNOWN_ABSENT;
+}
+
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,
                              vfs_validator_t *validator)
@@ -340,6 +350,10 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
             st = stale_answer(c, ctx, path, stale, st, obj, attr, validator);
             if (stale) cachefs__obj_put(c, stale);
             return st;
+        }
+        if (flight.state == FLIGHT_LEADS && !flight.young && came_meanwhile(c, path, want)) {
+            cachefs__flight_end(c, &flight, APR_SUCCESS, NULL); /* nobody rides with it */
+            flight.state = FLIGHT_LOOKS;
         }
         if (flight.state != FLIGHT_LOOKS) break;
         if (stale) cachefs__obj_put(c, stale);

@@ -27,7 +27,8 @@ static void write_hot(hot_t *h)
     char *buf = malloc(h->block);
     CHECK(buf != NULL);
     int64_t end = race_now_ms() + 1200;
-    for (uint32_t seq = 2; seq < h->writes && race_now_ms() < end; seq++) {
+    for (uint32_t seq = 2; race_go_on(end, atomic_load(&h->reads) > 0); seq++) {
+        if (seq >= h->writes && atomic_load(&h->reads) > 0) break;
         unsigned b = seq % BLOCKS;
         race_fill(buf, h->block, 0, b, seq);
         race_write(f, buf, h->block, (apr_off_t)(b * h->block));
