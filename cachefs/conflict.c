@@ -119,7 +119,7 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
         !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
                    (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
     if (same) {
-        o->attr = *attr;
+        cachefs__obj_keep_attr(c, o, attr);
         o->validator = *val;
         cachefs__obj_size_learned(o, attr->size);
         o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);

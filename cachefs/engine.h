@@ -336,6 +336,7 @@ struct cache_t {
     _Atomic unsigned tree_ops;        /* directories on the move: 0 or 1; changed under mut_lock */
     unsigned tree_waits, names_below; /* who wants to move one; other names that change below */
     _Atomic uint32_t meta_epoch, ns_epoch;
+    _Atomic int links_seen; /* a file of several names was met */
 
     ring_t *rings;
     metrics_registry_t *metrics;

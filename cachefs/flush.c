@@ -230,6 +230,11 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
 {
     cachefs__lowers_t idle = {NULL, NULL};
     cachefs__obj_lock(c, o);
+    while (o->dirty_blocks && (o->flags & OBJ_UNLINKED) && !o->handles) {
+        cachefs__obj_unlock(c, o); /* contract: it goes with the last name and the last handle */
+        (void)cachefs__dirty_discard(c, o, 0);
+        cachefs__obj_lock(c, o);
+    }
     o->flushing = 0;
     if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_wake(c, o);

@@ -82,13 +82,10 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
     cachefs__creds_t *opener = NULL;
     int wrote = 0;
     cachefs__obj_lock(c, o);
-    int orphan = (o->flags & OBJ_UNLINKED) && !o->handles;
+    int orphan = (o->flags & OBJ_UNLINKED) && !o->handles && !o->flushing;
+    if (orphan) o->flushing = 1;
     cachefs__obj_unlock(c, o);
-    if (orphan && !cachefs__flush_begin(c, o, NULL)) {
-        (void)cachefs__dirty_discard(c, o,
-                                     0); /* contract: with the last name and the last handle */
-        cachefs__flush_end(c, o);
-    }
+    if (orphan) cachefs__flush_end(c, o); /* discards; a flush under way does so when it ends */
     cachefs__obj_lock(c, o);
     if (!o->handles) opener = cachefs__opener_end(o);
     if (cachefs__lower_unused(o)) {

@@ -169,6 +169,8 @@ static inline int cachefs__obj_version_open(uint32_t flags, uint64_t dirty, int6
 {
     return (flags & OBJ_OWN_CHANGE) || dirty || mtime_ns;
 }
+/* These are its attributes from now on. Object locked. */
+void cachefs__obj_keep_attr(cache_t *c, obj_t *o, const vfs_attr_t *attr);
 int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
 /* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
  * `*waited` set, and is NOT entered: look again. */

@@ -61,7 +61,9 @@ obj_t *cachefs__named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pa
     obj_t *o = NULL;
     int negative;
     (void)cachefs__node_find(c, path, 0, &o, &negative);
-    if (o || !(always || cachefs__handles_open(c) || c->wb_files)) return o;
+    /* a file of another name too may be cached by that one, and has a name less soon */
+    if (o || !(always || cachefs__handles_open(c) || c->wb_files || atomic_load(&c->links_seen)))
+        return o;
     if (cachefs__lookup(c, ctx, path, LOOKUP_FORCE, &o, NULL, NULL)) return NULL;
     return o;
 }

@@ -123,11 +123,18 @@ static void doubt_over(obj_t *o)
     cachefs__obj_bytes_end(o);
 }
 
+void cachefs__obj_keep_attr(cache_t *c, obj_t *o, const vfs_attr_t *attr)
+{
+    o->attr = *attr;
+    if (attr->nlink > 1 && attr->type != VFS_TYPE_DIR && !atomic_load(&c->links_seen))
+        atomic_store(&c->links_seen, 1);
+}
+
 /* Take the answer in where nothing is dirty. Object locked. */
 static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val, int had,
                 int others, int changed)
 {
-    o->attr = *attr;
+    cachefs__obj_keep_attr(c, o, attr);
     if (!had || changed || !atomic_load_explicit(&o->ver, memory_order_relaxed))
         cachefs__obj_new_version(c, o);
     if (changed || !had || (o->flags & OBJ_OWN_CHANGE) || val->kind != VFS_VALIDATOR_NONE) {
@@ -164,7 +171,7 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
         /* what others did is under ours: the next flush meets it and settles it (conflict.c) */
         o->checked_us = cachefs__now_us();
         if (others) return 0;
-        o->attr = *attr; /* size and times are ours, see obj_attr */
+        cachefs__obj_keep_attr(c, o, attr); /* size and times are ours, see obj_attr */
         if (o->flags & OBJ_OWN_CHANGE) {
             o->validator = *val;
             if (val->flags & VFS_VALIDATOR_YOUNG) o->flags |= OBJ_YOUNG;
@@ -214,7 +221,7 @@ void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs
     if (!o->dirty_bytes) {
         changed = take(c, o, attr, val, 1, others, others || o->doubt_cut);
     } else { /* what is there is the base of what is dirty from now on */
-        o->attr = *attr;
+        cachefs__obj_keep_attr(c, o, attr);
         o->validator = *val;
         if (attr->size > size) atomic_store_explicit(&o->size, attr->size, memory_order_release);
         o->flags &= ~(OBJ_ATTR_OLD | OBJ_OWN_CHANGE);

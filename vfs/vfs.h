@@ -409,8 +409,7 @@ VFS_API apr_status_t vfs_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx
  *  @param file,ctx  as everywhere; the handle must not be NULL
  *  @return APR_SUCCESS; the pending write-back error of the file; the error of the close itself.
  *  Threads: the last call on `file`. Blocks: as the backend's close does; as a flush, where
- * flush-on-close asks for it, until the deadline or cancellation; for a flush of a file without a
- * name that is under way, whatever the context says. Owns: frees `file`. */
+ * flush-on-close asks for it, until the deadline or cancellation. Owns: frees `file`. */
 VFS_API apr_status_t vfs_close(vfs_file_t *file, const vfs_ctx_t *ctx);
 
 /** Read at an offset. Success with *got < len means end of file, and only that; on an error nothing

@@ -46,6 +46,27 @@ Test(names, what_is_below_a_name_goes_with_it_whatever_we_took_it_for)
     rig_close(&rig);
 }
 
+Test(names, a_name_that_is_not_cached_is_missed_by_the_other_names_of_its_file)
+{
+    static const char *const ways[] = {"unlink", "rename"};
+    rig_t rig;
+    vfs_attr_t attr;
+
+    for (int i = 0; i < 2; i++) {
+        rig_open(&rig, LONG);
+        rig_text(&rig, "/a", "two names");
+        rig_text(&rig, "/x", "another");
+        OK(vfs_link(rig.fs, NULL, "/a", "/b"));
+        OK(cachefs_clear(rig.fs, NULL));
+        OK(vfs_stat(rig.fs, NULL, "/b", &attr));
+        EQ(attr.nlink, 2);
+        OK(i ? vfs_rename(rig.fs, NULL, "/x", "/a", 0) : vfs_unlink(rig.fs, NULL, "/a"));
+        OK(vfs_stat(rig.fs, NULL, "/b", &attr));
+        cr_assert_eq(attr.nlink, 1, "%s", ways[i]);
+        rig_close(&rig);
+    }
+}
+
 typedef struct mover_t {
     rig_t *rig;
     const char *from, *to;

@@ -74,6 +74,13 @@ static void wait_waiting(rig_t *rig, uint64_t count)
     CHECK(rig_until(enough_wait, &w));
 }
 
+static int nothing_is_dirty(void *baton)
+{
+    cachefs_stats_t s = rig_stats(baton);
+
+    return s.dirty_bytes == 0 && s.dirty_files == 0;
+}
+
 /* ---- reads */
 
 Test(waits, a_read_waits_for_another_ones_fill_no_longer_than_its_deadline)
@@ -441,5 +448,26 @@ Test(waits, rules_by_path_count_for_open_files_too)
     EQ(attr.size, 6);
     OK(vfs_close(f, NULL));
     OK(vfs_close(g, NULL));
+    rig_close(&rig);
+}
+
+/* ---- files without a name */
+
+Test(waits, the_last_close_of_a_file_without_a_name_waits_for_no_flush)
+{
+    rig_t rig;
+    char *data = rig_bytes(LEN, 1);
+
+    rig_open(&rig, LONG "mode=back flush_interval=10ms flush_on_close=off");
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_C);
+    OK(vfs_unlink(rig.fs, NULL, "/f"));
+    rig_block(&rig, VFS_OPID_write_at, 1);
+    rig_block(&rig, VFS_OPID_writev_at, 1);
+    rig_write(f, 0, data, LEN);
+    rig_wait_blocked(&rig, 1);
+    OK(vfs_close(f, NULL)); /* the flush is blocked until the next line */
+    vfs_fault_release(rig.fault);
+    CHECK(rig_until(nothing_is_dirty, &rig));
+    free(data);
     rig_close(&rig);
 }
