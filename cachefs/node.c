@@ -290,6 +290,12 @@ static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int fo
         if (spare && node_insert(c, s, spare)) {
             i = spare;
             spare = NONE;
+            /* A directory that moves looks for names in the tree. Either it met this one there, and
+             * waits for us to drop it, or it moved before we came, and we know by now. */
+            *good = cachefs__name_believed(c, path, asked, mine);
+            if (*good) break;
+            cachefs__node_free(c, s, i);
+            i = NONE;
             break;
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
@@ -308,7 +314,7 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *old = NULL;
-    int good; /* judged once: a move that ends meanwhile must not turn it */
+    int good; /* what a move that ended meanwhile made wrong stays wrong */
     uint32_t i = node_make(c, s, path, follow, asked, mine, &good);
     node_t *n = &c->nodes[i];
     if (i && n->object) old = &c->objs[n->object];
