@@ -153,20 +153,21 @@ typedef struct obj_t {
     _Atomic uint32_t seq;      /* odd while version, shift or a shrinking size change */
     _Atomic uint32_t refs;     /* nodes, handles, calls, dirty list */
     _Atomic uint32_t attr_seq; /* odd while somebody holds the lock to change it */
+    _Atomic uint32_t shift;    /* log2 of the block size */
     _Atomic uint64_t ver;      /* current version; 0: none yet */
     _Atomic uint64_t size;     /* of the file as the stack sees it */
-    _Atomic uint32_t shift;    /* log2 of the block size */
+    _Atomic uint64_t resident; /* bytes of arena in blocks of this slot */
     uint32_t gen;              /* last generation of this slot; survives reuse */
+    uint32_t flags;            /* OBJ_* */
     uint64_t dev, ino;         /* identity; it moves with the path (OBJ_BY_PATH); identity lock */
     int64_t born_ns;           /* with them: 0 where the backend does not tell */
     uint32_t id_next;          /* identity chain (identity lock) */
-    uint32_t flags;            /* OBJ_* */
-    _Atomic uint64_t resident; /* bytes of arena in blocks of this slot */
+    uint32_t changing;         /* changes of ours under way */
     vfs_attr_t attr;           /* as of checked_us, and as changed by us since */
     vfs_validator_t validator;
+    _Atomic uint32_t changes; /* versions that others made */
     int64_t checked_us;
     uint64_t changed_seq; /* mut_seq of our last change */
-    uint32_t changing;    /* changes of ours under way */
     uint32_t name;        /* path chunk of one of its names, or NONE */
     uint32_t name_len;
     /* listing of a directory: content of the version, list_bytes long */
@@ -175,28 +176,27 @@ typedef struct obj_t {
     /* open */
     uint32_t handles, writers; /* handles: `holds` of them are cachefs__hold's */
     uint32_t holds;
-    struct cachefs__creds_t *opener; /* opener.c */
-    uint32_t opening;                /* a thread opens a lower handle */
-    uint32_t io;                     /* calls using lower_file */
-    vfs_file_t *lower_file;          /* can be read; lower_flags: written too? */
+    uint32_t opening; /* a thread opens a lower handle */
+    uint32_t io;      /* calls using lower_file */
     uint32_t lower_flags;
-    vfs_file_t *lower_writer; /* beside it: can only be written */
-    vfs_file_t *lower_old;    /* a better one took its place; closed when nobody uses any */
+    struct cachefs__creds_t *opener; /* opener.c */
+    vfs_file_t *lower_file;          /* can be read; lower_flags: written too? */
+    vfs_file_t *lower_writer;        /* beside it: can only be written */
+    vfs_file_t *lower_old;           /* a better one took its place; closed when nobody uses any */
     gate_t *gates;
     /* write-back */
     uint32_t dirty_first, dirty_last; /* by the policy nodes of the blocks */
     uint64_t dirty_bytes;
     uint32_t dirty_blocks;
-    _Atomic int64_t dirty_since_us;
     uint32_t flushing;
+    _Atomic int64_t dirty_since_us;
     _Atomic uint32_t err_seq; /* counts failed flushes */
     apr_status_t err;
     int64_t retry_at_us, retry_wait_us;
     uint32_t queue_prev, queue_next; /* dirty queue (its own lock) */
-    _Atomic uint32_t pins;           /* cachefs_pin */
     int64_t local_mtime_ns;          /* last write that is not below; 0 where nothing is dirty */
     uint64_t doubt_cut; /* one more than the size that a truncation in doubt asked for; 0: none */
-    _Atomic uint32_t changes; /* versions that others made */
+    _Atomic uint32_t pins; /* cachefs_pin */
 } obj_t;
 
 #define OBJ_USED 0x01u
@@ -277,6 +277,8 @@ typedef struct cachefs__heat_t {
     void *baton;
 } cachefs__heat_t;
 
+/* Its members are grouped by what they are for.
+ * NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding) */
 struct cache_t {
     /* what a hit reads: made once, on a line of its own that nobody writes */
     uint32_t magic;
