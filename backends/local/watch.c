@@ -66,7 +66,8 @@ static int wanted(local_watcher_t *w, const char *path)
     return found;
 }
 
-/* A change of one path. */
+/* A change of one path. What is told of a path that came back holds for all that was done until it
+ * is watched again: so it is watched first. */
 static void happened(local_watcher_t *w, const char *path, uint32_t events)
 {
     uint32_t what = events & (VFS_EVENT_CHANGED | VFS_EVENT_CREATED | VFS_EVENT_REMOVED);
@@ -77,10 +78,11 @@ static void happened(local_watcher_t *w, const char *path, uint32_t events)
         local__watch_unlock(w);
         what |= VFS_EVENT_OVERFLOW;
     }
+    int created = (what & VFS_EVENT_CREATED) != 0;
+    if (created) watch_again(w, path);
     local__watch_tell(w, path, what);
-    if ((what & VFS_EVENT_CREATED) == 0) return;
-    watch_again(w, path);
-    if (dir && wanted(w, path) && local__watch_tree(w, path, 1) != APR_SUCCESS) w->blind = 1;
+    if (created && dir && wanted(w, path) && local__watch_tree(w, path, 1) != APR_SUCCESS)
+        w->blind = 1;
 }
 
 static void dispatch(local_watcher_t *w, const port_event_t *event)
