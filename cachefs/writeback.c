@@ -67,8 +67,8 @@ apr_status_t cachefs__dirty_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__dirt
     int64_t until = room->until_us;
     apr_status_t gone = vfs_ctx_check(ctx);
     if (gone == VFS_ECANCELED) return gone;
-    if (!gone || !room->why)
-        room->why = st; /* an attempt that our deadline ended says nothing new */
+    if (!gone || !APR_STATUS_IS_TIMEUP(st))
+        room->why = st; /* an attempt that our own deadline ended says nothing of what is below */
     if (gone || (until && cachefs__clock_us() >= until))
         return room->why && cachefs__unreachable(room->why) ? VFS_EOFFLINE : VFS_ELIMIT;
     if (!st) return APR_SUCCESS;

@@ -68,3 +68,31 @@ Test(full, a_wait_for_memory_ends_as_a_wait_for_the_dirty_limit_does)
         rig_close(&rig);
     }
 }
+
+/* Below is only slow: nobody said that it cannot be reached. */
+Test(full, a_deadline_that_ends_the_first_flush_is_no_word_on_what_is_below)
+{
+    static const char *const limits[] = {"", "ram=4m dirty_max=512k"};
+    for (int i = 0; i < 2; i++) {
+        rig_t rig;
+        char *data = rig_bytes(4096, 1), keys[256];
+        size_t page = 0, written = 0;
+        apr_status_t st = APR_SUCCESS;
+        vfs_ctx_t ctx = VFS_CTX_INIT;
+
+        (void)snprintf(keys, sizeof(keys), FULL "%s", limits[i]);
+        vfs_file_t *w = hole(&rig, keys);
+        rig_block(&rig, VFS_OPID_write_at, 0);
+        for (; !st && page < PAGES; page += !st) {
+            ctx.deadline = apr_time_now() + 20000;
+            st =
+                vfs_write_at(w, &ctx, data, 4096, (apr_off_t)(page * BLOCK + LAST), &written, NULL);
+        }
+        cr_assert(st == VFS_ELIMIT, "limit %d: %s", i, rig_status(st));
+        vfs_fault_clear(rig.fault);
+        (void)vfs_close(w, NULL); /* tells of the flush that had no time */
+        OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+        free(data);
+        rig_close(&rig);
+    }
+}
