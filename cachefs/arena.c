@@ -270,12 +270,6 @@ void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner)
     atomic_store_explicit(&a->slabs[s].owners[chunk_index(a, chunk)], owner, memory_order_relaxed);
 }
 
-uint32_t cachefs__arena_owner(arena_t *a, uint32_t chunk)
-{
-    uint32_t s = chunk_slab(a, chunk);
-    return atomic_load_explicit(&a->slabs[s].owners[chunk_index(a, chunk)], memory_order_relaxed);
-}
-
 unsigned cachefs__arena_class(arena_t *a, uint32_t chunk)
 {
     return a->slabs[chunk_slab(a, chunk)].cls;

@@ -83,7 +83,6 @@ static inline void *cachefs__chunk_ptr(const arena_t *a, uint32_t chunk)
 uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner);
 void cachefs__arena_free(arena_t *a, uint32_t chunk);
 void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner);
-uint32_t cachefs__arena_owner(arena_t *a, uint32_t chunk);
 unsigned cachefs__arena_class(arena_t *a, uint32_t chunk);
 /* Lend `n` slabs for good. 0: not so many are free. */
 int cachefs__arena_lend(arena_t *a, uint32_t n);

@@ -266,13 +266,11 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
 /* Forget a name. Returns its object, referenced, or NULL. */
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path);
 void cachefs__name_drop(cache_t *c, const vfs_path_t *path);
-/* Make the name ask again, and drop its clean bytes. */
-int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty);
 /* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
 void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
 /* Make the name ask again; its bytes stay. */
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
-/* The same by whoever changes the name right now (cachefs__mut_begin). */
+/* As cachefs__node_set, by whoever changes the name right now (cachefs__mut_begin). */
 void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked);
 int cachefs__node_kept(const cache_t *c, const node_t *n);

@@ -388,28 +388,6 @@ void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64
     if (o) cachefs__obj_put(c, o);
 }
 
-int cachefs__node_expire(cache_t *c, const vfs_path_t *path, uint64_t *dirty)
-{
-    shard_t *s = cachefs__node_shard(c, path->hash);
-    obj_t *objs[2] = {NULL, NULL};
-    int found = 0;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    for (int follow = 0; follow < 2; follow++) {
-        uint32_t i = find(c, s, path, follow);
-        if (!i) continue;
-        found = 1;
-        cachefs__node_stale(&c->nodes[i]);
-        if (c->nodes[i].object) cachefs__obj_ref(objs[follow] = &c->objs[c->nodes[i].object]);
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    for (int follow = 0; follow < 2; follow++) {
-        if (!objs[follow]) continue;
-        cachefs__obj_drop_clean(c, objs[follow], dirty);
-        cachefs__obj_put(c, objs[follow]);
-    }
-    return found;
-}
-
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
