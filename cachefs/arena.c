@@ -93,7 +93,7 @@ static size_t slab_size(uint64_t bytes)
 apr_status_t cachefs__arena_create(arena_t *a, uint64_t bytes)
 {
     memset(a, 0, sizeof(*a));
-    if (bytes / ARENA_UNIT > UINT32_MAX) return APR_ENOMEM; /* no names for its chunks */
+    if (bytes > ARENA_BYTES_MAX) return APR_ENOMEM; /* no names for its chunks */
     a->slab_bytes = slab_size(bytes);
     a->slab_shift = (uint32_t)__builtin_ctzl(a->slab_bytes);
     a->slab_count = (uint32_t)(bytes >> a->slab_shift);

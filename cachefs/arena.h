@@ -22,6 +22,7 @@
 #include <apr_errno.h>
 
 #define ARENA_UNIT 64u
+#define ARENA_BYTES_MAX ((uint64_t)ARENA_UNIT << 32) /* a chunk's name has 32 bits */
 #define ARENA_CLASSES 9u /* 64, 128, 256, 512 bytes; 1, 4, 16, 64, 256 KiB */
 #define ARENA_TAIL                                                                                 \
     (256u << 10) /* mapped behind the region, and never written: who reads without a               \

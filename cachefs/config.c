@@ -9,6 +9,7 @@
 
 #include <apr_strings.h>
 
+#include "cachefs/arena.h"
 #include "cachefs/config.h"
 #include "cachefs/policy.h"
 #include "vfs/vfs_ops.h"
@@ -104,7 +105,7 @@ static const cachefs__key_t keys[] = {
         modes),
     TEXT("policy", policy, 0, "lru", "who is evicted", check_policy),
     SIZE("ram", ram_bytes, 0, "256m", "memory for data and index together; hard", .min = MIB,
-         .max = BYTES_MAX),
+         .max = ARENA_BYTES_MAX),
     COUNT("shards", shards, 0, "32", "parts that are locked apart", .min = 1, .max = 1024,
           .refuse = refuse_no_power),
     SIZE("block_size", block_bytes, 0, "0", "unit of caching; 0 adapts to the file", .min = 0,

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include <apr_general.h>
+#include <apr_strings.h>
 
 #include "backends/backends.h"
 #include "tools/cli.h"
@@ -28,6 +29,16 @@ static const cli_verb_t *find_verb(const char *name)
     return cli_verb_at(i);
 }
 
+/* "; did you mean ls?", or "". */
+static const char *like(const cli_t *cli, const char *name)
+{
+    cli_near_t near;
+    cli_near_init(&near, name);
+    for (size_t i = 0; cli_verb_at(i) != NULL; i++)
+        cli_near_look(&near, cli_verb_at(i)->name);
+    return near.best != NULL ? apr_psprintf(cli->pool, "; did you mean %s?", near.best) : "";
+}
+
 /* `cachefs help [VERB | keys]` and what stands for it. CLI_DONE, CLI_USAGE. */
 static int help(cli_t *cli, const char *topic)
 {
@@ -39,7 +50,8 @@ static int help(cli_t *cli, const char *topic)
     } else if (verb != NULL) {
         cli_help_verb(verb, stdout);
     } else {
-        cli_error(cli, "there is no help on %s; there is on each verb, and on keys", topic);
+        cli_error(cli, "there is no help on %s%s (there is on each verb, and on keys)", topic,
+                  like(cli, topic));
         return CLI_USAGE;
     }
     return CLI_DONE;
@@ -106,10 +118,10 @@ static int run(cli_t *cli)
     if (strcmp(name, "--version") == 0) name = "version";
     const cli_verb_t *verb = at > 0 ? find_verb(name) : NULL;
     if (verb == NULL) {
-        cli_error(cli,
-                  at > 0 ? "there is no verb %s: see cachefs --help"
-                         : "%s, but which verb? See cachefs --help",
-                  name);
+        if (at > 0)
+            cli_error(cli, "there is no verb %s%s (see cachefs --help)", name, like(cli, name));
+        else
+            cli_error(cli, "%s, but which verb? See cachefs --help", name);
         return CLI_USAGE;
     }
     cli->verb = verb;

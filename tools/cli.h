@@ -89,7 +89,7 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_REPLAY 0x80u
 #define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE)
 
-/* ---- options.c, help.c: the command line ---------------------------------------------------- */
+/* ---- options.c, parse.c, help.c: the command line */
 
 typedef enum cli_kind_e {
     CLI_FLAG,   /* int */
@@ -114,8 +114,18 @@ typedef struct cli_option_t {
 } cli_option_t;
 
 extern const cli_option_t cli_options[]; /* ends with a NULL name */
+/* Put a value where an option's row says; a flag has none. NULL, or what is wrong with it. */
+const char *cli_take(cli_t *cli, const cli_option_t *option, const char *value);
 /* Take the verb out of argv, and parse the rest for it. CLI_DONE, or CLI_USAGE after a message. */
 int cli_parse(cli_t *cli, int verb_index);
+/* Which of some words was meant? */
+typedef struct cli_near_t {
+    const char *word; /* what was said */
+    const char *best; /* NULL: it is like none of them */
+    size_t distance;  /* less than this is nearer */
+} cli_near_t;
+void cli_near_init(cli_near_t *near, const char *word);
+void cli_near_look(cli_near_t *near, const char *candidate);
 /* The names of a list of words, such as "direct, corfs, cachefs". */
 const char *cli_words(apr_pool_t *pool, const char *const *words, size_t count);
 void cli_help(FILE *out);

@@ -81,7 +81,7 @@ static void print_head(const parent_t *parent, const reference_t *reference)
     (void)cachefs_config_get(&cli->opt.config, "attr_ttl", ttl, sizeof(ttl));
     (void)cachefs_config_get(&cli->opt.config, "ram", ram, sizeof(ram));
     if (cli->opt.json && cli->opt.quiet) return;
-    (void)fprintf(out, "%zu files, %s, of %s", reference->count,
+    (void)fprintf(out, "%zu file%s, %s, of %s", reference->count, reference->count == 1 ? "" : "s",
                   cli_show_bytes(bytes, sizeof(bytes), (double)reference->bytes), cli->args[0]);
     if (cli->opt.delay.rtt_us > 0)
         (void)fprintf(out, ", behind a simulated remote with a round trip of %s",

@@ -252,7 +252,7 @@ static void copy_all(cp_t *cp)
 
 static void report(cp_t *cp, double seconds)
 {
-    char text[32];
+    char text[32], time[32];
     uint64_t copied = atomic_load(&cp->copied), bytes = atomic_load(&cp->bytes);
     uint64_t all = (uint64_t)cp->files->nelts + (uint64_t)cp->links->nelts;
     if (cp->cli->opt.json) {
@@ -267,10 +267,10 @@ static void report(cp_t *cp, double seconds)
         json_close(&cp->json, '}');
         json_end(&cp->json);
     } else {
-        cli_note(cp->cli, "%s%llu of %llu files copied, %s in %.2f s",
+        cli_note(cp->cli, "%s%llu of %llu files copied, %s in %s",
                  cli_signalled(NULL) > 0 ? "interrupted: " : "", (unsigned long long)copied,
                  (unsigned long long)all, cli_show_bytes(text, sizeof(text), (double)bytes),
-                 seconds);
+                 cli_show_us(time, sizeof(time), seconds * 1e6));
     }
 }
 

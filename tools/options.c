@@ -1,12 +1,10 @@
 /*
- * options.c - the options of all verbs in one table, and the reading of a command line by it.
+ * options.c - the options of all verbs in one table, and what their values may be.
  * Floor 4, private to tools/. Values of the cache's keys are cachefs_config_set's to judge.
  */
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_getopt.h>
 #include <apr_strings.h>
 
 #include "tools/cli.h"
@@ -152,7 +150,10 @@ const cli_option_t cli_options[] = {
     { "glob", 0, "PATTERN", PLANNED, CLI_TEXT, AT(glob), NULL, NULL, "files that match, such as '/**/*.h'" },
     { "tree", 0, "DIR", PLANNED, CLI_TEXT, AT(tree), NULL, NULL, "files below a directory" },
     { "heat", 0, "FILE", CLI_WARM, CLI_TEXT, AT(heat), NULL, NULL, "block ranges of a heat log, hottest first" },
-    { "jobs", 'j', "N", CLI_CP | PLANNED | CLI_REPLAY, CLI_COUNT, AT(jobs), NULL, NULL, "threads that work at once (cp and compare 4, warm 16, replay one a processor)" },
+    { "jobs", 'j', "N", CLI_CP, CLI_COUNT, AT(jobs), NULL, NULL, "threads that copy at once (4)" },
+    { "jobs", 'j', "N", CLI_WARM, CLI_COUNT, AT(jobs), NULL, NULL, "threads that read at once (16)" },
+    { "jobs", 'j', "N", CLI_COMPARE, CLI_COUNT, AT(jobs), NULL, NULL, "threads of the phases warm (16) and parallel (4)" },
+    { "jobs", 'j', "N", CLI_REPLAY, CLI_COUNT, AT(jobs), NULL, NULL, "threads that replay at once (one a processor)" },
     { "priority", 0, "LEVEL", CLI_WARM, CLI_CALL, 0, NULL, set_priority, "low (free memory only), normal, high (protected from eviction)" },
     { "rate", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(rate), NULL, NULL, "at most so many bytes a second" },
     { "max-file", 0, "SIZE", CLI_WARM, CLI_SIZE, AT(file_bytes_max), NULL, NULL, "skip larger files" },
@@ -175,8 +176,7 @@ const cli_option_t cli_options[] = {
 };
 /* clang-format on */
 
-/* Put a value where an option's row says. NULL, or what is wrong with it. */
-static const char *take(cli_t *cli, const cli_option_t *option, const char *value)
+const char *cli_take(cli_t *cli, const cli_option_t *option, const char *value)
 {
     char *field = (char *)&cli->opt + option->offset;
     uint64_t number = 0;
@@ -206,76 +206,4 @@ static const char *take(cli_t *cli, const cli_option_t *option, const char *valu
         break;
     }
     return option->set(cli, value);
-}
-
-/* apr_getopt's own message, kept for ours. */
-static void keep_message(void *baton, const char *format, ...)
-{
-    cli_t *cli = baton;
-    va_list args;
-    va_start(args, format);
-    const char *text = apr_pvsprintf(cli->pool, format, args);
-    va_end(args);
-    const char *colon = strstr(text, ": ");
-    cli_error(cli, "%.*s (see cachefs %s --help)",
-              (int)strcspn(colon != NULL ? colon + 2 : text, "\n"),
-              colon != NULL ? colon + 2 : text, cli->verb->name);
-}
-
-/* The rows of this verb, as apr_getopt_long wants them; *rows[i] is the row of code 256 + i. */
-static apr_getopt_option_t *rows_of(const cli_t *cli, const cli_option_t ***rows)
-{
-    size_t all = 0, n = 0;
-    while (cli_options[all].name != NULL)
-        all++;
-    apr_getopt_option_t *out = apr_pcalloc(cli->pool, (2 * all + 1) * sizeof(*out));
-    const cli_option_t **index = apr_pcalloc(cli->pool, all * sizeof(const cli_option_t *));
-    for (size_t i = 0; i < all; i++) {
-        index[i] = &cli_options[i];
-        if (!(cli_options[i].verbs & cli->verb->bit)) continue;
-        out[n].name = cli_options[i].name;
-        out[n].optch = cli_options[i].letter != 0 ? cli_options[i].letter : (int)(256 + i);
-        out[n++].has_arg = cli_options[i].arg != NULL;
-    }
-    *rows = index;
-    return out;
-}
-
-static const cli_option_t *row_of(const cli_t *cli, const cli_option_t *const *rows, int code)
-{
-    if (code >= 256) return rows[code - 256];
-    const cli_option_t *row = cli_options;
-    while (row->letter != code || !(row->verbs & cli->verb->bit))
-        row++;
-    return row;
-}
-
-int cli_parse(cli_t *cli, int verb_index)
-{
-    apr_getopt_t *state = NULL;
-    const cli_option_t **rows = NULL;
-    apr_getopt_option_t *table = rows_of(cli, &rows);
-    int code = 0, argc = 0;
-    const char *value = NULL;
-    const char **argv = apr_palloc(cli->pool, (size_t)cli->argc * sizeof(*argv));
-    for (int i = 0; i < cli->argc; i++)
-        if (i != verb_index) argv[argc++] = cli->argv[i];
-    cli->argc = argc;
-    cli->argv = argv;
-    apr_status_t status = apr_getopt_init(&state, cli->pool, argc, argv);
-    if (status != APR_SUCCESS) return CLI_INTERNAL;
-    state->interleave = 1;
-    state->errfn = keep_message;
-    state->errarg = cli;
-    while ((status = apr_getopt_long(state, table, &code, &value)) == APR_SUCCESS) {
-        const cli_option_t *row = row_of(cli, rows, code);
-        const char *wrong = take(cli, row, value);
-        if (wrong == NULL) continue;
-        cli_error(cli, "--%s %s: %s", row->name, value, wrong);
-        return CLI_USAGE;
-    }
-    if (status != APR_EOF) return CLI_USAGE;
-    cli->args = state->argv + state->ind;
-    cli->nargs = state->argc - state->ind;
-    return CLI_DONE;
 }

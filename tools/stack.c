@@ -41,6 +41,10 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
 {
     char err[512] = "", why[256];
     vfs_t *fs = NULL;
+    if (uri[0] == '\0') {
+        cli_error(cli, "the origin is empty; write file:///DIR for a directory");
+        return CLI_USAGE;
+    }
     if (!cli_is_origin(uri)) {
         cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", uri,
                   cli_file_uri(uri, cli->pool));

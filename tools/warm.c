@@ -45,14 +45,16 @@ static void print_json(const warm_progress_t *result, const cachefs_stats_t *sta
 
 static void print_text(const warm_progress_t *result, const cachefs_stats_t *stats)
 {
-    char bytes[32], rate[32], ram[32];
+    char bytes[32], time[32], rate[32], ram[32];
     (void)printf(
-        "%llu of %llu files warm (%llu skipped, %llu failed): %s in %.2f s, %s/s; "
+        "%s%llu of %llu files warm (%llu skipped, %llu failed): %s in %s, %s/s; "
         "the cache uses %s\n",
+        cli_signalled(NULL) > 0 ? "interrupted: " : "",
         (unsigned long long)(result->files_done - result->files_failed - result->files_skipped),
         (unsigned long long)result->files_total, (unsigned long long)result->files_skipped,
         (unsigned long long)result->files_failed,
-        cli_show_bytes(bytes, sizeof(bytes), (double)result->bytes_done), result->seconds,
+        cli_show_bytes(bytes, sizeof(bytes), (double)result->bytes_done),
+        cli_show_us(time, sizeof(time), result->seconds * 1e6),
         cli_show_bytes(rate, sizeof(rate), result->bytes_per_second),
         cli_show_bytes(ram, sizeof(ram), (double)stats->ram_used));
 }

@@ -4,14 +4,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +67,23 @@ static void make_ends(int ends[2], int terminal)
     (void)fcntl(ends[0], F_SETFD, FD_CLOEXEC);
 }
 
+/* Mappings of 256 GiB fail: a limit of the process's memory would also stop a sanitizer's. */
+static void refuse_large_mappings(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1]) + 4),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 256u >> 2, 0, 1), /* the upper half of its length */
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(rules) / sizeof(rules[0]), rules};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
+        die("seccomp");
+}
+
 static void child(const how_t *how, const char *program, char *const *args, int out, int err)
 {
     int in[2];
@@ -88,6 +109,7 @@ static void child(const how_t *how, const char *program, char *const *args, int 
         (void)prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
         (void)prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
     }
+    if (how->no_memory) refuse_large_mappings();
     (void)execv(program, args);
     _exit(98);
 }

@@ -35,6 +35,7 @@ typedef struct how_t {
     int signal;            /* 0: none */
     const char *env;       /* "NAME=VALUE" */
     int unprivileged;      /* permissions count, root or not */
+    int no_memory;         /* 256 GiB at once are not to be had */
 } how_t;
 
 /* Run `cachefs ARG...`; the arguments end with NULL. A minute is too long for any of them. */

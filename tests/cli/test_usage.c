@@ -54,7 +54,20 @@ typedef struct wrong_t {
 
 static const wrong_t wrongs[] = {
     {{NULL}, "usage: cachefs VERB"},
-    {{"frob"}, "no verb frob"},
+    {{"frob"}, "no verb frob (see"},
+    {{"-"}, "no verb - (see"},
+    {{"lss"}, "no verb lss; did you mean ls?"},
+    {{"compar"}, "did you mean compare?"},
+    {{"help", "wram"}, "did you mean warm?"},
+    {{"ls", ""}, "the origin is empty"},
+    {{"ls", "file:///", "--recursiv"}, "no option --recursiv; did you mean --recursive?"},
+    {{"ls", "file:///", "--jsno"}, "did you mean --json?"},
+    {{"ls", "file:///", "--rams=64m"}, "no option --rams; did you mean --ram?"},
+    {{"ls", "file:///", "--wrok-dri"}, "no option --wrok-dri (see"},
+    {{"ls", "file:///", "--list", "x"}, "--list is an option of warm, compare, not of ls"},
+    {{"stat", "file:///", "/", "-R"}, "-R is an option of ls, not of stat"},
+    {{"ls", "file:///", "-lZ"}, "no option -Z"},
+    {{"ls", "file:///", "--ram", "300g"}, "from 1m to 256g"},
     {{"--ram", "5m"}, "which verb"},
     {{"help", "frob"}, "no help on frob"},
     {{"ls"}, "which origin"},
@@ -68,7 +81,8 @@ static const wrong_t wrongs[] = {
     {{"ls", "file:"}, "cachefs ls: file:: no directory"},
     {{"ls", "file:///", "--nope"}, "--nope"},
     {{"ls", "file:///", "-Z"}, "Z"},
-    {{"ls", "file:///", "--ram"}, "--ram"},
+    {{"ls", "file:///", "--ram"}, "--ram needs a value: --ram SIZE"},
+    {{"warm", "file:///", "a", "-j"}, "--jobs needs a value: --jobs N"},
     {{"ls", "file:///", "--ram", "lots"}, "lots"},
     {{"ls", "file:///", "--ram=-1"}, "-1"},
     {{"ls", "file:///", "--mode", "sideways"}, "through"},
@@ -76,7 +90,7 @@ static const wrong_t wrongs[] = {
     {{"ls", "file:///", "--block-size", "5k"}, "5k"},
     {{"ls", "file:///", "--shards", "3"}, "3"},
     {{"ls", "file:///", "--workers", "0"}, "workers"},
-    {{"ls", "file:///", "--attr-ttl", "5"}, "attr_ttl"},
+    {{"ls", "file:///", "--attr-ttl", "5"}, "ls: --attr-ttl: \"5\" is not accepted"},
     {{"ls", "file:///", "--set", "ram"}, "KEY=VALUE"},
     {{"ls", "file:///", "--set", "=1"}, "KEY=VALUE"},
     {{"ls", "file:///", "--set", "frob=1"}, "frob"},
@@ -85,7 +99,7 @@ static const wrong_t wrongs[] = {
     {{"ls", "file:///", "--delay", "1.2.3ms"}, "5ms"},
     {{"ls", "file:///", "--delay", "1e3s"}, "5ms"},
     {{"ls", "file:///", "--delay", "99999999999999999999s"}, "5ms"},
-    {{"ls", "file:///", "--json=1"}, "--json"},
+    {{"ls", "file:///", "--json=1"}, "--json takes no value"},
     {{"ls", "file:///", "--plugin", "/no/such.so"}, "/no/such.so"},
     {{"cat", "file:///", "a", "--json"}, "--json"},
     {{"warm", "file:///"}, "which files"},
@@ -168,11 +182,25 @@ Test(cli_usage, the_options_that_name_a_key_are_that_key)
     cr_assert_str_eq(r.out, "alpha\n");
 }
 
+Test(cli_usage, a_dash_is_a_path_and_letters_go_together)
+{
+    char *dir = tree_make(), *origin = origin_of(dir);
+    run_t dash = run("cat", origin, "-", NULL), letters = run("ls", origin, "-Rfq", NULL),
+          joined = run("warm", origin, "a.txt", "-j4", "--json", NULL);
+    cr_assert_eq(dash.code, 1);
+    cr_assert_not_null(strstr(dash.err, "-: No such file"), "%s", dash.err);
+    cr_assert_eq(letters.code, 0, "%s", letters.err);
+    cr_assert_not_null(strstr(letters.out, "/sub/deep/c.bin\n"), "%s", letters.out);
+    cr_assert_null(strstr(letters.out, "/sub/\n"), "%s", letters.out);
+    cr_assert_eq(joined.code, 0, "%s", joined.err);
+}
+
 Test(cli_usage, memory_that_cannot_be_had_is_4_and_says_how_much)
 {
-    run_t r = run("ls", "file:///", "--ram", "4194304t", NULL);
+    const how_t little = {.no_memory = 1};
+    run_t r = run_how(&little, "ls", "file:///", "--ram", "256g", NULL);
     cr_assert_eq(r.code, 4, "%d: %s", r.code, r.err);
-    cr_assert_not_null(strstr(r.err, "cannot make a cache with ram 4194304t: "), "%s", r.err);
+    cr_assert_not_null(strstr(r.err, "cannot make a cache with ram 256g: "), "%s", r.err);
 }
 
 Test(cli_usage, version_tells_versions_schemes_and_policies)

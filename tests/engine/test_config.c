@@ -117,7 +117,8 @@ Test(config, sizes_are_read_and_shown)
     cr_assert_eq(config.ram_bytes, 512ull << 20);
     takes(&config, "ram", "2G", "2g");
     takes(&config, "ram", "2048MiB", "2g");
-    takes(&config, "ram", "3tb", "3t");
+    takes(&config, "dirty_max", "3tb", "3t");
+    takes(&config, "ram", "256g", "256g");
     takes(&config, "ram", "1048577", "1048577");
     takes(&config, "ram", "1025kb", "1025k");
     takes(&config, "ram", "1048578b", "1048578");
@@ -134,6 +135,7 @@ Test(config, sizes_are_read_and_shown)
     refuses("ram", "99999999999999999999", "from 1m");
     refuses("ram", "18446744073709551615t", "from 1m");
     refuses("ram", "9000000000g", "from 1m");
+    refuses("ram", "257g", "to 256g"); /* chunks of more have no names */
     refuses("block_size", "8k", "4k, 16k, 64k or 256k");
     refuses("block_size", "1m", "a size");
     refuses("get_size", "17m", "to 16m");
