@@ -114,8 +114,7 @@ static void batches(void)
     free(b);
 }
 
-/* ---- a prefix ---------------------------------------------------------------------------------
- */
+/* ---- a prefix */
 
 #define PREFIX_NAMES 10u
 #define PER_DIR 1000u

@@ -14,8 +14,7 @@
 #include "cachefs/cachefs.h"
 #include "vfs/shims/shims.h"
 
-/* ---- premises: a bench whose premise does not hold ends with a sentence, not with a number ----
- */
+/* ---- premises: a bench whose premise does not hold ends with a sentence, not with a number */
 
 #define BENCH_CHECK(condition)                                                                     \
     do {                                                                                           \
@@ -28,7 +27,7 @@
     } while (0)
 _Noreturn void bench_die(const char *file, int line, const char *what, apr_status_t status);
 
-/* ---- options --------------------------------------------------------------------------------- */
+/* ---- options */
 
 typedef struct bench_opt_t {
     const char *only;     /* families or ids that begin with it; NULL: all */
@@ -46,7 +45,7 @@ typedef struct bench_opt_t {
 } bench_opt_t;
 extern bench_opt_t bench_opt;
 
-/* ---- cases ----------------------------------------------------------------------------------- */
+/* ---- cases */
 
 typedef enum bench_goal_e {
     GOAL_NONE,     /* only shown */
@@ -83,7 +82,7 @@ void bench_constant(const char *id, double ours, const char *peer, double peer_n
 void bench_value(const char *id, const char *unit, double ours, const char *peer, double theirs,
                  double ratio, bench_goal_e kind, double goal, double spread);
 
-/* ---- measuring ------------------------------------------------------------------------------- */
+/* ---- measuring */
 
 typedef struct bench_stat_t {
     double median, spread; /* spread: middle half, as a share of the median */
@@ -104,8 +103,7 @@ uint64_t bench_random(uint64_t *state);
 /* Ranks by Zipf's law with exponent 0.99. */
 void bench_zipf(uint32_t *out, size_t count, uint32_t ranks, uint64_t *state);
 
-/* ---- worlds: stacks and files -----------------------------------------------------------------
- */
+/* ---- worlds: stacks and files */
 
 typedef struct bench_world_t {
     apr_pool_t *pool;
@@ -131,8 +129,7 @@ uint64_t bench_rss(void);
 /* Page-aligned memory, huge pages if there are. */
 void *bench_memory(size_t bytes);
 
-/* ---- families ---------------------------------------------------------------------------------
- */
+/* ---- families */
 
 void bench_reads(void);
 void bench_names(void);

@@ -54,8 +54,7 @@ typedef struct work_t {
     const uint32_t *zipf;
 } work_t;
 
-/* ---- stacks ------------------------------------------------------------------------------------
- */
+/* ---- stacks */
 
 static char scratch[512];
 
@@ -116,8 +115,7 @@ static void end_lower(layers_t *s)
     apr_pool_destroy(s->pool);
 }
 
-/* ---- work --------------------------------------------------------------------------------------
- */
+/* ---- work */
 
 static void read_small(work_t *w, unsigned char *buf, unsigned file)
 {
@@ -238,8 +236,7 @@ static const struct {
             {"large file again", "64m", pieces, 0, 1, 0},
             {"mixed, one write in ten", "64m", mixed, 0, 0, 0}};
 
-/* ---- rounds ------------------------------------------------------------------------------------
- */
+/* ---- rounds */
 
 static double timed_once(const backend_kind_t *kind, size_t which, work_t *w, uint64_t n)
 {

@@ -105,8 +105,7 @@ void bench_evictions(void)
     }
 }
 
-/* ---- a policy alone -----------------------------------------------------------------------------
- */
+/* ---- a policy alone */
 
 typedef struct alone_t {
     const cachefs_policy_ops_t *ops;

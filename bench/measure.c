@@ -99,8 +99,7 @@ int bench_wanted(const char *id)
     return strncmp(id, bench_opt.only, a < b ? a : b) == 0;
 }
 
-/* ---- samples ----------------------------------------------------------------------------------
- */
+/* ---- samples */
 
 /* Nanoseconds an operation. Runs that need preparing are timed one by one, and the median counts.
  */
@@ -146,8 +145,7 @@ static uint64_t calibrate(const bench_case_t *c, bench_fn fn, void *baton)
     }
 }
 
-/* ---- rows -------------------------------------------------------------------------------------
- */
+/* ---- rows */
 
 static const char *goal_text(char *buf, size_t size, bench_goal_e kind, double goal)
 {

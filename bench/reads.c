@@ -102,8 +102,7 @@ static void premise(bench_world_t *w, const cachefs_stats_t *before)
     BENCH_CHECK(after.backend_calls == before->backend_calls);
 }
 
-/* ---- the addresses of the cached bytes: memcpy from there is what a hit cannot beat ------------
- */
+/* ---- the addresses of the cached bytes: memcpy from there is what a hit cannot beat */
 
 typedef struct held_t {
     cachefs_ref_t **refs;
@@ -138,8 +137,7 @@ static void let_pages(reader_t *r, held_t *held)
     r->pages = NULL;
 }
 
-/* ---- hot, with metrics and without -------------------------------------------------------------
- */
+/* ---- hot, with metrics and without */
 
 static void hot(void)
 {
@@ -229,8 +227,7 @@ static void metrics(void)
     }
 }
 
-/* ---- large -------------------------------------------------------------------------------------
- */
+/* ---- large */
 
 static uint32_t *shuffled(uint64_t pieces)
 {

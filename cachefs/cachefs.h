@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* ---- configuration -------------------------------------------------------------------------- */
+/* ---- configuration */
 
 /** When a write returns. */
 typedef enum cachefs_mode_e {
@@ -147,7 +147,7 @@ VFS_API const cachefs_key_t *cachefs_key_at(size_t i);
 VFS_API apr_status_t cachefs_config_get(const cachefs_config_t *config, const char *key, char *buf,
                                         size_t size);
 
-/* ---- life ----------------------------------------------------------------------------------- */
+/* ---- life */
 
 /** Put a cache on `lower`.
  *  @param out  the cache
@@ -183,7 +183,7 @@ VFS_API apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t time
  *  @return 1 or 0. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API int cachefs_is(const vfs_t *fs);
 
-/* ---- on line -------------------------------------------------------------------------------- */
+/* ---- on line */
 
 /** Change a key of a running cache.
  *  @param fs  the cache
@@ -293,7 +293,7 @@ VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, cons
  * stays so until it is told to stop). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
-/* ---- batches: each shard's lock is taken once ----------------------------------------------- */
+/* ---- batches: each shard's lock is taken once */
 
 /** What the cache holds of one path. */
 typedef struct cachefs_entry_t {
@@ -354,7 +354,7 @@ VFS_API apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx,
                                             const char *const *paths, size_t count,
                                             apr_status_t *status);
 
-/* ---- borrowed bytes ------------------------------------------------------------------------- */
+/* ---- borrowed bytes */
 
 /** Bytes that are borrowed from the cache. */
 typedef struct cachefs_ref_t cachefs_ref_t;
@@ -381,7 +381,7 @@ VFS_API apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, con
  *  Threads: any. Blocks: no. Owns: frees it. */
 VFS_API void cachefs_ref_release(cachefs_ref_t *ref);
 
-/* ---- what it did ---------------------------------------------------------------------------- */
+/* ---- what it did */
 
 /** What a cache did since it was made or cachefs_stats_reset, and what it holds now. Numbers are
  * read one after another. */
@@ -416,7 +416,7 @@ typedef struct cachefs_stats_t {
     uint64_t readahead_wasted_bytes; /**< of these, memory of blocks that were evicted unread */
     uint64_t single_flight_waits;    /**< waits for another call on the same range or path */
     uint64_t revalidations;          /**< questions whether a version is still the one */
-    uint64_t stale_served;    /**< answers from the cache while the backend was unreachable */
+    uint64_t stale_served; /**< answers from the cache while the backend was unreachable */
     /* now */
     uint64_t ram_used;            /**< bytes of the arena in use */
     uint64_t ram_max;             /**< bytes of the arena */

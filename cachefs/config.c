@@ -75,7 +75,7 @@ static apr_status_t check_ttl(const char *text, char *err, size_t errlen)
     return status;
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table */
 
 #define ROW(key, text, which, field, live, dflt, about, ...)                                       \
     {                                                                                              \
@@ -215,7 +215,7 @@ static void store_number(const cachefs__key_t *key, cachefs_config_t *config, ui
     memcpy(at, &narrow, sizeof(narrow));
 }
 
-/* ---- saying what would be accepted ---------------------------------------------------------- */
+/* ---- saying what would be accepted */
 
 static void join_choices(const char *const *choices, char *buf, size_t size)
 {
@@ -278,7 +278,7 @@ static apr_status_t refuse_name(const char *name, char *err, size_t errlen)
     return APR_EINVAL;
 }
 
-/* ---- set, get, check ------------------------------------------------------------------------ */
+/* ---- set, get, check */
 
 static apr_status_t parse_choice(const char *const *choices, const char *text, uint64_t *value)
 {

@@ -38,7 +38,7 @@ uint64_t cachefs__key_number(const cachefs__key_t *key, const cachefs_config_t *
  * of them consistent? APR_EINVAL: no, with a sentence in err. */
 apr_status_t cachefs__config_check(const cachefs_config_t *config, char *err, size_t errlen);
 
-/* ---- texts (config_text.c) ------------------------------------------------------------------ */
+/* ---- texts (config_text.c) */
 
 /* "512m": digits and k, m, g or t, either case, with or without b or ib; 1024-based. APR_EINVAL. */
 apr_status_t cachefs__parse_size(const char *text, uint64_t *bytes);
@@ -50,7 +50,7 @@ void cachefs__format_duration(char *buf, size_t size, uint64_t us);
 /* on, true, yes, 1; off, false, no, 0. APR_EINVAL. */
 apr_status_t cachefs__parse_flag(const char *text, int *flag);
 
-/* ---- lifetimes by path (config_ttl.c) ------------------------------------------------------- */
+/* ---- lifetimes by path (config_ttl.c) */
 
 typedef struct cachefs__ttl_rules_t cachefs__ttl_rules_t;
 /* Parse "GLOB=DURATION,GLOB=DURATION"; NULL and "" are no rules. A comma within a pattern is

@@ -37,7 +37,7 @@ typedef struct poem_dir_t {
     uint64_t next;
 } poem_dir_t;
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- asking */
 
 /* NULL for the root. */
 static apr_status_t find(const vfs_path_t *path, const poem_t **out)
@@ -73,7 +73,7 @@ static apr_status_t poem_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return status;
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files */
 
 static apr_status_t poem_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
                               const vfs_path_t *path, uint32_t flags, uint32_t mode,
@@ -123,7 +123,7 @@ static apr_status_t poem_read_at(vfs_file_t *base, const vfs_ctx_t *ctx, void *b
     return APR_SUCCESS;
 }
 
-/* ---- directories ----------------------------------------------------------------------------- */
+/* ---- directories */
 
 static apr_status_t poem_opendir(vfs_dir_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
                                  const vfs_path_t *path, uint32_t flags)
@@ -168,7 +168,7 @@ static apr_status_t poem_closedir(vfs_dir_t *base)
     return APR_SUCCESS;
 }
 
-/* ---- the table, and its scheme --------------------------------------------------------------- */
+/* ---- the table, and its scheme */
 
 /* What is not here answers APR_ENOTIMPL. */
 static const vfs_ops_t poem_ops = {
@@ -204,7 +204,7 @@ static apr_status_t poem_create(vfs_t **out, const char *uri, char *err, size_t 
     return vfs_create(out, &poem_ops, NULL, NULL, &caps, pool);
 }
 
-/* ---- using it -------------------------------------------------------------------------------- */
+/* ---- using it */
 
 static apr_status_t print_one(void *baton, const char *path, const vfs_attr_t *attr,
                               apr_status_t status)

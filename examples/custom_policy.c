@@ -16,8 +16,7 @@
 #define FILES 64
 #define FILE_BYTES 65536
 
-/* ---- the policy: a list, in at the head, out at the tail ---------------------------------------
- */
+/* ---- the policy: a list, in at the head, out at the tail */
 
 typedef struct fifo_t {
     cachefs_policy_node_t *nodes; /* the engine's, one for each entry */

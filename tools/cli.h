@@ -13,7 +13,7 @@
 #include "vfs/vfs.h"
 #include "warming/warming.h"
 
-/* ---- how a run ends ------------------------------------------------------------------------ */
+/* ---- how a run ends */
 
 typedef enum cli_exit_e {
     CLI_DONE = 0,
@@ -24,7 +24,7 @@ typedef enum cli_exit_e {
     CLI_SIGNAL = 128 /* + its number: 130 after Ctrl-C */
 } cli_exit_e;
 
-/* ---- one run ------------------------------------------------------------------------------- */
+/* ---- one run */
 
 #define CLI_LAYERS_MAX 3
 #define CLI_PHASES_MAX 6
@@ -133,7 +133,7 @@ void cli_help_verb(const cli_verb_t *verb, FILE *out);
 void cli_help_keys(FILE *out);
 const cli_verb_t *cli_verb_at(size_t i);
 
-/* ---- units.c: sizes, durations, and how they are shown --------------------------------------- */
+/* ---- units.c: sizes, durations, and how they are shown */
 
 apr_status_t cli_parse_size(const char *text, uint64_t *bytes);
 apr_status_t cli_parse_duration(const char *text, uint64_t *us);
@@ -142,8 +142,7 @@ char *cli_show_bytes(char *buf, size_t size, double bytes);
 char *cli_show_us(char *buf, size_t size, double us);
 uint64_t cli_now_ns(void);
 
-/* ---- origin.c: what is an origin, and what a path belongs to ----------------------------------
- */
+/* ---- origin.c: what is an origin, and what a path belongs to */
 
 /* Does it begin with "scheme:"? */
 int cli_is_origin(const char *text);
@@ -158,8 +157,7 @@ int cli_leads_out(const char *uri, const char *path, apr_pool_t *pool);
 /* Where an OS path lies in the stack of an origin, or NULL. */
 const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t *pool);
 
-/* ---- stack.c: origin -> delay -> trace -> count -> cache --------------------------------------
- */
+/* ---- stack.c: origin -> delay -> trace -> count -> cache */
 
 typedef struct cli_stack_t {
     const char *uri;
@@ -176,14 +174,12 @@ int cli_stack_close(cli_t *cli, cli_stack_t *stack);
 int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t status,
                    const char *what);
 
-/* ---- plan.c: the files that a command line names -----------------------------------------------
- */
+/* ---- plan.c: the files that a command line names */
 
 /* From PATHs (a directory stands for all below it), --list, --glob, --tree and --heat. */
 int cli_plan(cli_t *cli, warm_plan_t **out, vfs_t *fs, const char *uri);
 
-/* ---- report.c: messages, exit codes, output -----------------------------------------------------
- */
+/* ---- report.c: messages, exit codes, output */
 
 /* "cachefs VERB: ..." on standard error. */
 void cli_error(const cli_t *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -53,7 +53,7 @@ typedef struct replay_t {
     cli_progress_t *progress;
 } replay_t;
 
-/* ---- the command line ------------------------------------------------------------------------ */
+/* ---- the command line */
 
 static int take_policies(replay_t *replay)
 {
@@ -160,7 +160,7 @@ static void plan(replay_t *replay)
     }
 }
 
-/* ---- jobs ------------------------------------------------------------------------------------ */
+/* ---- jobs */
 
 static int stopped(const void *baton)
 {
@@ -232,7 +232,7 @@ static void run_job(void *baton, unsigned thread, size_t i)
     cli_progress_add(replay->progress, trace != NULL ? trace->count : 0);
 }
 
-/* ---- results --------------------------------------------------------------------------------- */
+/* ---- results */
 
 static void print_json(const replay_t *replay)
 {

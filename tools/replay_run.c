@@ -53,7 +53,7 @@ static uint32_t shard_of(const cache_t *cache, uint32_t object)
     return (uint32_t)((key >> 32) * cache->run->shards >> 32);
 }
 
-/* ---- the policies ---------------------------------------------------------------------------- */
+/* ---- the policies */
 
 static int policies_create(cache_t *cache)
 {
@@ -106,7 +106,7 @@ static int request(cache_t *cache, uint64_t i)
     return 0;
 }
 
-/* ---- the optimum ----------------------------------------------------------------------------- */
+/* ---- the optimum */
 
 static int optimum_create(cache_t *cache)
 {
@@ -181,7 +181,7 @@ static int request_optimum(cache_t *cache, uint64_t i)
     return 0;
 }
 
-/* ---- both ------------------------------------------------------------------------------------ */
+/* ---- both */
 
 static int create(cache_t *cache, replay_run_t *run)
 {

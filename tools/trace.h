@@ -35,8 +35,7 @@ const char *trace_read(trace_t *trace, const char *path, trace_format_e format, 
                        char *why, size_t size);
 void trace_free(trace_t *trace);
 
-/* ---- trace_build.c: requests, one by one ------------------------------------------------------
- */
+/* ---- trace_build.c: requests, one by one */
 
 typedef struct trace_builder_t {
     trace_t *trace;
@@ -52,7 +51,7 @@ int trace_builder_start(trace_builder_t *builder, trace_t *trace, int with_bytes
 int trace_builder_add(trace_builder_t *builder, uint64_t id, uint64_t bytes);
 void trace_builder_end(trace_builder_t *builder);
 
-/* ---- trace_source.c: the bytes of a file, unpacked if it is packed --------------------------- */
+/* ---- trace_source.c: the bytes of a file, unpacked if it is packed */
 
 typedef struct trace_source_t trace_source_t;
 /* NULL after a message in `why`. */

@@ -62,7 +62,7 @@ static int add(reader_t *reader, uint64_t id, uint64_t bytes)
     return fail(reader, "it is too large for the memory, or has over 4,294,967,294 requests");
 }
 
-/* ---- oracleGeneral --------------------------------------------------------------------------- */
+/* ---- oracleGeneral */
 
 static uint64_t little_endian(const unsigned char *at, int bytes)
 {
@@ -92,7 +92,7 @@ static int read_oracle(reader_t *reader)
     return got < 0 ? -1 : result;
 }
 
-/* ---- text ------------------------------------------------------------------------------------ */
+/* ---- text */
 
 static uint64_t id_of(const char *text)
 {
@@ -236,7 +236,7 @@ static int read_text(reader_t *reader)
     return result;
 }
 
-/* ---- all of them ----------------------------------------------------------------------------- */
+/* ---- all of them */
 
 static int ends_with(const char *path, const char *end)
 {

@@ -49,7 +49,7 @@ static const vfs_path_t *without_slash(vfs_path_t *own, const vfs_path_t *path)
     return own;
 }
 
-/* ---- asking ---------------------------------------------------------------------------------- */
+/* ---- asking */
 
 apr_status_t vfs_call_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
                           size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
@@ -168,8 +168,7 @@ apr_status_t vfs_call_unwatch(vfs_t *fs, uint64_t watch)
     return fs->ops.unwatch(fs, watch);
 }
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names */
 
 apr_status_t vfs_call_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                             vfs_type_e type, uint32_t mode, uint64_t rdev)

@@ -20,8 +20,7 @@
 #define TEMP_TRIES 100
 #define TEMP_RANDOM 12
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading */
 
 /* A file that is longer than its attributes say: read on into memory that grows. */
 static apr_status_t read_growing(char **data, size_t *len, vfs_file_t *file, const vfs_ctx_t *ctx,

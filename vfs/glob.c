@@ -162,7 +162,7 @@ int vfs_glob_match(const char *pattern, const char *path)
     return p.at == p.end;
 }
 
-/* ---- visiting -------------------------------------------------------------------------------- */
+/* ---- visiting */
 
 /* Can something below the directory `path` match? */
 static int leads_on(const char *pattern, const char *path)

@@ -96,7 +96,7 @@ static const rec_t *next_conflict(const rec_t *held, const rec_t *wish)
     return held;
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------- */
+/* ---- ranges */
 
 static void insert(rec_t **list, rec_t *rec)
 {
@@ -175,8 +175,7 @@ static int drop_whole(vfs__locks_t *locks, const void *handle)
     return 0;
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------
- */
+/* ---- waiting */
 
 /* Is there a way from `me` back to its owner? Byte-range locks only, as in fcntl(2). */
 static int would_deadlock(vfs__locktable_t *table, waiter_t *me)

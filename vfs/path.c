@@ -89,7 +89,7 @@ static apr_status_t normalise(vfs_path_t *path, const char *raw, char *buf)
     return APR_SUCCESS;
 }
 
-/* ---- the fast way, sixteen bytes at once ---- */
+/* ---- the fast way, sixteen bytes at once */
 
 typedef unsigned char bytes_t __attribute__((vector_size(16)));
 

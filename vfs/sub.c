@@ -109,8 +109,7 @@ static apr_status_t sub_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx
     return vfs_call_opendir(dir, fs->lower, ctx, path, flags);
 }
 
-/* ---- watches -----------------------------------------------------------------------------------
- */
+/* ---- watches */
 
 static void sub_event(void *baton, uint32_t events, const char *path)
 {

@@ -9,8 +9,7 @@
 /* How often a directory may get new entries while we empty it. */
 #define ROUNDS_MAX 100
 
-/* ---- mkdir_all --------------------------------------------------------------------------------
- */
+/* ---- mkdir_all */
 
 static void cut_to(vfs_path_t *path, char *buf, uint32_t len)
 {
@@ -61,8 +60,7 @@ apr_status_t vfs_mkdir_all(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, ui
     return APR_STATUS_IS_EEXIST(status) && len < full.len ? APR_ENOTDIR : status;
 }
 
-/* ---- remove_all ---------------------------------------------------------------------------------
- */
+/* ---- remove_all */
 
 typedef struct remove_t {
     vfs_t *fs;

@@ -41,7 +41,7 @@ extern "C" {
 #define VFS_API
 #endif
 
-/* ---- limits and versions -------------------------------------------------------------------- */
+/* ---- limits and versions */
 
 #define VFS_NAME_MAX 255u  /**< bytes in one path component */
 #define VFS_PATH_MAX 4096u /**< bytes in a path, without the final NUL */
@@ -50,7 +50,7 @@ extern "C" {
 #define VFS_VERSION_MINOR 1 /**< changes when there is something new */
 #define VFS_VERSION_PATCH 0 /**< changes when something was mended */
 
-/* ---- status codes --------------------------------------------------------------------------- */
+/* ---- status codes */
 
 /** The first of our own status codes. */
 #define VFS_ESTART (APR_OS_START_USERERR + 7300)
@@ -65,14 +65,14 @@ extern "C" {
 #define VFS_EFORMAT (VFS_ESTART + 9)   /**< bytes from outside are not in the expected format */
 #define VFS_EEND (VFS_ESTART + 10)     /**< first unused code */
 
-/* ---- handles -------------------------------------------------------------------------------- */
+/* ---- handles */
 
 typedef struct vfs_t vfs_t;               /**< a file system: a backend or a layer on another one */
 typedef struct vfs_file_t vfs_file_t;     /**< an open file */
 typedef struct vfs_dir_t vfs_dir_t;       /**< an open directory */
 typedef struct vfs_cancel_t vfs_cancel_t; /**< a flag that ends the calls that carry it */
 
-/* ---- the context of a call ------------------------------------------------------------------ */
+/* ---- the context of a call */
 
 /** How much a call matters. */
 typedef enum vfs_priority_e {
@@ -125,7 +125,7 @@ VFS_API int vfs_cancel_raised(const vfs_cancel_t *cancel);
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_ctx_check(const vfs_ctx_t *ctx);
 
-/* ---- attributes and validators -------------------------------------------------------------- */
+/* ---- attributes and validators */
 
 /** What kind of file it is. */
 typedef enum vfs_type_e {
@@ -193,7 +193,7 @@ typedef struct vfs_validator_t {
  *  @return 1 or 0. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t *b);
 
-/* ---- flags ---------------------------------------------------------------------------------- */
+/* ---- flags */
 
 /* vfs_open */
 #define VFS_O_READ 0x0001u      /**< for reading */
@@ -251,7 +251,7 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 /** The offset of a write that goes to the end of the file, whatever that is by then. */
 #define VFS_OFFSET_END ((apr_off_t)-1)
 
-/* ---- capabilities --------------------------------------------------------------------------- */
+/* ---- capabilities */
 
 #define VFS_CAP_WRITE (1ull << 0)        /**< anything can be changed */
 #define VFS_CAP_RANDOM_WRITE (1ull << 1) /**< write_at at any offset; else commit only */
@@ -293,7 +293,7 @@ typedef struct vfs_caps_t {
     uint32_t round_trip_us;       /**< what a round trip costs, as far as known; 0: local */
 } vfs_caps_t;
 
-/* ---- life of a file system ------------------------------------------------------------------ */
+/* ---- life of a file system */
 
 /** Open the backend that a URI names: "file:///dir", "mem:", or a scheme that vfs_register_scheme
  * or a plug-in brought.
@@ -368,7 +368,7 @@ VFS_API vfs_t *vfs_find_layer(vfs_t *fs, const char *name);
  *  @return its capabilities; never NULL. Threads: any. Blocks: no. Owns: valid as long as `fs`. */
 VFS_API const vfs_caps_t *vfs_caps(const vfs_t *fs);
 
-/* ---- layers of the library ------------------------------------------------------------------ */
+/* ---- layers of the library */
 
 /** A subtree as a root of its own: `path` of `lower` becomes "/".
  *  @param out  the file system
@@ -387,7 +387,7 @@ VFS_API apr_status_t vfs_sub_create(vfs_t **out, vfs_t *lower, const char *path,
  *  Threads: any. Blocks: no. Owns: end it with vfs_destroy; `lower` stays the caller's. */
 VFS_API apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files */
 
 /** Open a file.
  *
@@ -665,7 +665,7 @@ typedef struct vfs_lock_t {
  * it is free, the deadline or cancellation. Owns: nothing. */
 VFS_API apr_status_t vfs_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t *lock);
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names */
 
 /** Attributes, version and the first bytes of a file in one round trip.
  *  @param fs,ctx,path  as everywhere
@@ -871,7 +871,7 @@ VFS_API apr_status_t vfs_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const char *p
  *  Threads: any. Blocks: until it is on stable storage. Owns: nothing. */
 VFS_API apr_status_t vfs_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx);
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories */
 
 /** One entry. "." and ".." never appear. The name belongs to the directory handle and is valid
  * until the next call on it. */
@@ -915,7 +915,7 @@ VFS_API apr_status_t vfs_seekdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, uint64_t 
  *  Threads: the last call on `dir`. Blocks: as the backend's close does. Owns: frees `dir`. */
 VFS_API apr_status_t vfs_closedir(vfs_dir_t *dir);
 
-/* ---- whole objects and change events -------------------------------------------------------- */
+/* ---- whole objects and change events */
 
 /** Where the bytes of a commit come from. `read_at` fills `buf` wholly, or fails. */
 typedef struct vfs_source_t {
@@ -988,7 +988,7 @@ VFS_API apr_status_t vfs_watch(vfs_t *fs, const vfs_ctx_t *ctx, const char *path
  */
 VFS_API apr_status_t vfs_unwatch(vfs_t *fs, uint64_t watch);
 
-/* ---- conveniences --------------------------------------------------------------------------- */
+/* ---- conveniences */
 
 /** Read a whole file.
  *  @param data  receives bytes from `pool` and a NUL behind them
@@ -1091,7 +1091,7 @@ VFS_API int vfs_glob_match(const char *pattern, const char *path);
 VFS_API apr_status_t vfs_temp_file(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                                    const char *dir, const char *prefix, char *path, size_t size);
 
-/* ---- texts ---------------------------------------------------------------------------------- */
+/* ---- texts */
 
 /** A sentence for any status of APR or of ours.
  *  @param status  the status

@@ -76,7 +76,7 @@ VFS_API int vfs_path_within(const vfs_path_t *path, const vfs_path_t *prefix);
  *  @return the hash. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API uint32_t vfs_path_hash(const char *str, size_t len);
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table */
 
 /** (a, b) without its parentheses, for vfs_ops.def. */
 #define VFS_UNPACK(...) __VA_ARGS__
@@ -115,7 +115,7 @@ struct vfs_ops_t {
 #include "vfs/vfs_ops.def"
 };
 
-/* ---- the objects ---------------------------------------------------------------------------- */
+/* ---- the objects */
 
 /** A file system. A layer reads `lower` and `state`; everything else is dispatch's. */
 struct vfs_t {
@@ -175,7 +175,7 @@ VFS_API void vfs_file_init(vfs_file_t *file, vfs_t *fs, uint32_t flags, vfs_file
  *  Threads: the one that opens. Blocks: no. Owns: `lower` is the handle's to close. */
 VFS_API void vfs_dir_init(vfs_dir_t *dir, vfs_t *fs, uint32_t flags, vfs_dir_t *lower);
 
-/* ---- calling a layer with a normal path ----------------------------------------------------- */
+/* ---- calling a layer with a normal path */
 /* vfs_call_NAME is what vfs_NAME does after it has normalised the path: the checks of arguments,
  * context and table, then the op. Layers use these on their lower. `attr` and `validator` may be
  * NULL here. */
@@ -200,7 +200,7 @@ VFS_API apr_status_t vfs_call_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t
 VFS_API apr_status_t vfs_call_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                                       const vfs_path_t *path, uint32_t flags);
 
-/* ---- passing through ------------------------------------------------------------------------ */
+/* ---- passing through */
 /* vfs_pass_NAME hands the call to the lower layer or handle, unchanged. vfs_pass_open and
  * vfs_pass_opendir hand out the lower's own handle; vfs_wrap_open and vfs_wrap_opendir wrap it in a
  * plain vfs_file_t or vfs_dir_t of this layer, so that the layer's file ops are used;
@@ -256,7 +256,7 @@ VFS_API apr_status_t vfs_pass_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, 
                                          vfs_file_t *dst, apr_off_t dst_off, size_t len,
                                          size_t *copied);
 
-/* ---- for authors ---------------------------------------------------------------------------- */
+/* ---- for authors */
 
 /** The validator of VFS_VALIDATOR_TIMES for these attributes. It is VFS_VALIDATOR_YOUNG if mtime or
  * ctime lies within `granularity_ns` of `now_ns`, or behind it.

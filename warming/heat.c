@@ -69,7 +69,7 @@ struct warm_heat_t {
 static pthread_mutex_t heads_lock = PTHREAD_MUTEX_INITIALIZER;
 static warm_heat_t *running, *spare; /* heads_lock */
 
-/* ---- a stripe ------------------------------------------------------------------------------- */
+/* ---- a stripe */
 
 static apr_status_t stripe_init(heat_stripe_t *stripe, uint32_t room, apr_pool_t *pool)
 {
@@ -203,7 +203,7 @@ static heat_range_t *range_get(heat_stripe_t *stripe, heat_path_t *path, uint64_
     return range;
 }
 
-/* ---- the recorder --------------------------------------------------------------------------- */
+/* ---- the recorder */
 
 /* Bytes [off, end) of a file were read; all of them belong to the stripe, which is locked. */
 static void record_in(heat_stripe_t *stripe, const char *name, uint32_t hash, uint64_t off,

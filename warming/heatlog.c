@@ -12,7 +12,7 @@
 
 #define TITLE "cachefs-heat 1"
 
-/* ---- out ------------------------------------------------------------------------------------ */
+/* ---- out */
 
 static int compare_u64(uint64_t a, uint64_t b)
 {
@@ -85,7 +85,7 @@ apr_status_t warm__heatlog_write(const char *file, warm__range_t *ranges, size_t
     return warm__output_commit(output);
 }
 
-/* ---- in ------------------------------------------------------------------------------------- */
+/* ---- in */
 
 /* "HEAT OFFSET LENGTH PATH" into the item; its path is unescaped within `text`. Returns what is
  * wrong, or NULL. */

@@ -12,7 +12,7 @@
 
 #define WARM__SIZE_UNKNOWN UINT64_MAX
 
-/* ---- plan ----------------------------------------------------------------------------------- */
+/* ---- plan */
 
 /* One thing to warm: a file, or a range of one. */
 typedef struct warm__item_t {
@@ -41,7 +41,7 @@ apr_status_t warm__item_init(warm__item_t *item, const char *raw, char *buf, con
 /* What tells two plans apart. */
 uint64_t warm__plan_hash(const warm_plan_t *plan);
 
-/* ---- text files (text.c) -------------------------------------------------------------------- */
+/* ---- text files (text.c) */
 
 #define WARM__LINE_MAX 20480u /* a path of which every byte is escaped, and more */
 
@@ -81,7 +81,7 @@ apr_status_t warm__parse_number(const char **text, uint64_t *value);
 void warm__say(char *err, size_t errlen, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* ---- rate (rate.c) -------------------------------------------------------------------------- */
+/* ---- rate (rate.c) */
 
 /* Guarded by its owner's lock. */
 typedef struct warm__rate_t {
@@ -94,7 +94,7 @@ int64_t warm__rate_take(warm__rate_t *rate, int64_t now_us, uint64_t bytes);
 /* It was `actual` and not `booked` bytes. */
 void warm__rate_settle(warm__rate_t *rate, uint64_t booked, uint64_t actual);
 
-/* ---- resume (resume.c) ---------------------------------------------------------------------- */
+/* ---- resume (resume.c) */
 
 static inline int warm__bit(const unsigned char *bits, size_t i)
 {
@@ -108,7 +108,7 @@ apr_status_t warm__resume_load(const char *file, uint64_t hash, size_t count, un
 apr_status_t warm__resume_save(const char *file, uint64_t hash, size_t count,
                                const unsigned char *done);
 
-/* ---- heat log (heatlog.c) ------------------------------------------------------------------- */
+/* ---- heat log (heatlog.c) */
 
 typedef struct warm__range_t {
     const char *path;
@@ -119,7 +119,7 @@ typedef struct warm__range_t {
  * changed. */
 apr_status_t warm__heatlog_write(const char *file, warm__range_t *ranges, size_t count);
 
-/* ---- job (job.c, run.c) --------------------------------------------------------------------- */
+/* ---- job (job.c, run.c) */
 
 #define WARM__ERRORS_MAX 1000u
 

@@ -17,7 +17,7 @@
 #define SAVE_COST 20            /* ... and so many times what the last one took */
 #define PARTIAL_AFTER_US 200000 /* a call that takes so long is asked how far it is */
 
-/* ---- errors, stopping ----------------------------------------------------------------------- */
+/* ---- errors, stopping */
 
 void warm__job_error(warm_job_t *job, const char *path, apr_status_t status)
 {
@@ -45,7 +45,7 @@ void warm_cancel(warm_job_t *job)
     pthread_mutex_unlock(&job->lock);
 }
 
-/* ---- progress ------------------------------------------------------------------------------- */
+/* ---- progress */
 
 /* Things that this run looked at, against those that it has yet to. -1: not known yet. */
 static double seconds_left(const warm_job_t *job, double seconds, uint64_t partial)
@@ -128,7 +128,7 @@ static void report(warm_job_t *job, int finished)
         warm_cancel(job);
 }
 
-/* ---- the resume file ------------------------------------------------------------------------ */
+/* ---- the resume file */
 
 /* Write it, if something changed since `*saved`. Returns when it may be written again. */
 static int64_t save(warm_job_t *job, uint64_t *saved)
@@ -160,7 +160,7 @@ static int64_t save(warm_job_t *job, uint64_t *saved)
     return begin + took + (took * SAVE_COST > SAVE_US ? took * SAVE_COST : SAVE_US);
 }
 
-/* ---- the job's thread ----------------------------------------------------------------------- */
+/* ---- the job's thread */
 
 /* Wait for the workers to end, or for a tick. Returns whether they ended. */
 static int wait_tick(warm_job_t *job)
@@ -222,7 +222,7 @@ static void *job_main(void *arg)
     return NULL;
 }
 
-/* ---- start ---------------------------------------------------------------------------------- */
+/* ---- start */
 
 static apr_status_t check_options(const warm_options_t *options, char *err, size_t errlen)
 {
@@ -381,7 +381,7 @@ apr_status_t warm_start(warm_job_t **out, vfs_t *fs, const warm_plan_t *plan,
     return APR_SUCCESS;
 }
 
-/* ---- end ------------------------------------------------------------------------------------ */
+/* ---- end */
 
 apr_status_t warm_wait(warm_job_t *job, uint64_t timeout_us)
 {

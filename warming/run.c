@@ -28,7 +28,7 @@ int64_t warm__now_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
-/* ---- limits --------------------------------------------------------------------------------- */
+/* ---- limits */
 
 /* Wait until `bytes` may be read. VFS_ECANCELED: the job ends. */
 static apr_status_t rate_wait(warm_job_t *job, uint64_t bytes)
@@ -91,7 +91,7 @@ static uint64_t piece_bytes(const warm_job_t *job)
     return quarter < RATE_PIECE_MIN ? RATE_PIECE_MIN : quarter;
 }
 
-/* ---- one thing ------------------------------------------------------------------------------ */
+/* ---- one thing */
 
 /* What the cache holds of a file, as bytes of the file. */
 static void look(warm_job_t *job, const char *path, cachefs_entry_t *entry)
@@ -228,7 +228,7 @@ static apr_status_t protect(warm_job_t *job, const char *path)
     return status == VFS_ELIMIT || APR_STATUS_IS_NOTFOUND(status) ? APR_SUCCESS : status;
 }
 
-/* ---- booking -------------------------------------------------------------------------------- */
+/* ---- booking */
 
 /* Tell who wants to hear of each thing; no lock. */
 static void tell(const warm_job_t *job, const warm__item_t *item, const outcome_t *out, int64_t us)

@@ -22,7 +22,7 @@ void warm__say(char *err, size_t errlen, const char *format, ...)
     va_end(args);
 }
 
-/* ---- in ------------------------------------------------------------------------------------- */
+/* ---- in */
 
 apr_status_t warm__lines_open(warm__lines_t **out, const char *file, char *err, size_t errlen)
 {
@@ -99,7 +99,7 @@ apr_status_t warm__lines_next(warm__lines_t *lines, char *err, size_t errlen)
     return feof(lines->in) && lines->len == 0 ? APR_EOF : APR_SUCCESS;
 }
 
-/* ---- out ------------------------------------------------------------------------------------ */
+/* ---- out */
 
 struct warm__output_t {
     apr_pool_t *pool;
@@ -162,7 +162,7 @@ apr_status_t warm__output_commit(warm__output_t *output)
     return status;
 }
 
-/* ---- words ---------------------------------------------------------------------------------- */
+/* ---- words */
 
 void warm__escape(char *buf, const char *path)
 {

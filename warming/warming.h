@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/* ---- plans ---------------------------------------------------------------------------------- */
+/* ---- plans */
 
 /** A list of things to warm, in order. Lives in the pool that it was made from. */
 typedef struct warm_plan_t warm_plan_t;
@@ -89,7 +89,7 @@ VFS_API size_t warm_plan_count(const warm_plan_t *plan);
  *  Threads: one for one plan. Blocks: no. Owns: nothing. */
 VFS_API const char *warm_plan_path(const warm_plan_t *plan, size_t i);
 
-/* ---- jobs ----------------------------------------------------------------------------------- */
+/* ---- jobs */
 
 /** What a job does after a file that could not be warmed. */
 typedef enum warm_on_error_e {
@@ -219,7 +219,7 @@ VFS_API void warm_job_destroy(warm_job_t *job);
 VFS_API apr_status_t warm_run(vfs_t *fs, const warm_plan_t *plan, const warm_options_t *options,
                               warm_progress_t *result, char *err, size_t errlen, apr_pool_t *pool);
 
-/* ---- heat: which blocks were read ----------------------------------------------------------- */
+/* ---- heat: which blocks were read */
 
 /** A recorder of what is read through one cache. */
 typedef struct warm_heat_t warm_heat_t;

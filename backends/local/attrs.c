@@ -35,7 +35,7 @@ static apr_status_t leave(target_t *target, apr_status_t status)
     return status;
 }
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking */
 
 static apr_status_t stat_flags(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                uint32_t flags, vfs_attr_t *attr, vfs_validator_t *validator)
@@ -90,8 +90,7 @@ apr_status_t local__statfs(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     return leave(&target, port__statfs(target.fd, out));
 }
 
-/* ---- changing ----------------------------------------------------------------------------------
- */
+/* ---- changing */
 
 apr_status_t local__truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              apr_off_t size)
@@ -167,7 +166,7 @@ apr_status_t local__futimens(vfs_file_t *file, const vfs_ctx_t *ctx, int64_t ati
     return leave_file(&creds, port__utimens(local__file(file)->fd, atime_ns, mtime_ns));
 }
 
-/* ---- extended attributes -------------------------------------------------------------------- */
+/* ---- extended attributes */
 
 /* setfsuid leaves CAP_SYS_ADMIN in force, which these name spaces ask for: so they are ours to
  * refuse. */

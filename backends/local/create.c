@@ -108,7 +108,7 @@ apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ct
     return status;
 }
 
-/* ---- what has no handle --------------------------------------------------------------------- */
+/* ---- what has no handle */
 
 typedef enum kind_e { MAKE_DIR, MAKE_NODE } kind_e;
 

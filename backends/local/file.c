@@ -114,8 +114,7 @@ apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
     return status;
 }
 
-/* ---- bytes -------------------------------------------------------------------------------------
- */
+/* ---- bytes */
 
 apr_status_t local__read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
                             apr_off_t off, size_t *got)
@@ -245,7 +244,7 @@ apr_status_t local__seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_
     return port__seek_extent(local__file(file)->fd, off, whence, where);
 }
 
-/* ---- sync ----------------------------------------------------------------------------------- */
+/* ---- sync */
 
 /* What was written is the system's already: there is nothing to push. */
 apr_status_t local__flush(vfs_file_t *file, const vfs_ctx_t *ctx)

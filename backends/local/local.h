@@ -44,8 +44,7 @@ static inline local_file_t *local__file(vfs_file_t *file)
     return (local_file_t *)file;
 }
 
-/* ---- file.c -----------------------------------------------------------------------------------
- */
+/* ---- file.c */
 
 apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                          uint32_t flags, uint32_t mode, vfs_attr_t *attr,
@@ -58,30 +57,30 @@ void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
 /** What the validator of an open file depends on, in 64 bits; never 0. */
 uint64_t local__print(const vfs_attr_t *attr);
 
-/* ---- create.c -------------------------------------------------------------------------------- */
+/* ---- create.c */
 
 /** Open `path` for `flags`, making it if need be. */
 apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ctx_t *ctx,
                                 const char *path, uint32_t flags, uint32_t mode, int *fd,
                                 int *direct, vfs_attr_t *attr);
 
-/* ---- lock.c --------------------------------------------------------------------------------- */
+/* ---- lock.c */
 
 /** Drop the locks of all owners that came through this handle. */
 void local__locks_end(local_t *self, local_file_t *file);
 
-/* ---- dir.c ---------------------------------------------------------------------------------- */
+/* ---- dir.c */
 
 apr_status_t local__opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                             const vfs_path_t *path, uint32_t flags);
 apr_status_t local__closedir(vfs_dir_t *dir);
 
-/* ---- watch.c -------------------------------------------------------------------------------- */
+/* ---- watch.c */
 
 /** End the watcher's thread and free it. NULL is fine. */
 void local__watcher_destroy(local_watcher_t *watcher);
 
-/* ---- the rest of the table ------------------------------------------------------------------ */
+/* ---- the rest of the table */
 
 #define VFS_OP_FS(name, class, params, args, doc)                                                  \
     apr_status_t local__##name(vfs_t *fs, VFS_UNPACK params);

@@ -9,7 +9,7 @@
 
 #include "vfs/vfs_ops.h"
 
-/* ---- the root, and credentials -------------------------------------------------------------- */
+/* ---- the root, and credentials */
 
 /** The directory that is "/" of the stack. */
 typedef struct port_root_t {
@@ -41,8 +41,7 @@ typedef struct port_creds_t {
 apr_status_t port__creds_enter(const port_root_t *root, const vfs_ctx_t *ctx, port_creds_t *creds);
 void port__creds_leave(port_creds_t *creds);
 
-/* ---- from a path to a descriptor ----------------------------------------------------------------
- */
+/* ---- from a path to a descriptor */
 
 #define PORT_O_PATH                                                                                \
     0x10000u /**< with VFS_O_*: a reference only, which asks no right on the object */
@@ -76,7 +75,7 @@ void port__close(int fd);
 /** Close a descriptor whose error counts. */
 apr_status_t port__close_checked(int fd);
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names */
 
 apr_status_t port__mkdir(const port_at_t *at, uint32_t mode);
 apr_status_t port__mknod(const port_at_t *at, vfs_type_e type, uint32_t mode, uint64_t rdev);
@@ -88,7 +87,7 @@ apr_status_t port__readlink(const port_at_t *at, char *buf, size_t size, size_t 
 /** Does the directory hand out access rules of its own (a default ACL)? Then no umask counts. */
 int port__has_default_acl(int dir);
 
-/* ---- attributes: fd may be a PORT_O_PATH one ------------------------------------------------ */
+/* ---- attributes: fd may be a PORT_O_PATH one */
 
 /** Fills all but VFS_ATTR_DIRECT. */
 apr_status_t port__stat(int fd, vfs_attr_t *attr);
@@ -108,7 +107,7 @@ apr_status_t port__setxattr(int fd, int is_path, const char *name, const void *v
 apr_status_t port__listxattr(int fd, int is_path, char *buf, size_t size, size_t *len);
 apr_status_t port__removexattr(int fd, int is_path, const char *name);
 
-/* ---- bytes ---------------------------------------------------------------------------------- */
+/* ---- bytes */
 
 apr_status_t port__read(int fd, void *buf, size_t len, apr_off_t off, size_t *got);
 /** VFS_OFFSET_END appends. */
@@ -124,7 +123,7 @@ apr_status_t port__seek_extent(int fd, apr_off_t off, vfs_whence_e whence, apr_o
 apr_status_t port__copy_range(int src, apr_off_t src_off, int dst, apr_off_t dst_off, size_t len,
                               size_t *copied);
 
-/* ---- locks: they belong to the open, not to the process ------------------------------------- */
+/* ---- locks: they belong to the open, not to the process */
 
 /** Set or drop a range lock; with `wait` until it is free. @return APR_EAGAIN: held by another. */
 apr_status_t port__lock(int fd, const vfs_lock_t *lock, int wait);
@@ -133,7 +132,7 @@ apr_status_t port__lock_test(int fd, vfs_lock_t *lock);
 /** The lock of flock(2). */
 apr_status_t port__lock_whole(int fd, vfs_lock_e type, int wait);
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories */
 
 typedef struct port_dirent_t {
     const char *name;
@@ -148,7 +147,7 @@ apr_status_t port__getdents(int fd, void *buf, size_t size, size_t *got);
 void port__dirent(const char *buf, size_t *pos, port_dirent_t *entry);
 apr_status_t port__seekdir(int fd, uint64_t cookie);
 
-/* ---- change events -------------------------------------------------------------------------- */
+/* ---- change events */
 
 #define PORT_EVENT_DIR 0x100u   /**< with VFS_EVENT_*: the name is a directory's */
 #define PORT_EVENT_GONE 0x200u  /**< the watch itself is no more */

@@ -52,8 +52,7 @@ apr_status_t port__close_checked(int fd)
     return close(fd) == 0 || errno == EINTR ? APR_SUCCESS : port__status(errno);
 }
 
-/* ---- attributes ---------------------------------------------------------------------------------
- */
+/* ---- attributes */
 
 static vfs_type_e type_of(uint32_t mode)
 {
@@ -190,7 +189,7 @@ apr_status_t port__statfs(int fd, vfs_statfs_t *out)
     return APR_SUCCESS;
 }
 
-/* ---- extended attributes -------------------------------------------------------------------- */
+/* ---- extended attributes */
 
 apr_status_t port__getxattr(int fd, int is_path, const char *name, void *buf, size_t size,
                             size_t *len)
@@ -234,7 +233,7 @@ int port__has_default_acl(int dir)
     return getxattr(fd_name(dir, &self), "system.posix_acl_default", NULL, 0) > 0;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names */
 
 apr_status_t port__mkdir(const port_at_t *at, uint32_t mode)
 {

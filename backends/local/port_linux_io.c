@@ -23,7 +23,7 @@ _Static_assert(sizeof(vfs_iovec_t) == sizeof(struct iovec) &&
                    offsetof(vfs_iovec_t, len) == offsetof(struct iovec, iov_len),
                "our vectors are the system's");
 
-/* ---- bytes ---------------------------------------------------------------------------------- */
+/* ---- bytes */
 
 apr_status_t port__read(int fd, void *buf, size_t len, apr_off_t off, size_t *got)
 {
@@ -256,7 +256,7 @@ apr_status_t port__copy_range(int src, apr_off_t src_off, int dst, apr_off_t dst
     return APR_SUCCESS;
 }
 
-/* ---- locks ---------------------------------------------------------------------------------- */
+/* ---- locks */
 
 static void os_lock(const vfs_lock_t *lock, struct flock *os)
 {
@@ -312,7 +312,7 @@ apr_status_t port__lock_whole(int fd, vfs_lock_e type, int wait)
     return lock_result(got);
 }
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories */
 
 typedef struct raw_dirent_t { /* struct linux_dirent64 of getdents(2) */
     uint64_t ino;

@@ -107,8 +107,7 @@ static int open_tries(int dir, const char *path, uint32_t flags, uint64_t resolv
     return err;
 }
 
-/* ---- the walk ---------------------------------------------------------------------------------
- */
+/* ---- the walk */
 
 typedef struct walk_t {
     const port_root_t *root;
@@ -282,8 +281,7 @@ static int open_walked(const port_root_t *root, const char *path, uint32_t flags
     return err;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------
- */
+/* ---- opening */
 
 apr_status_t port__open(const port_root_t *root, const char *path, uint32_t flags, int *fd,
                         int *direct)
@@ -360,7 +358,7 @@ apr_status_t port__openat(const port_at_t *at, uint32_t flags, int *fd)
     return port__status(open_tries(at->fd, name, flags | VFS_O_NOFOLLOW, DIRECTLY, fd));
 }
 
-/* ---- the root ------------------------------------------------------------------------------- */
+/* ---- the root */
 
 /* `dir` from "/", without a look at links. */
 static char *absolute(const char *dir)

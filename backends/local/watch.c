@@ -15,7 +15,7 @@
 #define RETRY_MS 1000
 #define RETRY_US 100000
 
-/* ---- the thread ----------------------------------------------------------------------------- */
+/* ---- the thread */
 
 /* The path of the first living watch behind id `after`; 0 if there is none. Ids fall along the
  * list. */
@@ -135,7 +135,7 @@ static void *run(void *baton)
     }
 }
 
-/* ---- beginning and end ---------------------------------------------------------------------- */
+/* ---- beginning and end */
 
 static apr_status_t start(local_watcher_t *w)
 {
@@ -196,7 +196,7 @@ static apr_status_t watcher_of(local_t *self, local_watcher_t **out)
     return status;
 }
 
-/* ---- the ops -------------------------------------------------------------------------------- */
+/* ---- the ops */
 
 /* Whoever may read the path may hear of it; what lies below is not checked one by one. */
 static apr_status_t may_watch(local_t *self, const vfs_ctx_t *ctx, const char *path)

@@ -42,8 +42,7 @@ struct local_watcher_t {
     local_entry_t *buckets[WATCH_BUCKETS];
 };
 
-/* ---- watch_table.c: all but tell with the mutex held --------------------------------------------
- */
+/* ---- watch_table.c: all but tell with the mutex held */
 
 void local__watch_lock(local_watcher_t *w);
 void local__watch_unlock(local_watcher_t *w);
@@ -60,7 +59,7 @@ void local__watch_forget_wd(local_watcher_t *w, int wd);
 /** Call the watches that `path` concerns. On the watcher's thread, without the mutex. */
 void local__watch_tell(local_watcher_t *w, const char *path, uint32_t events);
 
-/* ---- watch_tree.c: without the mutex -------------------------------------------------------- */
+/* ---- watch_tree.c: without the mutex */
 
 /** Watch `path` and all below it; with `telling`, what is found there is told as created.
  *  @return APR_SUCCESS; VFS_ELIMIT; APR_ENOMEM */

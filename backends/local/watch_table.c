@@ -32,8 +32,7 @@ size_t local__watch_join(char *buf, const char *dir, const char *name)
     return status == APR_SUCCESS ? out.len : 0;
 }
 
-/* ---- the table of watched directories, under the mutex -----------------------------------------
- */
+/* ---- the table of watched directories, under the mutex */
 
 static local_entry_t **bucket_of(local_watcher_t *w, int wd)
 {
@@ -112,8 +111,7 @@ void local__watch_forget_wd(local_watcher_t *w, int wd)
     }
 }
 
-/* ---- telling: on the thread only ---------------------------------------------------------------
- */
+/* ---- telling: on the thread only */
 
 /* What a change of `path` is to one watch; 0: nothing. */
 static uint32_t meaning(const local_reg_t *r, const char *path, size_t len, uint32_t events)

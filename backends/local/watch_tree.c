@@ -9,7 +9,7 @@
 
 #define BLOCK_BYTES 32768u
 
-/* ---- watching a tree ------------------------------------------------------------------------ */
+/* ---- watching a tree */
 
 /* Paths that are still to be looked into. */
 typedef struct todo_t {

@@ -8,8 +8,7 @@
 
 #include "backends/mem/mem.h"
 
-/* ---- who asks ----------------------------------------------------------------------------------
- */
+/* ---- who asks */
 
 mem_user_t mem__user(const mem_fs_t *fs, const vfs_ctx_t *ctx)
 {
@@ -61,8 +60,7 @@ apr_status_t mem__may(mem_inode_t *inode, const mem_user_t *user, uint32_t mask)
     return status;
 }
 
-/* ---- the account -------------------------------------------------------------------------------
- */
+/* ---- the account */
 
 uint64_t mem__bytes_total(const mem_fs_t *fs)
 {
@@ -88,8 +86,7 @@ void mem__refund(mem_fs_t *fs, uint64_t bytes)
     VFS_ASSERT(used >= bytes);
 }
 
-/* ---- life ---------------------------------------------------------------------------------------
- */
+/* ---- life */
 
 mem_inode_t *mem__inode_new(mem_fs_t *fs, vfs_type_e type, uint32_t mode, uint32_t uid,
                             uint32_t gid, int64_t now)

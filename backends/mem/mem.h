@@ -197,8 +197,7 @@ typedef struct mem_walk_t {
     int slash;  /**< the text of a link asks for a directory */
 } mem_walk_t;
 
-/* ---- locks -------------------------------------------------------------------------------------
- */
+/* ---- locks */
 
 static inline void mem__rd(pthread_rwlock_t *lock)
 {

@@ -14,7 +14,7 @@ void *keep(void *memory);
 /* As printf. */
 char *formatted(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running */
 
 typedef struct run_t {
     int code;   /* exit code, or -1 after a signal */
@@ -44,7 +44,7 @@ run_t run_how(const how_t *how, const char *arg, ...);
 /* The plug-in with the scheme "sick". */
 const char *sick_plugin(void);
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files */
 
 /* A new directory with:
  *   a.txt "alpha\n"   sub/b.txt "beta\n"   sub/deep/c.bin 100,000 bytes   big.bin 3,000,000 bytes
@@ -61,8 +61,7 @@ void spill(const char *path, const char *bytes, size_t len);
 /* Names in a directory that begin with `prefix`. */
 int count_names(const char *dir, const char *prefix);
 
-/* ---- JSON: a strict reader ----------------------------------------------------------------------
- */
+/* ---- JSON: a strict reader */
 
 typedef enum json_kind_e {
     JSON_NULL,

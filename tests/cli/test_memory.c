@@ -44,8 +44,7 @@ static int takes(unsigned nth, int mode)
     return !INSTRUMENTED || (int)(nth % MODES) == mode;
 }
 
-/* ---- a tree ------------------------------------------------------------------------------------
- */
+/* ---- a tree */
 
 /* Of the i-th file: many small ones, most bytes in large ones, none and both sides of a block among
  * them. */
@@ -129,8 +128,7 @@ static void within(uint64_t bytes, uint64_t limit, const char *policy, const cha
               (double)bytes / MIB);
 }
 
-/* ---- the program --------------------------------------------------------------------------------
- */
+/* ---- the program */
 
 static void compare_is_within(const char *origin, const char *policy, const char *mode)
 {

@@ -84,7 +84,7 @@ extern const conf_table_t conf_table_paths, conf_table_open, conf_table_io, conf
     conf_table_args, conf_table_readonly, conf_table_cache, conf_table_modes, conf_table_cursor,
     conf_table_limits;
 
-/* ---- checks: each is one failure at most, and answers whether it held ------------------------ */
+/* ---- checks: each is one failure at most, and answers whether it held */
 
 int conf_fail(conf_t *t, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

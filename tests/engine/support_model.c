@@ -59,7 +59,7 @@ uint64_t model_bytes(const model_t *model, uint32_t list)
     return bytes;
 }
 
-/* ---- the cache around both ------------------------------------------------------------------- */
+/* ---- the cache around both */
 
 typedef struct pair_t {
     const model_ops_t *ops;

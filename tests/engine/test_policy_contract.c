@@ -177,7 +177,7 @@ Test(policy_contract, each_refuses_a_configuration_it_cannot_serve)
     apr_terminate();
 }
 
-/* ---- mistakes of the engine ------------------------------------------------------------------ */
+/* ---- mistakes of the engine */
 
 static void touch_stranger(policy_rig_t *rig)
 {

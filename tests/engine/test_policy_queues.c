@@ -53,8 +53,7 @@ Test(policy_queues, clock_chooses_as_its_model)
     model_sweep(&clock_model);
 }
 
-/* ---- sieve: `floor` is the key under the hand, plus 1; 0: none --------------------------------
- */
+/* ---- sieve: `floor` is the key under the hand, plus 1; 0: none */
 
 static uint32_t towards_head(const model_t *model, uint32_t key)
 {
@@ -93,8 +92,7 @@ Test(policy_queues, sieve_chooses_as_its_model)
     model_sweep(&sieve);
 }
 
-/* ---- slru: lists 0 to 3 are the segments ------------------------------------------------------
- */
+/* ---- slru: lists 0 to 3 are the segments */
 
 static uint32_t segment_of(const model_t *model, uint32_t key)
 {

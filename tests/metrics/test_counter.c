@@ -67,7 +67,7 @@ Test(metrics_counter, reset_goes_to_zero_and_on_from_there)
     cr_expect_eq(metrics_counter_value(c), 2);
 }
 
-/* ---- threads ---- */
+/* ---- threads */
 
 enum { THREADS = 3 * METRICS__ROWS, ADDS = 2000 };
 

@@ -40,7 +40,7 @@ typedef struct model_op_t {
     uint64_t seed; /**< of the bytes that are written; a time or a mode for other kinds */
 } model_op_t;
 
-/* ---- random numbers and steps ---------------------------------------------------------------- */
+/* ---- random numbers and steps */
 
 typedef struct model_rng_t {
     uint64_t state;
@@ -53,8 +53,7 @@ void model_print(const model_op_t *op, char *line, size_t size);
 int model_parse(model_op_t *op, const char *line);
 void model_bytes(void *buf, size_t len, uint64_t seed);
 
-/* ---- the reference -----------------------------------------------------------------------------
- */
+/* ---- the reference */
 
 typedef struct ref_node_t {
     int dir;

@@ -103,8 +103,7 @@ uint64_t race_lower_reads(race_t *r)
            counts.calls[VFS_OPID_fetch] + counts.calls[VFS_OPID_get];
 }
 
-/* ---- threads ------------------------------------------------------------------------------------
- */
+/* ---- threads */
 
 typedef struct hand_t {
     pthread_t thread;
@@ -179,8 +178,7 @@ uint32_t race_random(uint32_t *state)
     return *state;
 }
 
-/* ---- content ------------------------------------------------------------------------------------
- */
+/* ---- content */
 
 static uint64_t word_of(unsigned file, unsigned block, uint32_t seq)
 {

@@ -17,8 +17,7 @@
 
 #include "tests/race/support_race.h"
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory */
 
 enum { SEQ, VER, NO, BITS, DATA, CHUNK_A, CHUNK_B = CHUNK_A + 2, GIVEN = CHUNK_B + 2, PLACES };
 #define BYTES_AT_DATA PLACES /* + i: the byte i of the chunk that the loaded DATA names */
@@ -75,8 +74,7 @@ static const char *const mutation_names[MUTATIONS] = {"none",
                                                       "memory given up before seq_begin"};
 static mutation_e mutation;
 
-/* ---- programs -----------------------------------------------------------------------------------
- */
+/* ---- programs */
 
 static void add(program_t *p, kind_e kind, order_e order, unsigned place, unsigned value)
 {
@@ -257,8 +255,7 @@ static const struct {
                {"move, then write", move_and_write}};
 #define WRITERS (sizeof(writers) / sizeof(*writers))
 
-/* ---- the search ---------------------------------------------------------------------------------
- */
+/* ---- the search */
 
 typedef struct search_t {
     program_t prog[THREADS];

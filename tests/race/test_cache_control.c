@@ -200,8 +200,7 @@ static void orders_on_line(const char *keys)
     race_close(&t.r);
 }
 
-/* ---- the end ------------------------------------------------------------------------------------
- */
+/* ---- the end */
 
 /* Much is under way: read-ahead of two files, flush jobs of another. */
 static void end_after_much_work(unsigned round, cachefs_end_e how)

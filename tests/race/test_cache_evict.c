@@ -33,8 +33,7 @@ static void make_files(vfs_t *fs)
     }
 }
 
-/* ---- eviction -----------------------------------------------------------------------------------
- */
+/* ---- eviction */
 
 /* A read that begins and ends anywhere: each of its blocks is the right one. */
 static void read_anywhere(vfs_file_t *f, unsigned file, char *buf, size_t room, uint32_t *rnd)
@@ -96,8 +95,7 @@ static void readers_against_eviction(const char *keys)
     race_close(&e.r);
 }
 
-/* ---- borrowed bytes -----------------------------------------------------------------------------
- */
+/* ---- borrowed bytes */
 
 static atomic_int over;
 

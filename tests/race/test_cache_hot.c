@@ -89,8 +89,7 @@ static void hot_block(const char *keys, size_t block, unsigned writes)
     race_close(&h.r);
 }
 
-/* ---- a block of which only a part is cached -----------------------------------------------------
- */
+/* ---- a block of which only a part is cached */
 
 #define PART (64u << 10)
 
@@ -145,8 +144,7 @@ static void part_meets_write(void)
     race_close(&h.r);
 }
 
-/* ---- one read below for all who miss ------------------------------------------------------------
- */
+/* ---- one read below for all who miss */
 
 #define COLD 12u
 #define CROWD 4u

@@ -138,8 +138,7 @@ static void storm_of_names(const char *keys)
     race_close(&n.r);
 }
 
-/* ---- exclusive creation: one winner -------------------------------------------------------------
- */
+/* ---- exclusive creation: one winner */
 
 static void create_once(void *baton, unsigned me)
 {
@@ -182,8 +181,7 @@ static void one_winner(const char *keys)
     race_close(&n.r);
 }
 
-/* ---- listings -----------------------------------------------------------------------------------
- */
+/* ---- listings */
 
 #define STAY 60u
 static atomic_int over;
@@ -253,8 +251,7 @@ static void listing_while_names_come_and_go(const char *keys)
     race_close(&n.r);
 }
 
-/* ---- a name that others took away below ---------------------------------------------------------
- */
+/* ---- a name that others took away below */
 
 static void read_lost(void *baton, unsigned me)
 {

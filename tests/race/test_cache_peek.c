@@ -52,8 +52,7 @@ static int there(peek_t *p, const char *path, unsigned salt, vfs_attr_t *attr)
     return st == APR_SUCCESS;
 }
 
-/* ---- those who change ---------------------------------------------------------------------------
- */
+/* ---- those who change */
 
 /* State n: /file is n bytes long, or, where n is odd, not there. */
 static void change_file(peek_t *p)
@@ -125,8 +124,7 @@ static void forgetter(peek_t *p)
     }
 }
 
-/* ---- those who ask ------------------------------------------------------------------------------
- */
+/* ---- those who ask */
 
 static void ask_states(peek_t *p, unsigned salt)
 {
@@ -174,8 +172,7 @@ static void run(void *baton, unsigned me)
         asker(p, me);
 }
 
-/* ------------------------------------------------------------------------------------------------
- */
+/* ---- the tests */
 
 static void make(vfs_t *fs, const char *path, uint64_t size)
 {

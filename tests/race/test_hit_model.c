@@ -22,8 +22,7 @@
 
 #include "tests/race/support_race.h"
 
-/* ---- memory -------------------------------------------------------------------------------------
- */
+/* ---- memory */
 
 enum { O_SEQ, O_VER, O_SIZE, O_SHIFT, HEAD, B_ONE };
 enum { B_SEQ, B_VER, B_NO, B_BITS, B_DATA, B_NEXT, B_FIELDS };
@@ -69,8 +68,7 @@ static void fence(thread_t *t, order_e order)
     if (order == ACQUIRE) join(&t->now, &t->heard);
 }
 
-/* ---- choices: the next one of `n`; the last that can still grow grows in the next run -----------
- */
+/* ---- choices: the next one of `n`; the last that can still grow grows in the next run */
 
 #define CHOICES 64u
 static unsigned choice[CHOICES], options[CHOICES], chosen, depth;
@@ -102,8 +100,7 @@ static unsigned load(thread_t *t, unsigned place, order_e order)
     return stored[place][n].value;
 }
 
-/* ---- what is taken away -------------------------------------------------------------------------
- */
+/* ---- what is taken away */
 
 typedef enum mutant_e {
     NOTHING,
@@ -151,8 +148,7 @@ static const char *const mutants[MUTANTS] = {
     "the size grows by a relaxed store"};
 static mutant_e mutant;
 
-/* ---- the reader: read_hit of hit.c, for bytes [0, 2) of block 1 ---------------------------------
- */
+/* ---- the reader: read_hit of hit.c, for bytes [0, 2) of block 1 */
 
 typedef struct got_t {
     unsigned len, byte[2];
@@ -205,8 +201,7 @@ static int read_hit(thread_t *t, got_t *got)
     return mutant == NO_OBJECT_AGAIN || load(t, O_SEQ, RELAXED) == o_seq;
 }
 
-/* ---- changes, as the engine makes them ----------------------------------------------------------
- */
+/* ---- changes, as the engine makes them */
 
 enum { ZERO = 0, OLD = 1, NEW = 2, FOREIGN = 9 };
 
@@ -390,8 +385,7 @@ static const struct {
 };
 #define CHANGES (sizeof(changes) / sizeof(*changes))
 
-/* ---- the search ---------------------------------------------------------------------------------
- */
+/* ---- the search */
 
 static unsigned long long runs;
 

@@ -83,7 +83,7 @@ static size_t entries(vfs_t *fs)
     return count;
 }
 
-/* ---- exact ---------------------------------------------------------------------------------- */
+/* ---- exact */
 
 Test(shims_corfs_exact, ops_answer_as_the_primary_does)
 {
@@ -183,7 +183,7 @@ Test(shims_corfs_exact, reads_stat_and_listings_fall_back_to_the_copy)
     tear_down(&s);
 }
 
-/* ---- serve ---------------------------------------------------------------------------------- */
+/* ---- serve */
 
 Test(shims_corfs_serve, ops_answer_as_the_primary_does)
 {

@@ -122,7 +122,7 @@ static void model_durable(model_t *m, int *durable)
     m->nchanges = kept;
 }
 
-/* ---- the steps, in the model and in the shim ------------------------------------------------ */
+/* ---- the steps, in the model and in the shim */
 
 typedef enum step_e {
     WRITE_A = 0,
@@ -294,7 +294,7 @@ static void shim_step(vfs_t *fs, step_e step, int i)
     }
 }
 
-/* ---- states --------------------------------------------------------------------------------- */
+/* ---- states */
 
 static void state_of(state_t *state, vfs_t *fs)
 {

@@ -50,8 +50,7 @@ static vfs_attr_t attr_of(vfs_t *of, const char *path)
     return attr;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------
- */
+/* ---- reading */
 
 static uint64_t lie; /* the size that open tells */
 

@@ -10,8 +10,7 @@
 #include "support_fake.h"
 #include "vfs/glob.h"
 
-/* ---- the reference: try everything -------------------------------------------------------------
- */
+/* ---- the reference: try everything */
 
 /* One component; ends at '/' or NUL in both. */
 static int ref_part(const char *p, const char *n)

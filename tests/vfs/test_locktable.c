@@ -39,8 +39,7 @@ static apr_status_t ask(int handle, vfs_lock_e type, uint32_t flags, apr_off_t s
     return vfs__locktable_lock(table, &locks, &handles[handle], NULL, &lock);
 }
 
-/* ---- the model ---------------------------------------------------------------------------------
- */
+/* ---- the model */
 
 #define BYTES 24
 #define OWNERS 4

@@ -238,7 +238,7 @@ Test(heat, log_that_cannot_be_written_is_an_error)
     stack_close(&stack);
 }
 
-/* ---- many readers ---------------------------------------------------------------------------- */
+/* ---- many readers */
 
 typedef struct reader_t {
     vfs_t *fs;

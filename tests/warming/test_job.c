@@ -263,7 +263,7 @@ Test(job, stop_ends_with_the_first_error)
     stack_close(&stack);
 }
 
-/* ---- cancelling ------------------------------------------------------------------------------ */
+/* ---- cancelling */
 
 Test(job, cancel_ends_calls_that_are_under_way)
 {
@@ -337,8 +337,7 @@ Test(job, cancel_flag_of_the_options_is_obeyed)
     stack_close(&stack);
 }
 
-/* ---- progress ---------------------------------------------------------------------------------
- */
+/* ---- progress */
 
 typedef struct heard_t {
     warm_progress_t last;

@@ -25,7 +25,7 @@ typedef struct exact_file_t {
     char text[];
 } exact_file_t;
 
-/* ---- files ---------------------------------------------------------------------------------- */
+/* ---- files */
 
 static apr_status_t exact_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, uint32_t flags, uint32_t mode,
@@ -161,7 +161,7 @@ static apr_status_t exact_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     return status;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names */
 
 static apr_status_t exact_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
                               size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
@@ -221,7 +221,7 @@ static apr_status_t exact_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     return status;
 }
 
-/* ---- all else ------------------------------------------------------------------------------- */
+/* ---- all else */
 
 #define EXACT_FS_READ(name, params, args)
 #define EXACT_FS_WRITE(name, params, args)

@@ -115,7 +115,7 @@ static apr_status_t serve_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     return status;
 }
 
-/* ---- reads ---------------------------------------------------------------------------------- */
+/* ---- reads */
 
 /* What was read goes into the copy; a complete one counts if the primary is still the same. */
 static void fill(vfs_file_t *file, const vfs_iovec_t *iov, size_t count, size_t got, apr_off_t off)
@@ -200,7 +200,7 @@ static apr_status_t serve_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return status;
 }
 
-/* ---- all else on files ---------------------------------------------------------------------- */
+/* ---- all else on files */
 
 /* The primary's handle; NULL with *status where it cannot be had. */
 static vfs_file_t *primary_of(vfs_file_t *file, const vfs_ctx_t *ctx, apr_status_t *status)
@@ -250,7 +250,7 @@ SERVE_PRIMARY(fgetxattr,
 SERVE_PRIMARY(flistxattr, (const vfs_ctx_t *ctx, char *buf, size_t size, size_t *len),
               (ctx, buf, size, len))
 
-/* ---- names: what changes bytes, or lets another file have the name, drops the copy ---------- */
+/* ---- names: what changes bytes, or lets another file have the name, drops the copy */
 
 static apr_status_t serve_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
                                  const vfs_path_t *to, uint32_t flags)

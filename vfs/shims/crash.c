@@ -57,7 +57,7 @@
 #include "vfs/shims/shim.h"
 #include "vfs/wait.h"
 
-/* ---- turns ---------------------------------------------------------------------------------- */
+/* ---- turns */
 
 static void power_fails(crash_t *crash)
 {
@@ -112,7 +112,7 @@ apr_status_t vfs__crash_leave(vfs_t *fs, apr_status_t status)
     return status;
 }
 
-/* ---- what is not seen ----------------------------------------------------------------------- */
+/* ---- what is not seen */
 
 void vfs__crash_show(crash_t *crash, vfs_attr_t *attr)
 {
@@ -132,7 +132,7 @@ apr_status_t vfs__crash_visible(const vfs_path_t *path, apr_status_t status)
     return vfs_path_within(path, &limbo) ? status : APR_SUCCESS;
 }
 
-/* ---- reads ---------------------------------------------------------------------------------- */
+/* ---- reads */
 
 static apr_status_t read_begin(const shim_call_t *call, const uint64_t *epoch)
 {
@@ -205,7 +205,7 @@ static apr_status_t crash_close(vfs_file_t *file, const vfs_ctx_t *ctx)
                                 : APR_SUCCESS; /* what is from before has nothing to report */
 }
 
-/* ---- directories ---------------------------------------------------------------------------- */
+/* ---- directories */
 
 static apr_status_t crash_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                                   const vfs_path_t *path, uint32_t flags)
@@ -256,7 +256,7 @@ static apr_status_t crash_closedir(vfs_dir_t *dir)
     return APR_SUCCESS;
 }
 
-/* ---- life ----------------------------------------------------------------------------------- */
+/* ---- life */
 
 static void crash_free(crash_t *crash)
 {
@@ -326,7 +326,7 @@ apr_status_t vfs_crash_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool)
     return status;
 }
 
-/* ---- power ---------------------------------------------------------------------------------- */
+/* ---- power */
 
 void vfs_crash_at(vfs_t *shim, uint64_t n)
 {

@@ -18,7 +18,7 @@ typedef struct bytes_t {
     vfs_attr_t attr; /**< before */
 } bytes_t;
 
-/* ---- bytes ---------------------------------------------------------------------------------- */
+/* ---- bytes */
 
 /* Begin a change of an open file; `room` bytes of it will be logged. */
 static apr_status_t bytes_begin(bytes_t *bytes, vfs_file_t *file, size_t room)
@@ -226,7 +226,7 @@ apr_status_t vfs__crash_truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     return vfs__crash_leave(fs, truncate_logged(fs, ctx, path, size));
 }
 
-/* ---- attributes ----------------------------------------------------------------------------- */
+/* ---- attributes */
 
 /* A change of attributes on its way: of an open file, or of a name. */
 typedef struct attrs_t {
@@ -319,7 +319,7 @@ CRASH_ATTRS_FILE(fchown, CRASH_OWNER | CRASH_MODE,
 CRASH_ATTRS_FILE(futimens, CRASH_TIMES, (const vfs_ctx_t *ctx, int64_t atime_ns, int64_t mtime_ns),
                  (ctx, atime_ns, mtime_ns))
 
-/* ---- extended attributes -------------------------------------------------------------------- */
+/* ---- extended attributes */
 
 static apr_status_t xattr_get(const attrs_t *a, const char *name, void *buf, size_t size,
                               size_t *len)
@@ -390,7 +390,7 @@ apr_status_t vfs__crash_fremovexattr(vfs_file_t *file, const vfs_ctx_t *ctx, con
     return attrs_end(&a, vfs_call_fremovexattr(file->lower, ctx, name), 0);
 }
 
-/* ---- making durable ------------------------------------------------------------------------- */
+/* ---- making durable */
 
 /* We are the disk: a lower that knows nothing of durability does not stop us from having it. */
 static apr_status_t forgive(apr_status_t status)

@@ -10,7 +10,7 @@
 #include "vfs/shims/crash.h"
 #include "vfs/shims/shim.h"
 
-/* ---- nodes ---------------------------------------------------------------------------------- */
+/* ---- nodes */
 
 static crash_node_t **bucket_of(crash_t *crash, uint64_t dev, uint64_t ino)
 {
@@ -106,7 +106,7 @@ void vfs__crash_ghost(crash_node_t *node, const vfs_attr_t *attr, char *target)
     node->alive = 0;
 }
 
-/* ---- limbo ---------------------------------------------------------------------------------- */
+/* ---- limbo */
 
 apr_status_t vfs__crash_place(crash_t *crash, char *buf, size_t size)
 {
@@ -193,7 +193,7 @@ void vfs__crash_unpark(crash_t *crash, crash_node_t *node)
     node->alive = 0;
 }
 
-/* ---- changes of files ----------------------------------------------------------------------- */
+/* ---- changes of files */
 
 void vfs__crash_note_attrs(crash_node_t *node, const vfs_attr_t *attr)
 {
@@ -282,7 +282,7 @@ void vfs__crash_log(crash_t *crash, crash_node_t *node, crash_change_t *change)
     node->last = &change->next;
 }
 
-/* ---- changes of names ----------------------------------------------------------------------- */
+/* ---- changes of names */
 
 crash_op_t *vfs__crash_op(void)
 {
@@ -359,7 +359,7 @@ int vfs__crash_depends(const crash_op_t *later, const crash_op_t *earlier)
     return 0;
 }
 
-/* ---- durability ----------------------------------------------------------------------------- */
+/* ---- durability */
 
 /* Tidy the nodes of an op that has left the log. A node may stand in several places of it, and is
  * freed with the first that finds it idle, so each is looked at once. */

@@ -83,7 +83,7 @@ static void place_lost(place_t *place)
     place->target = NULL;
 }
 
-/* ---- names that appear ---------------------------------------------------------------------- */
+/* ---- names that appear */
 
 /* What a call that makes a name holds on to. */
 typedef struct make_t {
@@ -201,7 +201,7 @@ apr_status_t vfs__crash_make_open(vfs_file_t **lower, vfs_t *fs, const vfs_ctx_t
     return status;
 }
 
-/* ---- names that go -------------------------------------------------------------------------- */
+/* ---- names that go */
 
 /* Take a name away: a directory's with `dir`, else another's. */
 static apr_status_t remove_logged(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
@@ -244,7 +244,7 @@ apr_status_t vfs__crash_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return vfs__crash_leave(fs, remove_logged(fs, ctx, path, 1));
 }
 
-/* ---- rename --------------------------------------------------------------------------------- */
+/* ---- rename */
 
 /* Remember the directories of the log above a path: what moves there must not get lost with them.
  */

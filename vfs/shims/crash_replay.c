@@ -67,7 +67,7 @@ static apr_status_t each_name(replay_t *replay, apr_status_t (*fn)(replay_t *, n
     return status;
 }
 
-/* ---- 1. choose ------------------------------------------------------------------------------ */
+/* ---- 1. choose */
 
 static int draw(const replay_t *replay, uint64_t seq)
 {
@@ -107,7 +107,7 @@ static void choose(replay_t *replay)
     replay->loses |= replay->torn != NULL;
 }
 
-/* ---- 2. files ------------------------------------------------------------------------------- */
+/* ---- 2. files */
 
 static apr_status_t find_path(void *baton, const char *path, const vfs_attr_t *attr,
                               apr_status_t status)
@@ -239,7 +239,7 @@ static apr_status_t put_file(replay_t *replay, crash_node_t *node)
     return status;
 }
 
-/* ---- 3. names ------------------------------------------------------------------------------- */
+/* ---- 3. names */
 
 static name_t *name_of(replay_t *replay, const crash_edit_t *edit)
 {
@@ -331,7 +331,7 @@ static apr_status_t give_name(replay_t *replay, name_t *name)
     return vfs_link(replay->lower, NULL, node->path, path);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------ */
+/* ---- all of it */
 
 static apr_status_t rewrite(replay_t *replay)
 {

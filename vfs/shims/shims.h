@@ -35,7 +35,7 @@ VFS_API const char *vfs_op_name(vfs_opid_e op);
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API vfs_opid_e vfs_op_by_name(const char *name);
 
-/* ---- null: passes every op through, and wraps handles --------------------------------------- */
+/* ---- null: passes every op through, and wraps handles */
 
 /** Put a layer that changes nothing on `lower`: what a layer costs.
  *  @param out  the shim
@@ -45,7 +45,7 @@ VFS_API vfs_opid_e vfs_op_by_name(const char *name);
  *  Threads: any. Blocks: no. Owns: end it with vfs_destroy; `lower` stays the caller's. */
 VFS_API apr_status_t vfs_null_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 
-/* ---- trace: one line for each op ------------------------------------------------------------ */
+/* ---- trace: one line for each op */
 
 /** Hears of an op when it has ended: "op path-or-handle args -> status, bytes, microseconds", such
  * as `read_at "/a"#7 len=4096 off=0 -> ok, 512, 12`. trace.c has the whole form. Called on the
@@ -65,7 +65,7 @@ typedef void (*vfs_trace_fn)(void *baton, const char *line);
 VFS_API apr_status_t vfs_trace_create(vfs_t **out, vfs_t *lower, vfs_trace_fn fn, void *baton,
                                       apr_pool_t *pool);
 
-/* ---- count: calls, errors and bytes, by op -------------------------------------------------- */
+/* ---- count: calls, errors and bytes, by op */
 
 /** What a count shim has seen. */
 typedef struct vfs_counts_t {
@@ -99,7 +99,7 @@ VFS_API void vfs_count_reset(vfs_t *shim);
  *  @return their number. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API uint64_t vfs_counts_requests(const vfs_counts_t *counts);
 
-/* ---- delay: a remote in a box --------------------------------------------------------------- */
+/* ---- delay: a remote in a box */
 
 /** How slow a delay shim is. Each op that a real remote answers over the wire costs one round trip:
  * open, get, read_at, write_at, stat, lstat, opendir (the first page), a further page of readdir,
@@ -129,7 +129,7 @@ VFS_API apr_status_t vfs_delay_create(vfs_t **out, vfs_t *lower, const vfs_delay
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_delay_set(vfs_t *shim, const vfs_delay_t *how);
 
-/* ---- fault: makes calls fail ---------------------------------------------------------------- */
+/* ---- fault: makes calls fail */
 
 /** What happens to a call that a rule chose. */
 typedef enum vfs_fault_e {
@@ -196,7 +196,7 @@ VFS_API uint64_t vfs_fault_injected(vfs_t *shim, uint64_t *passed);
  *  @return their number. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API uint64_t vfs_fault_blocked(vfs_t *shim);
 
-/* ---- crash: keeps what was not synced aside, so that a power loss can be played ------------- */
+/* ---- crash: keeps what was not synced aside, so that a power loss can be played */
 /* Writes, truncates and namespace changes reach the lower at once (readers see them), and are noted
  * with what they replaced. vfs_sync of a file makes its bytes and size durable, and the name that
  * it was created under if that is new; vfs_sync_dir the names in a directory; vfs_sync_fs
@@ -245,7 +245,7 @@ VFS_API apr_status_t vfs_crash_now(vfs_t *shim, vfs_crash_e how, uint64_t seed,
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API void vfs_crash_restart(vfs_t *shim);
 
-/* ---- corfs: copy on read, as Go's absfs/corfs does it: for comparisons ---------------------- */
+/* ---- corfs: copy on read, as Go's absfs/corfs does it: for comparisons */
 
 /** That library's own behaviour: every open and read goes to the primary. */
 #define VFS_CORFS_EXACT 0x0u
