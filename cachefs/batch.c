@@ -232,6 +232,7 @@ apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *co
     if (!items) return APR_ENOMEM;
     for (size_t i = 0; i < count; i++) {
         apr_status_t st = items[i].status;
+        if (!st) st = vfs_ctx_check(ctx);
         for (int k = 0; k < 2 && !st; k++)
             if (items[i].names.obj[k]) st = cachefs__flush_obj(c, items[i].names.obj[k], ctx);
         if (status) status[i] = st;

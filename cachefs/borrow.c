@@ -264,6 +264,8 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     VFS_CHECK_ARG(ref && file && iov && count && got && *count && off >= 0);
     VFS_CHECK_ARG(is_cache_file(file));
     if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
+    apr_status_t st = vfs_ctx_check(ctx);
+    if (st) return st;
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
     size_t most = 2 * (len / GRANULE_MIN + 2); /* a granule is two pieces at most */
@@ -273,7 +275,7 @@ apr_status_t cachefs_read_ref(cachefs_ref_t **ref, vfs_file_t *file, const vfs_c
     *got = *count = 0;
     *ref = NULL;
     if (!r) return APR_ENOMEM;
-    apr_status_t st = cachefs__obj_sure(c, h->obj, ctx);
+    st = cachefs__obj_sure(c, h->obj, ctx);
     if (!st) st = borrow_all(c, h->obj, ctx, r, iov, max, (uint64_t)off, len, &fetched);
     if (st) {
         cachefs_ref_release(r);

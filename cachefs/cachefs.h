@@ -173,9 +173,9 @@ typedef enum cachefs_end_e {
  *  @param how  what happens to dirty data
  *  @param timeout_us  microseconds, for CACHEFS_END_WAIT; 0: for ever
  *  @param dirty_bytes  receives what was still dirty; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (no cache); VFS_EDIRTY: dirty data is left, and the cache still
- * exists (call again). Threads: one, as vfs_destroy. Blocks: up to the timeout. Owns: frees `fs` on
- * success. */
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, an unknown `how`); VFS_EDIRTY: dirty data is left,
+ * and the cache still exists (call again). Threads: one, as vfs_destroy. Blocks: up to the timeout.
+ * Owns: frees `fs` on success. */
 VFS_API apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
                                      uint64_t *dirty_bytes);
 /** Is this a cache?
@@ -229,8 +229,8 @@ VFS_API apr_status_t cachefs_invalidate_prefix(vfs_t *fs, const char *path, uint
  *  @param pattern  the pattern
  *  @param count  as in cachefs_invalidate
  *  @param dirty_kept  as in cachefs_invalidate
- *  @return as cachefs_invalidate; APR_EINVAL also for a broken pattern. Threads: any. Blocks: no.
- * Owns: nothing. */
+ *  @return APR_SUCCESS (also with no match); APR_EINVAL (no cache, a relative or broken pattern);
+ * APR_ENOMEM. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_glob(vfs_t *fs, const char *pattern, uint64_t *count,
                                              uint64_t *dirty_kept);
 /** Drop everything that is clean, what is protected too: with a file's name its protection ends.
@@ -244,8 +244,9 @@ VFS_API apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept);
  *  @param fs  the cache
  *  @param path  the file
  *  @param bytes  receives how much it was; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_NOTFOUND (the cache holds no such
- * file). Threads: any. Blocks: for a flush of this file that is under way. Owns: nothing. */
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a bad path); APR_ENOENT, APR_ENAMETOOLONG (a bad
+ * path); APR_NOTFOUND (the cache holds no such file). Threads: any. Blocks: for a flush of this
+ * file that is under way. Owns: nothing. */
 VFS_API apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes);
 
 /** Push dirty data below.
@@ -254,8 +255,10 @@ VFS_API apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *byte
  *  @param path  a file, a directory (all below it), or NULL for everything
  *  @param timeout_us  microseconds; 0: one attempt at each file; else try again until clean or the
  * time is over
- *  @return APR_SUCCESS (all of it is clean); APR_EINVAL (no cache, a bad path); the first error;
- * APR_TIMEUP; VFS_ECANCELED. Threads: any. Blocks: as writing below does. Owns: nothing. */
+ *  @return APR_SUCCESS (all of it is clean; also of what the cache does not know); APR_EINVAL (no
+ * cache, a bad path); APR_ENOENT, APR_ENAMETOOLONG (a bad path); the first error; APR_TIMEUP (the
+ * time or the deadline is over); VFS_ECANCELED. Threads: any. Blocks: as writing below does. Owns:
+ * nothing. */
 VFS_API apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                    uint64_t timeout_us);
 
@@ -279,7 +282,8 @@ VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, ap
  *  @param path  the file
  *  @param bytes  receives its size; may be NULL
  *  @param fetched  receives the bytes read from below; may be NULL
- *  @return APR_SUCCESS; APR_EINVAL (no cache); as vfs_open and cachefs_prefetch.
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, neither file nor directory); EISDIR; as vfs_open and
+ * cachefs_prefetch.
  *  Threads: any. Blocks: as reading below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                            uint64_t *bytes, uint64_t *fetched);
@@ -297,7 +301,8 @@ VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
 /** What the cache holds of one path. */
 typedef struct cachefs_entry_t {
-    apr_status_t status;   /**< APR_SUCCESS, APR_NOTFOUND (not cached), APR_EINVAL (a bad path) */
+    apr_status_t status;   /**< APR_SUCCESS, APR_NOTFOUND (not cached); APR_EINVAL, APR_ENOENT,
+                              APR_ENAMETOOLONG (a bad path) */
     uint64_t size;         /**< of the file */
     uint64_t resident;     /**< bytes in memory */
     uint64_t dirty;        /**< bytes not flushed */
@@ -332,7 +337,7 @@ VFS_API apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t
  * done; APR_ENOMEM. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,
                                               uint64_t *affected, uint64_t *dirty_kept);
-/** Push the dirty data of many files below: one attempt at each.
+/** Push the dirty data of many files below: one attempt at each. What is not cached is clean.
  *  @param fs  the cache
  *  @param ctx  the context; may be NULL
  *  @param paths  the files

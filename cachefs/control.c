@@ -195,6 +195,7 @@ apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, ui
     cachefs__known_e known;
     int negative;
     apr_status_t st = vfs_path_init(&p, path ? path : "/", buf);
+    if (!st) st = vfs_ctx_check(ctx);
     if (st) return st;
     obj_t *o = path ? cached_obj(c, &p, &known, &negative) : NULL;
     int is_file = 0;
@@ -219,7 +220,8 @@ apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t 
     if (!(vfs_file_flags(file) & VFS_O_READ)) return APR_EBADF;
     handle_t *h = cachefs__handle(file);
     uint64_t end = len ? (uint64_t)off + (uint64_t)len : UINT64_MAX;
-    apr_status_t st = cachefs__prefetch(h->cache, h->obj, ctx, (uint64_t)off, end, 0, &bytes);
+    apr_status_t st = vfs_ctx_check(ctx);
+    if (!st) st = cachefs__prefetch(h->cache, h->obj, ctx, (uint64_t)off, end, 0, &bytes);
     if (fetched) *fetched = bytes;
     return st;
 }
@@ -236,6 +238,7 @@ apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *
     if (bytes) *bytes = 0;
     if (fetched) *fetched = 0;
     apr_status_t st = vfs_path_init(&p, path, buf);
+    if (!st) st = vfs_ctx_check(ctx);
     if (!st) st = cachefs__use_begin(&use, c, ctx, &p, LOOKUP_FOLLOW | LOOKUP_BYTES, &attr, NULL);
     if (st) return st;
     got = cachefs__lookup_fetched();

@@ -280,7 +280,9 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     *out = NULL;
     if (err && errlen) err[0] = '\0';
     if (config) {
-        VFS_CHECK_ARG(config->size >= sizeof(size_t) && config->size <= sizeof(defaults));
+        if (config->size < sizeof(size_t) || config->size > sizeof(defaults))
+            return fail(APR_EINVAL, err, errlen,
+                        "a configuration that CACHEFS_CONFIG_INIT of this version did not make");
         memcpy(&defaults, config, config->size);
         defaults.size = sizeof(defaults);
     }
@@ -360,7 +362,7 @@ static void discard_all(cache_t *c)
 apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
                              uint64_t *dirty_bytes)
 {
-    if (!cachefs_is(fs)) return APR_EINVAL;
+    if (!cachefs_is(fs) || (unsigned)how > CACHEFS_END_DISCARD) return APR_EINVAL;
     cache_t *c = cachefs__of(fs);
     if (how == CACHEFS_END_WAIT)
         (void)cachefs_flush(fs, NULL, NULL,

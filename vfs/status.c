@@ -39,7 +39,21 @@ static const struct {
     {APR_ESYMNOTFOUND, ENOEXEC}, {APR_ENODIR, ENOENT},    {APR_EBADPATH, EINVAL},
     {APR_EABOVEROOT, EACCES},    {APR_ERELATIVE, EINVAL}, {APR_EABSOLUTE, EINVAL},
     {APR_BADARG, EINVAL},        {APR_BADCH, EINVAL},     {APR_EMISMATCH, EPERM},
+    {APR_NOTFOUND, ENOENT},
 };
+
+/* APR's sentence on it, where that is about something else. */
+static const char *sentence(apr_status_t status)
+{
+    switch (status) {
+    case APR_NOTFOUND: /* "Could not find specified socket in poll list." */
+        return "There is no such thing here";
+    case APR_ENOTIMPL: /* "This function has not been implemented on this platform" */
+        return "This file system cannot do that";
+    default:
+        return NULL;
+    }
+}
 
 static const struct code_t *find_code(apr_status_t status)
 {
@@ -54,8 +68,9 @@ char *vfs_strerror(apr_status_t status, char *buf, size_t size)
     VFS_ASSERT(buf != NULL || size == 0);
     if (size == 0) return buf;
     const struct code_t *code = find_code(status);
-    if (code != NULL)
-        (void)snprintf(buf, size, "%s", code->text); /* cut where the caller's buffer ends */
+    const char *text = code != NULL ? code->text : sentence(status);
+    if (text != NULL)
+        (void)snprintf(buf, size, "%s", text); /* cut where the caller's buffer ends */
     else
         (void)apr_strerror(status, buf, size);
     return buf;

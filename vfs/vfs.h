@@ -433,8 +433,9 @@ VFS_API apr_status_t vfs_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *b
  *  @param validator  receives the new version where it is known, else VFS_VALIDATOR_NONE; may be
  * NULL
  *  @return APR_SUCCESS; APR_EINVAL (as vfs_read_at); APR_EBADF (not open for writing); EFBIG;
- * ENOSPC; VFS_ELIMIT; call errors. Threads: any. Blocks: see the write mode. Owns: borrows `buf`.
- */
+ * ENOSPC; VFS_ELIMIT or VFS_EOFFLINE (write-back: no room for more dirty data, and none came before
+ * the deadline or write_wait_max; the second where what is below cannot be reached); call errors.
+ * Threads: any. Blocks: see the write mode. Owns: borrows `buf`. */
 VFS_API apr_status_t vfs_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf,
                                   size_t len, apr_off_t off, size_t *written,
                                   vfs_validator_t *validator);
@@ -996,7 +997,7 @@ VFS_API apr_status_t vfs_unwatch(vfs_t *fs, uint64_t watch);
  *  @param fs,ctx,path  as everywhere
  *  @param max  VFS_ELIMIT above so many bytes; 0: no limit
  *  @param pool  gets the bytes
- *  @return APR_SUCCESS; APR_EINVAL (a NULL); VFS_ELIMIT; as vfs_open and vfs_read_at.
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL); VFS_ELIMIT; EISDIR; as vfs_open and vfs_read_at.
  *  Threads: any that may use `pool`. Blocks: as reading does. Owns: in `pool`. */
 VFS_API apr_status_t vfs_read_file(char **data, size_t *len, vfs_t *fs, const vfs_ctx_t *ctx,
                                    const char *path, uint64_t max, apr_pool_t *pool);
@@ -1020,14 +1021,16 @@ VFS_API apr_status_t vfs_write_file(vfs_t *fs, const vfs_ctx_t *ctx, const char 
  *  @param to  the target; replaced if it exists
  *  @param ctx  as everywhere
  *  @param bytes  receives the size; may be NULL
- *  @return APR_SUCCESS; as vfs_open and vfs_read_at of the source, and as vfs_write_file of the
- * target. Threads: any. Blocks: as reading and writing do. Owns: nothing. */
+ *  @return APR_SUCCESS; EISDIR or APR_EINVAL (the source is no regular file); as vfs_open and
+ * vfs_read_at of the source, and as vfs_write_file of the target. Threads: any. Blocks: as reading
+ * and writing do. Owns: nothing. */
 VFS_API apr_status_t vfs_copy(vfs_t *from_fs, const char *from, vfs_t *to_fs, const char *to,
                               const vfs_ctx_t *ctx, uint64_t *bytes);
 /** Make a directory and those above it; one that exists is fine.
  *  @param fs,ctx,path  as everywhere
  *  @param mode  permission bits of each that is made
- *  @return APR_SUCCESS; APR_ENOTDIR (something else is in the way); as vfs_mkdir.
+ *  @return APR_SUCCESS; APR_EEXIST (`path` is no directory), APR_ENOTDIR (one above it is none); as
+ * vfs_mkdir.
  *  Threads: any. Blocks: as the backend does. Owns: nothing. */
 VFS_API apr_status_t vfs_mkdir_all(vfs_t *fs, const vfs_ctx_t *ctx, const char *path,
                                    uint32_t mode);

@@ -355,7 +355,10 @@ apr_status_t warm_start(warm_job_t **out, vfs_t *fs, const warm_plan_t *plan,
         warm__say(err, errlen, "there is no cache to warm");
         return APR_EINVAL;
     }
-    VFS_CHECK_ARG(options->size >= offsetof(warm_options_t, thing)); /* the first header's */
+    if (options->size < offsetof(warm_options_t, thing)) { /* the first header's */
+        warm__say(err, errlen, "options that WARM_OPTIONS_INIT did not make");
+        return APR_EINVAL;
+    }
     status = check_options(options, err, errlen);
     if (status != APR_SUCCESS) return status;
     job = calloc(1, sizeof(*job));

@@ -87,7 +87,10 @@ apr_status_t warm__resume_load(const char *file, uint64_t hash, size_t count, un
     warm__lines_t *lines;
     apr_status_t status = warm__lines_open(&lines, file, err, errlen);
 
-    if (APR_STATUS_IS_ENOENT(status)) return APR_SUCCESS;
+    if (APR_STATUS_IS_ENOENT(status)) {
+        warm__say(err, errlen, "%s", ""); /* nothing was done yet: that is no failure */
+        return APR_SUCCESS;
+    }
     if (status != APR_SUCCESS) return status;
     status = check_head(lines, hash, count, err, errlen);
     if (status == APR_SUCCESS) {

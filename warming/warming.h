@@ -147,8 +147,8 @@ typedef struct warm_options_t {
     void *progress_baton;       /**< handed to progress */
     const vfs_cancel_t *cancel; /**< or NULL */
     const char
-        *resume_file; /**< an OS file that remembers what is done, so that a job that was
-                         interrupted goes on there; removed when the job ends well; NULL: none */
+        *resume_file;    /**< an OS file that remembers what is done, so that a job that was
+                            interrupted goes on there; removed when the job ends well; NULL: none */
     warm_thing_fn thing; /**< or NULL */
     void *thing_baton;   /**< handed to thing */
 } warm_options_t;
@@ -189,8 +189,9 @@ VFS_API void warm_poll(warm_job_t *job, warm_progress_t *out);
 /** Wait for the end.
  *  @param job  the job
  *  @param timeout_us  microseconds; 0: for ever
- *  @return APR_SUCCESS (all warmed or skipped); the first error of a file; VFS_ECANCELED;
- * APR_TIMEUP (it goes on). Threads: any. Blocks: until the end or the timeout. Owns: nothing. */
+ *  @return APR_SUCCESS (all warmed or skipped); the first error of a file, the resume file too;
+ * VFS_ECANCELED; APR_TIMEUP (it goes on). Threads: any. Blocks: until the end or the timeout. Owns:
+ * nothing. */
 VFS_API apr_status_t warm_wait(warm_job_t *job, uint64_t timeout_us);
 /** Ask it to stop; it ends with VFS_ECANCELED soon.
  *  @param job  the job

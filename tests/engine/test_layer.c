@@ -76,6 +76,7 @@ Test(layer, null_arguments_and_a_foreign_size_are_einval)
     cachefs_config_t config = CACHEFS_CONFIG_INIT;
     apr_pool_t *pool;
     vfs_t *mem, *fs = NULL;
+    char err[256] = "";
 
     OK(apr_initialize());
     OK(apr_pool_create(&pool, NULL));
@@ -86,7 +87,8 @@ Test(layer, null_arguments_and_a_foreign_size_are_einval)
     config.size = 0;
     IS(APR_EINVAL, cachefs_create(&fs, mem, &config, NULL, 0, pool));
     config.size = sizeof(config) + 8;
-    IS(APR_EINVAL, cachefs_create(&fs, mem, &config, NULL, 0, pool));
+    IS(APR_EINVAL, cachefs_create(&fs, mem, &config, err, sizeof(err), pool));
+    CHECK(strstr(err, "CACHEFS_CONFIG_INIT"));
     config.size = offsetof(cachefs_config_t, shards); /* an older program: the rest is default */
     OK(cachefs_create(&fs, mem, &config, NULL, 0, pool));
     char text[64];
@@ -193,6 +195,7 @@ Test(layer, destroy_with_fail_does_nothing_while_something_is_dirty)
     rig_reset(&rig);
     IS(VFS_EDIRTY, cachefs_destroy(rig.fs, CACHEFS_END_FAIL, 0, &dirty));
     CHECK(dirty >= 8);
+    IS(APR_EINVAL, cachefs_destroy(rig.fs, (cachefs_end_e)(CACHEFS_END_DISCARD + 1), 0, &dirty));
     EQ(rig_requests(&rig), 0);
     rig_holds_text(rig.fs, "/f", "precious"); /* it still exists */
     OK(cachefs_flush(rig.fs, NULL, NULL, 0));
@@ -249,5 +252,41 @@ Test(layer, a_cache_may_stand_on_a_cache)
     OK(vfs_sync_fs(upper, NULL));
     rig_holds_text(rig.bottom, "/f", "text");
     OK(vfs_destroy(upper));
+    rig_close(&rig);
+}
+
+/* What is cached needs no context to be found; the rules of vfs.h hold all the same. */
+Test(layer, calls_of_the_cache_obey_their_context_before_anything_else)
+{
+    static const char *const path = "/f";
+    static const apr_status_t wanted[] = {APR_TIMEUP, VFS_ECANCELED, APR_EINVAL};
+    rig_t rig;
+    vfs_cancel_t *cancel;
+    vfs_ctx_t ctx[3] = {VFS_CTX_INIT, VFS_CTX_INIT, {0}};
+    cachefs_ref_t *ref;
+    vfs_iovec_t iov[2];
+
+    rig_open(&rig, "attr_ttl=1h");
+    rig_text(&rig, path, "cached");
+    rig_holds_text(rig.fs, path, "cached");
+    vfs_file_t *r = rig_file(rig.fs, path, RIG_R);
+    OK(vfs_cancel_create(&cancel, rig.pool));
+    vfs_cancel_raise(cancel);
+    ctx[0].deadline = 1;
+    ctx[1].cancel = cancel;
+    for (int i = 0; i < 3; i++) {
+        size_t count = 2, got = 0;
+        apr_status_t each = APR_SUCCESS;
+        IS(wanted[i], cachefs_flush(rig.fs, &ctx[i], path, 0));
+        IS(wanted[i], cachefs_flush(rig.fs, &ctx[i], NULL, 0));
+        IS(wanted[i], cachefs_flush_batch(rig.fs, &ctx[i], &path, 1, &each));
+        IS(wanted[i], each);
+        IS(wanted[i], cachefs_prefetch(r, &ctx[i], 0, 0, NULL));
+        IS(wanted[i], cachefs_prefetch_path(rig.fs, &ctx[i], path, NULL, NULL));
+        IS(wanted[i], cachefs_prefetch_batch(rig.fs, &ctx[i], &path, 1, &each));
+        IS(wanted[i], each);
+        IS(wanted[i], cachefs_read_ref(&ref, r, &ctx[i], 6, 0, iov, &count, &got));
+    }
+    OK(vfs_close(r, NULL));
     rig_close(&rig);
 }

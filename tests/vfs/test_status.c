@@ -30,7 +30,7 @@ Test(vfs_status, every_code_of_ours_has_a_name_and_a_sentence_of_its_own)
 Test(vfs_status, other_codes_have_no_name_but_the_sentence_of_apr)
 {
     char ours[128], theirs[128];
-    static const apr_status_t codes[] = {APR_SUCCESS, APR_ENOENT, APR_ENOTIMPL, APR_TIMEUP};
+    static const apr_status_t codes[] = {APR_SUCCESS, APR_ENOENT, APR_EOF, APR_TIMEUP};
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         cr_assert_null(vfs_status_name(codes[i]));
         apr_strerror(codes[i], theirs, sizeof(theirs));
@@ -38,6 +38,18 @@ Test(vfs_status, other_codes_have_no_name_but_the_sentence_of_apr)
     }
     cr_assert_null(vfs_status_name(VFS_ESTART));
     cr_assert_null(vfs_status_name(VFS_EEND));
+}
+
+Test(vfs_status, codes_that_apr_says_of_other_things_are_said_of_files)
+{
+    char text[128];
+    /* APR: "Could not find specified socket in poll list.", "... not been implemented on this
+     * platform" */
+    cr_assert_str_eq(vfs_strerror(APR_NOTFOUND, text, sizeof(text)), "There is no such thing here");
+    cr_assert_str_eq(vfs_strerror(APR_ENOTIMPL, text, sizeof(text)),
+                     "This file system cannot do that");
+    cr_assert_null(vfs_status_name(APR_NOTFOUND));
+    cr_assert_eq(vfs_status_errno(APR_NOTFOUND), ENOENT);
 }
 
 Test(vfs_status, a_short_buffer_gets_the_beginning)

@@ -154,6 +154,7 @@ Test(job, options_that_cannot_be_are_refused_with_a_sentence)
     options.size = 8;
     cr_assert_eq(warm_start(&job, stack.cache, plan, &options, err, sizeof(err), warm_pool),
                  APR_EINVAL);
+    cr_assert_not_null(strstr(err, "WARM_OPTIONS_INIT"), "%s", err);
     cr_assert_null(job);
     warm_job_destroy(NULL);
     stack_close(&stack);

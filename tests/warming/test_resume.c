@@ -63,8 +63,11 @@ Test(resume, file_is_small_where_work_went_in_order)
 Test(resume, no_file_is_nothing_done)
 {
     unsigned char done[2] = {0, 0};
+    char err[64] = "";
 
-    cr_assert_eq(warm__resume_load(warm_test_path("none"), HASH, 9, done, NULL, 0), APR_SUCCESS);
+    cr_assert_eq(warm__resume_load(warm_test_path("none"), HASH, 9, done, err, sizeof(err)),
+                 APR_SUCCESS);
+    cr_assert_str_eq(err, "");
     cr_assert(done[0] == 0 && done[1] == 0);
     cr_assert_neq(warm__resume_load(warm_test_path("."), HASH, 9, done, NULL, 0), APR_SUCCESS);
     cr_assert_neq(warm__resume_save(warm_test_path("no/dir"), HASH, 9, done), APR_SUCCESS);
