@@ -20,7 +20,7 @@ static warm_progress_t warm(rig_t *rig, const char *const *paths, size_t count,
     OK(warm_plan_create(&plan, rig->pool));
     OK(warm_plan_paths(plan, paths, count, err, sizeof(err)));
     OK(warm_start(&job, rig->fs, plan, options, err, sizeof(err), rig->pool));
-    IS(expected, warm_wait(job, 20000000)); /* it ends */
+    IS(expected, warm_wait(job, 300000000)); /* it ends */
     warm_poll(job, &progress);
     warm_job_destroy(job);
     CHECK(progress.finished);

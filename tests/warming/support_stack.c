@@ -7,10 +7,21 @@
 
 #include "tests/warming/support_stack.h"
 
+/* What is known stays known, however slow the machine is. */
+static cachefs_config_t patient(void)
+{
+    cachefs_config_t config = CACHEFS_CONFIG_INIT;
+
+    config.attr_ttl_us = config.negative_ttl_us = config.listing_ttl_us = 3600000000;
+    return config;
+}
+
 void stack_new_cache(warm_stack_t *stack, const cachefs_config_t *config)
 {
+    const cachefs_config_t hour = patient();
     char err[256] = "";
 
+    if (config == NULL) config = &hour;
     if (stack->cache != NULL)
         cr_assert_eq(cachefs_destroy(stack->cache, CACHEFS_END_WAIT, 0, NULL), APR_SUCCESS);
     cr_assert_eq(cachefs_create(&stack->cache, stack->count, config, err, sizeof(err), warm_pool),
@@ -55,6 +66,17 @@ void stack_files(warm_stack_t *stack, const char *dir, size_t count, size_t size
     for (i = 0; i < count; i++) {
         file_name(path, sizeof(path), dir, i);
         warm_test_file(stack->mem, path, size);
+    }
+}
+
+void stack_wait_injected(warm_stack_t *stack, uint64_t count)
+{
+    int tries;
+
+    for (tries = 0; vfs_fault_injected(stack->fault, NULL) < count; tries++) {
+        cr_assert_lt(tries, 60000, "%d calls met a fault, not %d",
+                     (int)vfs_fault_injected(stack->fault, NULL), (int)count);
+        apr_sleep(1000);
     }
 }
 

@@ -13,12 +13,15 @@ typedef struct warm_stack_t {
     vfs_t *mem, *fault, *delay, *count, *cache;
 } warm_stack_t;
 
-/* config may be NULL. */
+/* config NULL: the usual one, with an hour's TTLs. */
 void stack_open(warm_stack_t *stack, const cachefs_config_t *config);
 void stack_close(warm_stack_t *stack);
 /* A new, empty cache on the same layers; counters are 0 again. */
 void stack_new_cache(warm_stack_t *stack, const cachefs_config_t *config);
 void stack_delay(warm_stack_t *stack, uint64_t rtt_us, uint64_t bytes_per_second);
+/* Wait until `count` calls met a fault: of those that block it is known then that they stand still.
+ */
+void stack_wait_injected(warm_stack_t *stack, uint64_t count);
 /* `count` files "/DIR/f00000" of `size` bytes. */
 void stack_files(warm_stack_t *stack, const char *dir, size_t count, size_t size);
 uint64_t stack_calls(warm_stack_t *stack, vfs_opid_e op);

@@ -9,7 +9,7 @@
 
 #include "tests/warming/support_stack.h"
 
-TestSuite(heat, .init = warm_test_begin, .fini = warm_test_end, .timeout = 120);
+TestSuite(heat, .init = warm_test_begin, .fini = warm_test_end, .timeout = 600);
 
 enum { LARGE = 4 << 20 };
 

@@ -6,7 +6,7 @@
 
 #include "tests/warming/support_stack.h"
 
-TestSuite(interrupted, .init = warm_test_begin, .fini = warm_test_end, .timeout = 120);
+TestSuite(interrupted, .init = warm_test_begin, .fini = warm_test_end, .timeout = 600);
 
 enum { FILES = 400 };
 
@@ -127,7 +127,7 @@ Test(interrupted, resume_file_is_written_while_the_job_runs)
     cr_assert_eq(vfs_fault_add(stack.fault, &block), APR_SUCCESS);
     options.resume_file = warm_test_path("resume");
     cr_assert_eq(warm_start(&job, stack.cache, plan, &options, NULL, 0, warm_pool), APR_SUCCESS);
-    for (tries = 0; tries < 1000; tries++) {
+    for (tries = 0; tries < 6000; tries++) {
         memset(done, 0, sizeof(done));
         cr_assert_eq(
             warm__resume_load(options.resume_file, warm__plan_hash(plan), FILES, done, NULL, 0),
@@ -135,7 +135,7 @@ Test(interrupted, resume_file_is_written_while_the_job_runs)
         if (done[0] == 0xff && done[FILES / 8 - 1] == 0x7f) break;
         apr_sleep(10000);
     }
-    cr_assert_lt(tries, 1000);
+    cr_assert_lt(tries, 6000);
     warm_job_destroy(job);
     vfs_fault_clear(stack.fault);
     stack_close(&stack);

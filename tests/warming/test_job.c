@@ -8,7 +8,7 @@
 
 #include "tests/warming/support_stack.h"
 
-TestSuite(job, .init = warm_test_begin, .fini = warm_test_end, .timeout = 120);
+TestSuite(job, .init = warm_test_begin, .fini = warm_test_end, .timeout = 600);
 
 static warm_job_t *start(warm_stack_t *stack, const warm_plan_t *plan,
                          const warm_options_t *options)
@@ -272,7 +272,6 @@ Test(job, cancel_ends_calls_that_are_under_way)
     warm_progress_t progress;
     warm_stack_t stack;
     warm_job_t *job;
-    int64_t begin;
 
     stack_open(&stack, NULL);
     stack_files(&stack, "a", 100, 100);
@@ -285,10 +284,8 @@ Test(job, cancel_ends_calls_that_are_under_way)
     cr_assert_eq(progress.files_done, 0);
     cr_assert_eq(progress.seconds_left, -1);
     cr_assert_not(progress.finished);
-    begin = warm__now_us();
-    warm_cancel(job);
+    warm_cancel(job); /* without it they would stand still for ever */
     cr_assert_eq(warm_wait(job, 0), VFS_ECANCELED);
-    cr_assert_lt(warm__now_us() - begin, 2000000);
     warm_poll(job, &progress);
     cr_assert_eq(progress.files_failed, 0, "a call that was cancelled is no error of its file");
     cr_assert(progress.finished);
@@ -332,7 +329,7 @@ Test(job, cancel_flag_of_the_options_is_obeyed)
     while (vfs_fault_blocked(stack.fault) < 10)
         apr_sleep(1000);
     vfs_cancel_raise(cancel);
-    cr_assert_eq(warm_wait(job, 5000000), VFS_ECANCELED);
+    cr_assert_eq(warm_wait(job, 60000000), VFS_ECANCELED);
     warm_job_destroy(job);
     vfs_fault_clear(stack.fault);
     stack_close(&stack);
@@ -378,7 +375,8 @@ Test(job, progress_is_heard_and_ends_with_the_end)
         warm_run(stack.cache, stack_plan_files("a", 200), &options, NULL, NULL, 0, warm_pool),
         APR_SUCCESS);
     cr_assert_geq(heard.calls, 3, "%u", heard.calls);
-    cr_assert_leq(heard.calls, 2 + (heard.last_us - heard.first_us) / 100000, "%u", heard.calls);
+    /* a tenth of a second apart, but for the last; the first may have been late to look */
+    cr_assert_leq(heard.calls, 3 + (heard.last_us - heard.first_us) / 100000, "%u", heard.calls);
     cr_assert_eq(heard.finished, 1);
     cr_assert_eq(heard.backwards, 0);
     cr_assert_gt(heard.guesses, 0);
@@ -392,11 +390,13 @@ Test(job, callback_can_cancel)
 {
     warm_options_t options = WARM_OPTIONS_INIT;
     heard_t heard = {.cancel_at = 10};
+    vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .glob = "/a/f00499"}; /* it cannot end before */
     warm_progress_t progress;
     warm_stack_t stack;
 
     stack_open(&stack, NULL);
     stack_files(&stack, "a", 500, 1000);
+    cr_assert_eq(vfs_fault_add(stack.fault, &block), APR_SUCCESS);
     stack_delay(&stack, 10000, 0);
     options.workers = 4;
     options.progress = hear;
@@ -410,30 +410,47 @@ Test(job, callback_can_cancel)
     stack_close(&stack);
 }
 
+/* Wait until more than `bytes` are there; returns how many. */
+static uint64_t wait_for_more(warm_job_t *job, uint64_t bytes)
+{
+    warm_progress_t progress;
+    int tries = 0;
+
+    for (warm_poll(job, &progress); progress.bytes_done <= bytes; warm_poll(job, &progress)) {
+        cr_assert_lt(tries++, 60000, "nothing comes behind %d bytes", (int)bytes);
+        apr_sleep(1000);
+    }
+    cr_assert_eq(progress.files_done, 0);
+    return progress.bytes_done;
+}
+
 Test(job, large_file_shows_progress_while_it_comes)
 {
-    enum { LARGE = 24 << 20 };
+    enum { LARGE = 24 << 20, STEPS = 3 };
     static const char *const path[] = {"/large"};
-    warm_progress_t progress, before = {0};
-    unsigned steps = 0;
+    vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .times = STEPS};
+    warm_options_t options = WARM_OPTIONS_INIT;
+    heard_t heard = {0};
+    warm_progress_t progress;
+    uint64_t bytes = 0;
     warm_stack_t stack;
     warm_job_t *job;
+    int i;
 
     stack_open(&stack, NULL);
     warm_test_file(stack.mem, "/large", LARGE);
-    stack_delay(&stack, 0, 30 << 20);
-    warm_options_t options = WARM_OPTIONS_INIT;
-    heard_t heard = {0};
+    VFS_FAULT_OP(block, VFS_OPID_fetch);
+    cr_assert_eq(vfs_fault_add(stack.fault, &block), APR_SUCCESS);
     options.progress = hear;
     options.progress_baton = &heard;
     job = start(&stack, stack_plan(path, 1), &options);
-    while (warm_wait(job, 50000) == APR_TIMEUP) {
-        warm_poll(job, &progress);
-        cr_assert_leq(progress.bytes_done, LARGE);
-        if (progress.bytes_done > before.bytes_done && progress.files_done == 0) steps++;
-        before = progress;
+    for (i = 1; i <= STEPS; i++) { /* what came shows while its next read stands still */
+        stack_wait_injected(&stack, (uint64_t)i);
+        bytes = wait_for_more(job, bytes);
+        cr_assert_lt(bytes, LARGE);
+        vfs_fault_release(stack.fault);
     }
-    cr_assert_geq(steps, 2, "%u", steps);
+    cr_assert_eq(warm_wait(job, 0), APR_SUCCESS);
     warm_poll(job, &progress);
     cr_assert_eq(progress.bytes_done, LARGE);
     warm_job_destroy(job);

@@ -5,7 +5,7 @@
 
 #include "tests/warming/support_stack.h"
 
-TestSuite(priority, .init = warm_test_begin, .fini = warm_test_end, .timeout = 120);
+TestSuite(priority, .init = warm_test_begin, .fini = warm_test_end, .timeout = 600);
 
 enum { SIZE = 65536 };
 
