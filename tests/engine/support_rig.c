@@ -22,6 +22,7 @@ void rig_config(cachefs_config_t *config, const char *keys, apr_pool_t *pool)
 
     *config = defaults;
     config->ram_bytes = 16u << 20;
+    config->attr_ttl_us = config->negative_ttl_us = config->listing_ttl_us = 3600000000;
     (void)snprintf(text, sizeof(text), "%s", keys ? keys : "");
     while ((word = strtok_r(rest, " ", &rest)) != NULL) {
         char *value = strchr(word, '=');
@@ -83,7 +84,7 @@ static void cache_end(rig_t *rig)
     vfs_counts_t counts;
 
     vfs_fault_clear(rig->fault);
-    cr_assert_eq(cachefs_destroy(rig->fs, CACHEFS_END_WAIT, 10000000, &dirty), APR_SUCCESS,
+    cr_assert_eq(cachefs_destroy(rig->fs, CACHEFS_END_WAIT, 60000000, &dirty), APR_SUCCESS,
                  "%" PRIu64 " bytes are dirty at the end", dirty);
     vfs_count_get(rig->count, &counts);
     EQ(counts.open_files, 0);
@@ -284,7 +285,7 @@ void rig_block(rig_t *rig, vfs_opid_e op, uint64_t times)
 }
 
 typedef struct blocked_t {
-    vfs_t *fault;
+    rig_t *rig;
     uint64_t count;
 } blocked_t;
 
@@ -292,14 +293,49 @@ static int enough_blocked(void *baton)
 {
     blocked_t *b = baton;
 
-    return vfs_fault_blocked(b->fault) >= b->count;
+    return vfs_fault_blocked(b->rig->fault) >= b->count;
 }
 
 void rig_wait_blocked(rig_t *rig, uint64_t count)
 {
-    blocked_t b = {rig->fault, count};
+    blocked_t b = {rig, count};
 
     cr_assert(rig_until(enough_blocked, &b), "not %" PRIu64 " calls are blocked", count);
+}
+
+static int enough_injected(void *baton)
+{
+    blocked_t *b = baton;
+
+    return vfs_fault_injected(b->rig->fault, NULL) >= b->count;
+}
+
+void rig_wait_injected(rig_t *rig, uint64_t count)
+{
+    blocked_t b = {rig, count};
+
+    cr_assert(rig_until(enough_injected, &b), "not %" PRIu64 " calls met a fault", count);
+}
+
+static int enough_waits(void *baton)
+{
+    blocked_t *b = baton;
+
+    return rig_stats(b->rig).single_flight_waits >= b->count;
+}
+
+void rig_wait_waits(rig_t *rig, uint64_t count)
+{
+    blocked_t b = {rig, count};
+
+    cr_assert(rig_until(enough_waits, &b), "not %" PRIu64 " callers wait for others", count);
+}
+
+void rig_set(rig_t *rig, const char *key, const char *value)
+{
+    char err[256] = "";
+
+    cr_assert_eq(cachefs_set(rig->fs, key, value, err, sizeof(err)), APR_SUCCESS, "%s", err);
 }
 
 void rig_nap(unsigned ms)
@@ -311,7 +347,7 @@ void rig_nap(unsigned ms)
 
 int rig_until(int (*done)(void *baton), void *baton)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 12000; i++) {
         if (done(baton)) return 1;
         rig_nap(5);
     }

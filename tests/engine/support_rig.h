@@ -27,7 +27,8 @@ typedef struct rig_t {
 #define RIG_W (VFS_O_READ | VFS_O_WRITE)
 #define RIG_C (VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE)
 
-/* `keys`: "key=value key=value". Files change below through rig->bottom. */
+/* `keys`: "key=value key=value". TTLs are an hour unless they say otherwise: what is known stays so
+ * however slow the machine is. Files change below through rig->bottom. */
 void rig_open(rig_t *rig, const char *keys);
 void rig_open_local(rig_t *rig, const char *keys);
 /* Everything goes; dirty data is flushed first. Nothing may be left open below. */
@@ -67,8 +68,15 @@ cachefs_entry_t rig_entry(rig_t *rig, const char *path);
 void rig_fail(rig_t *rig, vfs_opid_e op, apr_status_t status, uint64_t nth, uint64_t times);
 void rig_block(rig_t *rig, vfs_opid_e op, uint64_t times);
 void rig_wait_blocked(rig_t *rig, uint64_t count);
+/* The same of calls that met a fault so far: a blocked one stays counted when it goes on. */
+void rig_wait_injected(rig_t *rig, uint64_t count);
+/* So many callers waited, or wait, for what others do. */
+void rig_wait_waits(rig_t *rig, uint64_t count);
+/* Change a key while it runs. */
+void rig_set(rig_t *rig, const char *key, const char *value);
+/* A machine may be slow: a nap makes things older, and proves nothing of what others did in it. */
 void rig_nap(unsigned ms);
-/* Wait until `done` says so, for ten seconds at most. */
+/* Wait until `done` says so, for a minute at most. */
 int rig_until(int (*done)(void *baton), void *baton);
 
 const char *rig_status(apr_status_t st);

@@ -23,7 +23,7 @@ Test(fresh, attributes_are_asked_again_after_their_ttl)
     rig_t rig;
     vfs_attr_t attr;
 
-    rig_open(&rig, "attr_ttl=200ms");
+    rig_open(&rig, "attr_ttl=1h");
     rig_text(&rig, "/f", "old");
     OK(vfs_stat(rig.fs, NULL, "/f", &attr));
     rig_text(&rig, "/f", "newer");
@@ -31,7 +31,8 @@ Test(fresh, attributes_are_asked_again_after_their_ttl)
     OK(vfs_stat(rig.fs, NULL, "/f", &attr));
     EQ(attr.size, 3);
     EQ(rig_requests(&rig), 0);
-    rig_nap(250);
+    rig_set(&rig, "attr_ttl", "1ms");
+    rig_nap(20);
     OK(vfs_stat(rig.fs, NULL, "/f", &attr));
     EQ(attr.size, 5);
     rig_holds_text(rig.fs, "/f", "newer");
@@ -43,11 +44,12 @@ Test(fresh, absences_are_asked_again_after_theirs)
     rig_t rig;
     vfs_attr_t attr;
 
-    rig_open(&rig, "attr_ttl=1h negative_ttl=200ms");
+    rig_open(&rig, "attr_ttl=1h negative_ttl=1h");
     IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/f", &attr));
     rig_text(&rig, "/f", "here");
     IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/f", &attr));
-    rig_nap(250);
+    rig_set(&rig, "negative_ttl", "1ms");
+    rig_nap(20);
     OK(vfs_stat(rig.fs, NULL, "/f", &attr));
     OK(cachefs_set(rig.fs, "negative_ttl", "0", NULL, 0));
     IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/g", &attr));
@@ -60,12 +62,13 @@ Test(fresh, listings_are_asked_again_after_theirs)
 {
     rig_t rig;
 
-    rig_open(&rig, "attr_ttl=1h listing_ttl=200ms");
+    rig_open(&rig, "attr_ttl=1h listing_ttl=1h");
     rig_text(&rig, "/a", "x");
     EQ(names_in(rig.fs, "/"), 1);
     rig_text(&rig, "/b", "x");
     EQ(names_in(rig.fs, "/"), 1);
-    rig_nap(250);
+    rig_set(&rig, "listing_ttl", "1ms");
+    rig_nap(20);
     EQ(names_in(rig.fs, "/"), 2);
     OK(cachefs_set(rig.fs, "listing_ttl", "0", NULL, 0));
     rig_text(&rig, "/c", "x");

@@ -89,11 +89,6 @@ Test(gate, a_write_waits_for_a_write_and_for_a_fill)
     }
 }
 
-static int all_wait(void *baton)
-{
-    return rig_stats(baton).single_flight_waits == 4;
-}
-
 Test(gate, a_fill_that_waited_for_a_fill_gets_its_status_and_did_not_enter)
 {
     static const apr_status_t results[] = {APR_SUCCESS, VFS_EOFFLINE};
@@ -108,7 +103,7 @@ Test(gate, a_fill_that_waited_for_a_fill_gets_its_status_and_did_not_enter)
             e[k] = entering(&t, 50, 150, GATE_FILL);
             pthread_create(&threads[k], NULL, enter, &e[k]);
         }
-        CHECK(rig_until(all_wait, &t.rig));
+        rig_wait_waits(&t.rig, 4);
         cachefs__gate_leave(t.rig.c, t.o, &a, results[i]);
         for (int k = 0; k < 4; k++) {
             pthread_join(threads[k], NULL);
@@ -131,7 +126,7 @@ Test(gate, a_fill_that_waited_for_a_write_looks_again_whatever_came_of_that)
     OK(cachefs__gate_enter(t.rig.c, t.o, NULL, &a, NULL));
     enter_t e = entering(&t, 50, 150, GATE_FILL);
     pthread_create(&thread, NULL, enter, &e);
-    rig_nap(30);
+    rig_wait_waits(&t.rig, 1);
     cachefs__gate_leave(t.rig.c, t.o, &a, VFS_EOFFLINE);
     pthread_join(thread, NULL);
     OK(e.st);

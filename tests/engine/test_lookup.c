@@ -35,8 +35,7 @@ Test(lookup, many_who_ask_for_one_name_ask_below_once)
         pthread_create(&threads[i], NULL, ask, &a[i]);
     }
     rig_wait_blocked(&rig, 1);
-    while (rig_stats(&rig).single_flight_waits < 7)
-        rig_nap(2);
+    rig_wait_waits(&rig, 7);
     vfs_fault_release(rig.fault);
     for (int i = 0; i < 8; i++) {
         pthread_join(threads[i], NULL);

@@ -41,7 +41,7 @@ Test(node, a_name_is_nothing_then_fresh_then_stale)
     rig_t rig;
     obj_t *found;
 
-    rig_open(&rig, "attr_ttl=40ms negative_ttl=40ms");
+    rig_open(&rig, "attr_ttl=1h negative_ttl=1h");
     obj_t *o = some_obj(&rig, 1);
     EQ(find(&rig, "/f", 0, &found), KNOWN_NOTHING);
     set(&rig, "/f", 0, o, VFS_ATTR_DIRECT);
@@ -51,7 +51,9 @@ Test(node, a_name_is_nothing_then_fresh_then_stale)
     set(&rig, "/g", 0, NULL, VFS_ATTR_DIRECT);
     EQ(find(&rig, "/g", 0, &found), KNOWN_ABSENT);
     CHECK(found == NULL);
-    rig_nap(60);
+    rig_set(&rig, "attr_ttl", "1ms");
+    rig_set(&rig, "negative_ttl", "1ms");
+    rig_nap(20);
     EQ(find(&rig, "/f", 0, &found), KNOWN_STALE);
     CHECK(found == o);
     EQ(find(&rig, "/g", 0, &found), KNOWN_STALE);

@@ -133,8 +133,7 @@ Test(read, concurrent_misses_on_one_block_make_one_lower_read)
         pthread_create(&threads[i], NULL, miss, &m[i]);
     }
     rig_wait_blocked(&rig, 1);
-    while (rig_stats(&rig).single_flight_waits < 7)
-        rig_nap(2);
+    rig_wait_waits(&rig, 7);
     vfs_fault_release(rig.fault);
     for (int i = 0; i < 8; i++) {
         pthread_join(threads[i], NULL);
@@ -155,23 +154,25 @@ Test(read, those_who_wait_for_a_read_that_fails_get_its_error)
     char *data = rig_bytes(20000, 1);
     pthread_t threads[3];
     miss_t m[3];
+    vfs_cancel_t *cancel;
 
     rig_open(&rig, PLAIN);
     rig_put(&rig, "/f", data, 20000);
+    OK(vfs_cancel_create(&cancel, rig.pool));
     vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
     rig_block(&rig, VFS_OPID_fetch, 1);
     rig_fail(&rig, VFS_OPID_fetch, VFS_EOFFLINE, 0, 0);
-    m[0] = (miss_t){f, data, 0, 4096, VFS_CTX_INIT, 0, 0};
-    m[0].ctx.deadline = apr_time_now() + 150000; /* the blocked call ends so */
-    for (int i = 1; i < 3; i++)
-        m[i] = (miss_t){f, data, 0, 4096, VFS_CTX_INIT, 0, 0};
     for (int i = 0; i < 3; i++) {
+        m[i] = (miss_t){f, data, 0, 4096, VFS_CTX_INIT, 0, 0};
+        if (!i) m[i].ctx.cancel = cancel; /* the blocked call ends so */
         pthread_create(&threads[i], NULL, miss, &m[i]);
         if (!i) rig_wait_blocked(&rig, 1);
     }
+    rig_wait_waits(&rig, 2);
+    vfs_cancel_raise(cancel);
     for (int i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
-    IS(APR_TIMEUP, m[0].st);
+    IS(VFS_ECANCELED, m[0].st);
     CHECK(m[1].st != APR_SUCCESS && m[2].st != APR_SUCCESS);
     vfs_fault_clear(rig.fault);
     rig_read(f, 0, data, 20000); /* and the next read is as if nothing had been */
@@ -304,11 +305,10 @@ static void *change(void *arg)
 
     for (int i = 0; i < k->times; i++) {
         char first = (char)('A' + i);
-        rig_wait_blocked(k->rig, 1);
+        rig_wait_injected(k->rig, (uint64_t)i + 1); /* not the call that was released before */
         rig_poke(k->rig, "/f", 0, &first, 1);
         rig_poke(k->rig, "/f", (apr_off_t)k->len - 1, &first, 1);
         vfs_fault_release(k->rig->fault);
-        rig_nap(40); /* the released call is past the gate of the shim */
     }
     return NULL;
 }
