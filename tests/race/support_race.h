@@ -52,8 +52,8 @@ race_crew_t *race_start(unsigned n, void (*fn)(void *baton, unsigned i), void *b
 void race_join(race_crew_t *crew);
 /* Milliseconds of the monotonic clock. */
 int64_t race_now_ms(void);
-/* Go on until end_ms, and on a slow machine until there was enough; ends the program where a minute
- * more is too short for that. */
+/* Go on until end_ms, and on a slow machine until there was enough; ends the program where ten
+ * minutes more are too short for that. */
 int race_go_on(int64_t end_ms, int enough);
 void race_sleep_us(unsigned us);
 /* xorshift; *state must not be 0 */

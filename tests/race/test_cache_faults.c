@@ -18,7 +18,7 @@ typedef struct faults_t {
     int64_t end_ms;
     uint32_t last[FILES][BLOCKS]; /* each by its file's writer alone */
     atomic_int over;
-    atomic_uint told, injected;
+    atomic_uint told, injected, flush_errors;
 } faults_t;
 
 static void path_of(char *path, unsigned file)
@@ -28,7 +28,8 @@ static void path_of(char *path, unsigned file)
 
 static int enough(faults_t *t)
 {
-    return atomic_load(&t->injected) > 0 && atomic_load(&t->told) > 0;
+    return atomic_load(&t->injected) > 0 && atomic_load(&t->told) > 0 &&
+           atomic_load(&t->flush_errors) > 0;
 }
 
 static void fault_write(faults_t *t, unsigned file)
@@ -62,6 +63,7 @@ static void bring_faults(faults_t *t)
     static const vfs_fault_e kinds[] = {VFS_FAULT_ERROR, VFS_FAULT_TORN_WRITE,
                                         VFS_FAULT_LOST_REPLY};
     uint32_t rnd = 99;
+    cachefs_stats_t stats = {.size = sizeof(stats)};
     while (!atomic_load(&t->over)) {
         vfs_fault_t rule = {.what = kinds[race_random(&rnd) % 3],
                             .probability = 0.5,
@@ -76,6 +78,8 @@ static void bring_faults(faults_t *t)
         race_sleep_us(20000);
         atomic_fetch_add(&t->injected, (unsigned)vfs_fault_injected(t->r.fault, NULL));
         vfs_fault_clear(t->r.fault);
+        CHECK_OK(cachefs_stats(t->r.cache, &stats));
+        atomic_store(&t->flush_errors, (unsigned)stats.flush_errors);
         race_sleep_us(race_random(&rnd) % 10000);
     }
 }
@@ -103,7 +107,7 @@ static void no_byte_is_lost(const char *keys)
     t.end_ms = race_now_ms() + 2500;
     race_run(FILES + 1, fault_thread, &t);
     vfs_fault_clear(t.r.fault);
-    CHECK_OK(cachefs_flush(t.r.cache, NULL, NULL, 10000000));
+    CHECK_OK(cachefs_flush(t.r.cache, NULL, NULL, 60000000));
     CHECK_OK(cachefs_stats(t.r.cache, &stats));
     CHECK(stats.dirty_bytes == 0 && stats.flush_errors > 0);
     CHECK(stats.conflicts == 0); /* nobody else wrote */

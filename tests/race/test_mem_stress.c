@@ -21,7 +21,7 @@
 enum { PAGE = 4096, ROUNDS = 6000, NAMES = 12, STAY = 50, LIMIT = 64 << 20, LINE = 24 };
 
 static vfs_t *fs;
-static _Atomic int events;
+static _Atomic int events, namers;
 static _Atomic uint64_t appended;
 
 #define CHECK(cond)                                                                                \
@@ -74,7 +74,7 @@ static void *work_names(void *baton)
     vfs_attr_t attr;
     size_t n;
 
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS || atomic_load(&events) == 0; i++) { /* until we were heard */
         apr_status_t status = APR_SUCCESS;
         a_name(&seed, a);
         a_name(&seed, b);
@@ -114,6 +114,7 @@ static void *work_names(void *baton)
         }
         CHECK(is_one_of(status, fine));
     }
+    atomic_fetch_sub(&namers, 1);
     return NULL;
 }
 
@@ -288,7 +289,7 @@ static void *work_watch(void *baton)
     uint64_t watch;
     vfs_attr_t attr;
 
-    for (int i = 0; i < ROUNDS / 5; i++) {
+    for (int i = 0; i < ROUNDS / 5 || atomic_load(&namers) > 0; i++) {
         int *alive = malloc(sizeof(*alive));
         CHECK(alive != NULL);
         *alive = 1;
@@ -348,6 +349,7 @@ int main(void)
         CHECK(vfs_mknod(fs, NULL, path, VFS_TYPE_FILE, 0644, 0) == APR_SUCCESS);
     }
     CHECK(vfs_close(open_file("/pages", VFS_O_WRITE | VFS_O_CREATE), NULL) == APR_SUCCESS);
+    atomic_store(&namers, 2);
     for (int i = 0; i < COUNT; i++)
         CHECK(pthread_create(&threads[i], NULL, work[i], (void *)(uintptr_t)(i + 1)) == 0);
     for (int i = 0; i < COUNT; i++)

@@ -13,6 +13,7 @@ typedef struct parts_t {
     int64_t end_ms;
     atomic_int over;
     atomic_uint present, absent;
+    int absent_too;
     void (*change)(struct parts_t *p, uint64_t n);
 } parts_t;
 
@@ -83,6 +84,11 @@ static void look(parts_t *p)
     atomic_fetch_add(&p->present, 1);
 }
 
+static int enough(parts_t *p)
+{
+    return atomic_load(&p->present) > 0 && (!p->absent_too || atomic_load(&p->absent) > 0);
+}
+
 static void run(void *baton, unsigned me)
 {
     parts_t *p = baton;
@@ -91,19 +97,19 @@ static void run(void *baton, unsigned me)
             look(p);
         return;
     }
-    for (uint64_t n = 0; race_now_ms() < p->end_ms; n++)
+    for (uint64_t n = 0; race_go_on(p->end_ms, enough(p)); n++)
         p->change(p, n);
     atomic_store(&p->over, 1);
 }
 
 static void under_fire(void (*change)(parts_t *p, uint64_t n), int absent_too)
 {
-    parts_t p = {.change = change};
+    parts_t p = {.change = change, .absent_too = absent_too};
     race_open(&p.r, "ram=4m,attr_ttl=1h,negative_ttl=1h,shards=1", 0);
     p.c = cachefs__of(p.r.cache);
     p.end_ms = race_now_ms() + 1000;
     race_run(3, run, &p);
-    CHECK(atomic_load(&p.present) > 0 && (!absent_too || atomic_load(&p.absent) > 0));
+    CHECK(enough(&p));
     race_close(&p.r);
 }
 
