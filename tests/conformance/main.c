@@ -17,7 +17,7 @@
 #include "tests/conformance/conf.h"
 #include "tests/conformance/probe.h"
 
-#define HANG_SECONDS 60
+#define HANG_SECONDS 300
 
 static const conf_table_t *const tables[] = {
     &conf_table_paths,  &conf_table_open,   &conf_table_io,     &conf_table_size,

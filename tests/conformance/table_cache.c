@@ -260,8 +260,8 @@ static void invalidate_prefix_counts_whole_components(conf_t *t)
     HOLDS("/ab/f", "old");
 }
 
-/* In place: a new file could get the number of one that was replaced, which tells the cache that the
- * old one is gone. */
+/* In place: a new file could get the number of one that was replaced, which tells the cache that
+ * the old one is gone. */
 static void invalidate_glob_and_batch_and_clear(conf_t *t)
 {
     static const char *const paths[] = {"/a.c", "/b.c"};
@@ -300,7 +300,7 @@ static void events_from_below_invalidate(conf_t *t)
     others_put(t, "/f", "old");
     HOLDS("/f", "old");
     others_put(t, "/f", "new text");
-    for (int i = 0; i < 300 && !seen; i++) {
+    for (int i = 0; i < 6000 && !seen; i++) {
         char *data = NULL;
         size_t len = 0;
         OK(vfs_read_file(&data, &len, t->fs, NULL, "/f", 0, t->pool));

@@ -148,7 +148,6 @@ static void a_wait_for_a_lock_ends_with_its_deadline(conf_t *t)
     ctx.deadline = start + 50000;
     IS(APR_TIMEUP, vfs_lock(g, &ctx, &lock));
     CHECK(apr_time_now() - start >= 49000);
-    CHECK(apr_time_now() - start < 30 * APR_USEC_PER_SEC);
     CLOSE(f);
     CLOSE(g);
 }

@@ -105,7 +105,7 @@ static void dirty_data_is_flushed_by_itself_after_the_interval(conf_t *t)
     int there = 0;
     NEED_OPEN(f, "/f", RW | CR);
     OK(vfs_write_at(f, NULL, "soon", 4, 0, &n, NULL));
-    for (int i = 0; i < 500 && !there; i++) {
+    for (int i = 0; i < 6000 && !there; i++) {
         there = stats(t).dirty_bytes == 0;
         apr_sleep(10000);
     }

@@ -315,7 +315,7 @@ static void hear(void *baton, uint32_t events, const char *path)
 
 static int heard_soon(heard_t *heard, uint32_t events)
 {
-    for (int i = 0; i < 500; i++) {
+    for (int i = 0; i < 6000; i++) {
         if ((atomic_load(&heard->events) & (events | VFS_EVENT_OVERFLOW)) != 0) return 1;
         apr_sleep(10000);
     }

@@ -21,7 +21,7 @@
 #include "tests/fault/sweep.h"
 
 #define NTH_MAX 1000u
-#define HANG_SECONDS 60u
+#define HANG_SECONDS 300u
 
 /* Retries are quick, and nothing is flushed but by calls: so the n-th call is the same one in every
  * run. */
@@ -70,7 +70,7 @@ static void check_end(sweep_t *s)
         track_close(s, &s->tracks[i]);
     for (size_t i = 0; i < TRACKS; i++)
         track_check_end(s, &s->tracks[i]);
-    rv = s->sut.cache != NULL ? cachefs_flush(s->sut.cache, NULL, NULL, 10000000) : APR_SUCCESS;
+    rv = s->sut.cache != NULL ? cachefs_flush(s->sut.cache, NULL, NULL, 60000000) : APR_SUCCESS;
     if (rv != APR_SUCCESS)
         sweep_wrong(s, "flush answers \"%s\" when the faults are gone",
                     vfs_strerror(rv, text, sizeof text));

@@ -121,7 +121,6 @@ Test(local_lock, waiting_ends_at_the_deadline_or_when_cancelled)
     ctx.deadline = begin + 60000;
     cr_expect_eq(vfs_lock(b, &ctx, &lock), APR_TIMEUP);
     cr_expect_geq(apr_time_now() - begin, 60000);
-    cr_expect_lt(apr_time_now() - begin, 5000000);
     lock.flags = VFS_LOCK_WAIT | VFS_LOCK_WHOLE;
     cr_assert_eq(lock_of(a, VFS_LOCK_WRITE, VFS_LOCK_WHOLE, 0, 0, 0), APR_SUCCESS);
     ctx.deadline = apr_time_now() + 20000;
@@ -148,7 +147,7 @@ Test(local_lock, a_waiter_gets_the_lock_when_it_is_free)
     vfs_file_t *a = open_rw(), *b = open_rw();
     vfs_ctx_t ctx = VFS_CTX_INIT;
     const vfs_ctx_t *contexts[] = {NULL, &ctx};
-    ctx.deadline = apr_time_now() + 30000000;
+    ctx.deadline = apr_time_now() + apr_time_from_sec(300);
     for (int i = 0; i < 2; i++) {
         vfs_lock_t lock = {VFS_LOCK_WRITE, VFS_LOCK_WAIT, 0, 0, 9, 0};
         cr_assert_eq(lock_of(a, VFS_LOCK_WRITE, 0, 0, 0, 0), APR_SUCCESS);

@@ -56,10 +56,10 @@ static int heard_now(log_t *log, const char *path, uint32_t events)
     return found;
 }
 
-/* Wait for an event, for at most ten seconds. */
+/* Wait for an event, for at most a minute. */
 static int heard(log_t *log, const char *path, uint32_t events)
 {
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 12000; i++) {
         if (heard_now(log, path, events)) return 1;
         usleep(5000);
     }

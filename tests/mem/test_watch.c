@@ -61,7 +61,7 @@ static void expect_heard(heard_t *heard, const char *text)
     int tries = 0;
 
     pthread_mutex_lock(&heard->lock);
-    while (strlen(heard->text) < strlen(text) && tries++ < 5000) {
+    while (strlen(heard->text) < strlen(text) && tries++ < 60000) {
         pthread_mutex_unlock(&heard->lock);
         apr_sleep(1000);
         pthread_mutex_lock(&heard->lock);

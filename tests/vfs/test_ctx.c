@@ -59,7 +59,7 @@ Test(vfs_ctx, the_clock_is_the_wall_clock)
     int64_t now = vfs_now_ns();
     apr_time_t us = apr_time_now();
     cr_assert_leq(now / 1000, us);
-    cr_assert_lt(us - now / 1000, apr_time_from_sec(10));
+    cr_assert_lt(us - now / 1000, apr_time_from_sec(3600));
 }
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;

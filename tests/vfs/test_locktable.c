@@ -202,7 +202,7 @@ static void start_waiting(waiting_t *w)
 /* The one of n that has its answer; at most one can have it. */
 static int wait_for_one(waiting_t *const *w, int n)
 {
-    apr_time_t until = apr_time_now() + apr_time_from_sec(30);
+    apr_time_t until = apr_time_now() + apr_time_from_sec(300);
     for (;;) {
         for (int i = 0; i < n; i++)
             if (atomic_load(&w[i]->done)) return i;
