@@ -26,19 +26,20 @@ typedef struct run_t {
 } run_t;
 
 typedef struct how_t {
-    const char *out_file;  /* standard output goes there */
-    int close_out;         /* nobody reads standard output */
-    int on_terminal;       /* standard error is a terminal; it is kept in err all the same */
-    const char *input;     /* standard input; NULL: none */
-    const char *signal_on; /* send `signal` when standard error or output contain this ... */
-    double signal_after;   /* ... or so many seconds after the start, where signal_on is NULL */
-    int signal;            /* 0: none */
-    const char *env;       /* "NAME=VALUE" */
-    int unprivileged;      /* permissions count, root or not */
-    int no_memory;         /* 256 GiB at once are not to be had */
+    const char *out_file;    /* standard output goes there */
+    int close_out;           /* nobody reads standard output */
+    int on_terminal;         /* standard error is a terminal; it is kept in err all the same */
+    const char *input;       /* standard input; NULL: none */
+    const char *signal_on;   /* send `signal` when standard error or output contain this, */
+    const char *signal_file; /* or when this file is there, */
+    double signal_after; /* or, where both are NULL, so many seconds after it began to catch it */
+    int signal;          /* 0: none */
+    const char *env;     /* "NAME=VALUE" */
+    int unprivileged;    /* permissions count, root or not */
+    int no_memory;       /* 256 GiB at once are not to be had */
 } how_t;
 
-/* Run `cachefs ARG...`; the arguments end with NULL. A minute is too long for any of them. */
+/* Run `cachefs ARG...`; the arguments end with NULL. Five minutes are too long for any of them. */
 run_t run(const char *arg, ...);
 run_t run_how(const how_t *how, const char *arg, ...);
 /* The plug-in with the scheme "sick". */

@@ -141,22 +141,22 @@ Test(cli_unreadable, an_origin_that_may_not_be_entered_is_3)
     cr_assert_eq(chmod(path_in(dir, "sub/deep"), 0700), 0);
 }
 
-/* Whatever it was doing: 130 at once, and with --json still JSON. */
+/* Whatever it was doing, and would do for an hour: 130, and with --json still JSON. */
 Test(cli_interrupted, every_verb_ends_at_once_with_130_and_whole_json)
 {
     static const struct {
         const char *args[8];
     } lines[] = {
-        {{"ls", "ORIGIN", "-R", "--delay", "3s", "--json"}},
-        {{"stat", "ORIGIN", "a.txt", "sub", "--delay", "3s", "--json"}},
-        {{"cat", "ORIGIN", "a.txt", "--delay", "3s"}},
-        {{"cp", "ORIGIN", "/", "DEST", "-r", "--delay", "3s", "--json"}},
-        {{"warm", "ORIGIN", "--tree", "/", "--delay", "3s", "--json"}},
-        {{"warm", "ORIGIN", "a.txt", "big.bin", "--rate", "10k", "--json"}},
-        {{"compare", "ORIGIN", "--tree", "/", "--delay", "3s", "--json"}},
+        {{"ls", "ORIGIN", "-R", "--delay", "1h", "--json"}},
+        {{"stat", "ORIGIN", "a.txt", "sub", "--delay", "1h", "--json"}},
+        {{"cat", "ORIGIN", "a.txt", "--delay", "1h"}},
+        {{"cp", "ORIGIN", "/", "DEST", "-r", "--delay", "1h", "--json"}},
+        {{"warm", "ORIGIN", "--tree", "/", "--delay", "1h", "--json"}},
+        {{"warm", "ORIGIN", "a.txt", "big.bin", "--rate", "1k", "--json"}},
+        {{"compare", "ORIGIN", "--tree", "/", "--delay", "1h", "--json"}},
         {{"compare", "SICK", "a.txt", "bad.txt", "--json", "--plugin", "PLUGIN"}},
     };
-    const how_t how = {.signal = SIGINT, .signal_after = 0.5};
+    const how_t how = {.signal = SIGINT, .signal_after = 0.3};
     char *dir = tree_make(), *dest = path_in(dir, "dest");
     cr_assert_eq(mkdir(dest, 0700), 0);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
@@ -172,7 +172,6 @@ Test(cli_interrupted, every_verb_ends_at_once_with_130_and_whole_json)
         }
         run_t r = run_how(&how, a[0], a[1], a[2], a[3], a[4], a[5], a[6], a[7], NULL);
         cr_expect_eq(r.code, 130, "line %zu: code %d, signal %d, %s", i, r.code, r.signal, r.err);
-        cr_expect_lt(r.seconds, 2.5, "line %zu: %.1f s", i, r.seconds);
         cr_expect(strcmp(a[0], "cat") == 0 || json_read(r.out) != NULL, "line %zu: %s", i, r.out);
     }
     cr_assert_eq(count_names(dest, ""), 0);

@@ -185,7 +185,6 @@ Test(cli_compare, a_killed_parent_leaves_neither_a_process_nor_files)
     /* a run ends when nobody holds its output any more: when the child is gone too */
     run_t r = run_how(&how, "compare", origin, "--tree", "/", "--delay", "200ms", NULL);
     cr_assert_eq(r.signal, SIGKILL);
-    cr_assert_lt(r.seconds, 30.0);
     cr_assert_eq(count_names(tmp, ""), 0);
 }
 
@@ -193,7 +192,7 @@ Test(cli_compare, an_interrupted_json_is_still_json)
 {
     char *origin = origin_of(tree_make());
     const how_t how = {.signal = SIGINT, .signal_after = 1.0};
-    run_t r = run_how(&how, "compare", origin, "--tree", "/", "--delay", "100ms", "--json", NULL);
+    run_t r = run_how(&how, "compare", origin, "--tree", "/", "--delay", "10s", "--json", NULL);
     cr_assert_eq(r.code, 130, "code %d, signal %d, %s", r.code, r.signal, r.err);
     cr_assert_not_null(json_read(r.out), "%s", r.out);
     cr_assert_lt(json_read(r.out)->count, ROWS);

@@ -95,7 +95,6 @@ Test(cli_warm, ctrl_c_stops_it_and_it_says_what_was_done)
         run_how(&how, "warm", "--plugin", sick_plugin(), origin, "a.txt", "sub", "--json", NULL);
     cr_assert_eq(r.code, 130, "code %d, signal %d, %s", r.code, r.signal, r.err);
     cr_assert_eq(json_number(json_read(r.out), "warmed"), 0);
-    cr_assert_lt(r.seconds, 20.0);
 }
 
 Test(cli_warm, an_interrupted_job_goes_on_where_it_was)
@@ -103,9 +102,9 @@ Test(cli_warm, an_interrupted_job_goes_on_where_it_was)
     char *dir = tree_make(), *origin = origin_of(dir), *resume = path_in(dir, "resume"),
          *list = path_in(dir, "list");
     spill(list, "/a.txt\n/sub/b.txt\n/big.bin\n", 27);
-    const how_t how = {.signal = SIGTERM, .signal_after = 0.7};
-    run_t r = run_how(&how, "warm", origin, "--list", list, "-j", "1", "--delay", "1ms,500k",
-                      "--resume", resume, "--json", NULL);
+    const how_t how = {.on_terminal = 1, .signal = SIGTERM, .signal_on = " 2/3 files"};
+    run_t r = run_how(&how, "warm", origin, "--list", list, "-j", "1", "--delay", "1ms,5k",
+                      "--resume", resume, "--json", NULL); /* the third would take ten minutes */
     cr_assert_eq(r.code, 143, "code %d, signal %d, %s", r.code, r.signal, r.err);
     cr_assert_eq(json_number(json_read(r.out), "warmed"), 2, "%s", r.out);
     r = run("warm", origin, "--list", list, "--resume", resume, "--json", NULL);
