@@ -14,7 +14,7 @@ function(stack_program name)
   set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)
 endfunction()
 
-# stack_labels(out kind spec): kind, and what the stack is made of
+# stack_labels(out kind spec): kind, and what the stack is made of; but no "trace", which `-L race` would find
 function(stack_labels out kind spec)
   set(labels ${kind})
   string(REPLACE "/" ";" layers "${spec}")
@@ -23,6 +23,7 @@ function(stack_labels out kind spec)
     list(APPEND labels ${layer})
   endforeach()
   list(REMOVE_DUPLICATES labels)
+  list(REMOVE_ITEM labels trace)
   set(${out} "${labels}" PARENT_SCOPE)
 endfunction()
 
