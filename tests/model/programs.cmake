@@ -1,5 +1,5 @@
-# Random operations against a reference: model_SPEC (one thread), model_threads_SPEC (four). The long tier does a million
-# steps and more.
+# Random operations against a reference: model_SPEC (one thread), model_threads_SPEC (four). The seed is a hash of the spec: each
+# stack has steps of its own, and they are the same ones in every run. scripts/soak.sh looks for new ones.
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/model/*.c)
 stack_program(model ${sources})
 
@@ -16,8 +16,10 @@ function(model_stacks tier ops)
       set(suffix _long)
     endif()
     stack_labels(labels model ${spec})
-    add_test(NAME model_${name}${suffix} COMMAND model ${spec} --ops ${ops})
-    add_test(NAME model_threads_${name}${suffix} COMMAND model ${spec} --ops ${ops} --threads 4)
+    string(SHA256 seed "${spec}")
+    string(SUBSTRING ${seed} 0 8 seed)
+    add_test(NAME model_${name}${suffix} COMMAND model ${spec} --ops ${ops} --seed 0x${seed})
+    add_test(NAME model_threads_${name}${suffix} COMMAND model ${spec} --ops ${ops} --threads 4 --seed 0x${seed})
     set_tests_properties(model_${name}${suffix} model_threads_${name}${suffix} PROPERTIES
                          LABELS "${labels};${tier}" TIMEOUT 3600)
   endforeach()
