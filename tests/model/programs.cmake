@@ -34,5 +34,6 @@ model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often
              cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
              cache-through-large/delay/mem
              cache-back-tiny-s1-${often}/cache-through-large/mem)
-model_stacks(long 300000 mem cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem
-             cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem cache-back-tiny-s8-${often}/local)
+model_stacks(long 1000000 cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem)
+model_stacks(long 300000 mem cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem
+             cache-back-tiny-s8-${often}/local)
