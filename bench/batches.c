@@ -63,6 +63,21 @@ static void entries_loop(void *baton, uint64_t n)
             BENCH_OK(cachefs_entry(b->cache, b->paths[k], &b->entries[k]));
 }
 
+static void prefetch_batch(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        BENCH_OK(cachefs_prefetch_batch(b->cache, NULL, b->paths, b->count, NULL));
+}
+
+static void prefetch_loop(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        for (size_t k = 0; k < b->count; k++)
+            BENCH_OK(cachefs_prefetch_path(b->cache, NULL, b->paths[k], NULL, NULL));
+}
+
 static void make_names(bench_world_t *w, batch_t *b)
 {
     BENCH_OK(vfs_mkdir_all(w->lower, NULL, "/a/directory", 0755));
@@ -78,10 +93,11 @@ static void batches(void)
 {
     static const struct {
         size_t count;
-        const char *invalidate, *stats;
+        const char *invalidate, *stats, *prefetch;
         double goal;
-    } sizes[] = {{100, "batch/invalidate/100/t1", "batch/stats/100/t1", 2},
-                 {1000, "batch/invalidate/1000/t1", "batch/stats/1000/t1", 3}};
+    } sizes[] = {
+        {100, "batch/invalidate/100/t1", "batch/stats/100/t1", "batch/prefetch/100/t1", 2},
+        {1000, "batch/invalidate/1000/t1", "batch/stats/1000/t1", "batch/prefetch/1000/t1", 3}};
     const char *keys[] = {"ram", "64m", NULL};
     bench_world_t w;
     batch_t *b = calloc(1, sizeof(*b));
@@ -109,6 +125,15 @@ static void batches(void)
                                   .peer_baton = b,
                                   .goal_kind = GOAL_FASTER,
                                   .goal = sizes[i].goal});
+        prefetch_loop(b, 1);
+        bench_run(&(bench_case_t){.id = sizes[i].prefetch,
+                                  .ours = prefetch_batch,
+                                  .baton = b,
+                                  .peer = "the loop",
+                                  .theirs = prefetch_loop,
+                                  .peer_baton = b,
+                                  .goal_kind = GOAL_FASTER,
+                                  .goal = 2});
     }
     bench_world_end(&w);
     free(b);

@@ -242,12 +242,59 @@ apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *co
     return first;
 }
 
+/* All of the file is in memory. */
+static int is_whole(cache_t *c, const obj_t *o)
+{
+    uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
+    uint32_t shift = atomic_load(&o->shift);
+    if (!shift) return !size;
+    for (uint64_t at = 0; at < size; at += 1ull << shift) {
+        uint64_t left = size - at < 1ull << shift ? size - at : 1ull << shift;
+        uint32_t valid = cachefs__valid_mask(c, ver, (uint32_t)(at >> shift), NULL);
+        if (cachefs__granules(shift, 0, (uint32_t)left) & ~valid) return 0;
+    }
+    return 1;
+}
+
+/* Nothing of this file is missing, and nobody has to be asked. Looks without a lock on names. */
+static int is_warm(cache_t *c, const char *raw)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    vfs_attr_t attr;
+    obj_t *o = NULL;
+    if (vfs_path_init(&path, raw, buf) || (path.flags & VFS_PATH_DIR)) return 0;
+    if (cachefs__peek_ref(c, &path, LOOKUP_FOLLOW, &attr, NULL, &o) != KNOWN_FRESH) return 0;
+    int warm = attr.type == VFS_TYPE_FILE && is_whole(c, o);
+    cachefs__obj_put(c, o);
+    return warm;
+}
+
+/* The places of the paths that there is something to do for. The others are done. */
+static size_t find_cold(cache_t *c, const vfs_ctx_t *ctx, const char *const *paths, size_t count,
+                        apr_status_t *status, size_t *cold)
+{
+    size_t n = 0;
+    /* who may ask, and what is to be protected, is for others to say */
+    int quick = !ctx || (!(ctx->flags & VFS_CTX_CREDS) && ctx->priority != VFS_PRIORITY_HIGH);
+    if (vfs_ctx_check(ctx)) quick = 0; /* each path is told why */
+    for (size_t i = 0; i < count; i++) {
+        if (!quick || !is_warm(c, paths[i]))
+            cold[n++] = i;
+        else if (status)
+            status[i] = APR_SUCCESS;
+    }
+    cachefs__count(&c->counters, CNT_ATTR_HITS, count - n);
+    return n;
+}
+
 typedef struct fetch_job_t {
     cache_t *cache;
     const vfs_ctx_t *ctx;
     const char *const *paths;
     apr_status_t *status;
-    size_t count;
+    const size_t *cold; /* places in paths and status */
+    size_t count;       /* of them */
     _Atomic size_t next, running;
     pthread_mutex_t lock;
     pthread_cond_t cond;
@@ -257,8 +304,9 @@ typedef struct fetch_job_t {
 static void fetch_work(void *baton)
 {
     fetch_job_t *j = baton;
-    size_t i;
-    while ((i = atomic_fetch_add(&j->next, 1)) < j->count) {
+    size_t k;
+    while ((k = atomic_fetch_add(&j->next, 1)) < j->count) {
+        size_t i = j->cold[k];
         apr_status_t st = cachefs_prefetch_path(j->cache->fs, j->ctx, j->paths[i], NULL, NULL);
         if (j->status) j->status[i] = st;
         cachefs__lock(&j->lock, RANK_LEAF);
@@ -271,13 +319,16 @@ static void fetch_work(void *baton)
     cachefs__unlock(&j->lock, RANK_LEAF);
 }
 
-apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
-                                    size_t count, apr_status_t *status)
+static apr_status_t fetch_all(cache_t *c, const vfs_ctx_t *ctx, const char *const *paths,
+                              const size_t *cold, size_t count, apr_status_t *status)
 {
-    CACHE_OF(c, fs);
-    VFS_CHECK_ARG(paths || !count);
-    fetch_job_t j = {
-        .cache = c, .ctx = ctx, .paths = paths, .status = status, .count = count, .running = 1};
+    fetch_job_t j = {.cache = c,
+                     .ctx = ctx,
+                     .paths = paths,
+                     .status = status,
+                     .cold = cold,
+                     .count = count,
+                     .running = 1};
     pthread_mutex_init(&j.lock, NULL);
     pthread_cond_init(&j.cond, NULL);
     for (uint32_t i = 1; i < c->fixed.workers && i < count; i++) {
@@ -295,4 +346,17 @@ apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char 
     pthread_mutex_destroy(&j.lock);
     pthread_cond_destroy(&j.cond);
     return j.first;
+}
+
+apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
+                                    size_t count, apr_status_t *status)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(paths || !count);
+    size_t *cold = malloc((count + 1) * sizeof(*cold));
+    if (!cold) return APR_ENOMEM;
+    size_t n = find_cold(c, ctx, paths, count, status, cold);
+    apr_status_t st = n ? fetch_all(c, ctx, paths, cold, n, status) : APR_SUCCESS;
+    free(cold);
+    return st;
 }

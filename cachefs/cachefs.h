@@ -297,7 +297,7 @@ VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, cons
  * stays so until it is told to stop). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
-/* ---- batches: each shard's lock is taken once */
+/* ---- batches: many paths in one call */
 
 /** What the cache holds of one path. */
 typedef struct cachefs_entry_t {
@@ -347,7 +347,8 @@ VFS_API apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *path
  * done; APR_ENOMEM. Threads: any. Blocks: as writing below does. Owns: nothing. */
 VFS_API apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
                                          size_t count, apr_status_t *status);
-/** Bring many whole files in, on `workers` threads: see cachefs_prefetch_path.
+/** Bring many whole files in, on `workers` threads: see cachefs_prefetch_path. Those that are in
+ * memory under a fresh name are passed over before any thread is asked.
  *  @param fs  the cache
  *  @param ctx  the context, with the priority; may be NULL
  *  @param paths  the files

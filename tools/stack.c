@@ -109,17 +109,18 @@ static void show_stats(const cli_t *cli, cli_stack_t *stack)
     vfs_counts_t counts;
     cachefs_stats_t stats = {.size = sizeof(stats)};
     vfs_count_get(stack->counter, &counts);
+    uint64_t requests = vfs_counts_requests(&counts);
     cli_show_bytes(below, sizeof(below), (double)counts.bytes_read);
     if (stack->cache == NULL || cachefs_stats(stack->cache, &stats) != APR_SUCCESS) {
-        cli_error(cli, "%llu requests to %s, %s read from it",
-                  (unsigned long long)vfs_counts_requests(&counts), stack->uri, below);
+        cli_error(cli, "%llu request%s to %s, %s read from it", (unsigned long long)requests,
+                  requests == 1 ? "" : "s", stack->uri, below);
         return;
     }
     double all = (double)(stats.hit_bytes + stats.miss_bytes), sent = (double)counts.bytes_read;
     cli_show_bytes(read, sizeof(read), all);
     cli_error(cli,
-              "%llu requests to %s, %s read from it; %s read through the cache, hit ratio %.3f",
-              (unsigned long long)vfs_counts_requests(&counts), stack->uri, below, read,
+              "%llu request%s to %s, %s read from it; %s read through the cache, hit ratio %.3f",
+              (unsigned long long)requests, requests == 1 ? "" : "s", stack->uri, below, read,
               all > sent ? 1.0 - sent / all : 0.0);
 }
 

@@ -93,6 +93,35 @@ Test(control, batches_of_entries_and_prefetches_equal_loops)
     rig_close(&rig);
 }
 
+/* What is there is found without a question; what is there in part is no whole file. */
+Test(control, a_batch_prefetches_what_is_missing_and_asks_for_nothing_else)
+{
+    static const char *const paths[] = {"/whole", "/part", "/empty"};
+    rig_t rig;
+    apr_status_t status[3] = {APR_EOF, APR_EOF, APR_EOF};
+    char *data = rig_bytes(65536, 1), got[4096];
+    size_t n;
+
+    rig_open(&rig, LONG "get_size=0 readahead=0 block_size=64k");
+    rig_put(&rig, paths[0], data, 65536);
+    rig_put(&rig, paths[1], data, 65536);
+    rig_put(&rig, paths[2], data, 0);
+    OK(cachefs_prefetch_path(rig.fs, NULL, paths[0], NULL, NULL));
+    vfs_file_t *r = rig_file(rig.fs, paths[1], RIG_R);
+    OK(vfs_read_at(r, NULL, got, sizeof(got), 20480, &n));
+    rig_reset(&rig);
+    OK(cachefs_prefetch_batch(rig.fs, NULL, paths, 3, status));
+    CHECK(rig_moved(&rig) > 0 && rig_moved(&rig) <= 65536);
+    rig_reset(&rig);
+    OK(cachefs_prefetch_batch(rig.fs, NULL, paths, 3, status));
+    CHECK(!status[0] && !status[1] && !status[2]);
+    rig_holds(rig.fs, paths[1], data, 65536);
+    EQ(rig_requests(&rig), 0);
+    OK(vfs_close(r, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
 Test(control, batches_of_invalidations_and_flushes_equal_loops)
 {
     rig_t rig;
