@@ -12,6 +12,23 @@ static int is_clean(void *baton)
     return rig_stats(baton).dirty_bytes == 0;
 }
 
+/* Bytes are clean a moment before their flush is counted, and before the file waits no more. */
+static int is_over(void *baton)
+{
+    cachefs_stats_t s = rig_stats(baton);
+
+    return s.flushes > 0 && s.dirty_bytes == 0 && s.dirty_files == 0 && s.oldest_dirty_age_us == 0;
+}
+
+/* A file whose flushes fail: the first may have done so before the file is closed, which tells. */
+static void save_badly(rig_t *rig, const char *path, const char *text)
+{
+    vfs_file_t *file = rig_file(rig->fs, path, RIG_C);
+
+    rig_write(file, 0, text, strlen(text));
+    (void)vfs_close(file, NULL);
+}
+
 Test(writeback, the_interval_flushes)
 {
     rig_t rig;
@@ -23,10 +40,9 @@ Test(writeback, the_interval_flushes)
     CHECK(rig_stats(&rig).dirty_bytes > 0);
     CHECK(rig_stats(&rig).dirty_files == 1);
     vfs_fault_release(rig.fault);
-    CHECK(rig_until(is_clean, &rig));
+    CHECK(rig_until(is_over, &rig));
     rig_holds_text(rig.bottom, "/f", "text");
     EQ(rig_stats(&rig).flushes, 1);
-    EQ(rig_stats(&rig).oldest_dirty_age_us, 0);
     rig_close(&rig);
 }
 
@@ -128,7 +144,9 @@ Test(writeback, only_what_was_written_goes_below)
 
 static int has_failed(void *baton)
 {
-    return rig_stats(baton).flush_errors >= 3;
+    cachefs_stats_t s = rig_stats(baton);
+
+    return s.flush_errors >= 3 && s.flush_retries >= 2 && s.oldest_dirty_age_us > 0;
 }
 
 Test(writeback, a_failing_flush_is_retried_until_it_works)
@@ -137,12 +155,9 @@ Test(writeback, a_failing_flush_is_retried_until_it_works)
 
     rig_open(&rig, LONG "flush_interval=10ms flush_on_close=off retry_min=5ms retry_max=20ms");
     rig_fail(&rig, VFS_OPID_write_at, EIO_, 0, 0);
-    rig_save(&rig, "/f", "precious", 8);
+    save_badly(&rig, "/f", "precious");
     CHECK(rig_until(has_failed, &rig));
-    cachefs_stats_t s = rig_stats(&rig);
-    CHECK(s.flush_retries >= 2);
-    CHECK(s.dirty_bytes > 0);
-    CHECK(s.oldest_dirty_age_us > 0);
+    CHECK(rig_stats(&rig).dirty_bytes > 0);
     rig_holds_text(rig.fs, "/f", "precious");
     vfs_fault_clear(rig.fault);
     CHECK(rig_until(is_clean, &rig));
@@ -157,7 +172,7 @@ Test(writeback, retries_back_off)
     rig_open(&rig, LONG "flush_interval=1ms flush_on_close=off retry_min=40ms retry_max=10s");
     rig_fail(&rig, VFS_OPID_write_at, EIO_, 0, 0);
     int64_t start = cachefs__clock_us();
-    rig_save(&rig, "/f", "precious", 8);
+    save_badly(&rig, "/f", "precious");
     rig_wait_injected(&rig, 5); /* after 0, 40, 80, 160, 320 ms; the jitter takes a quarter */
     int64_t took = cachefs__clock_us() - start;
     cr_assert(took >= 450000, "five attempts in %" PRId64 " us", took);
@@ -315,9 +330,17 @@ Test(writeback, what_is_written_during_its_flush_stays_dirty)
     rig_close(&rig);
 }
 
+enum { BAD = 300 };
+
+static int one_is_flushed(void *baton)
+{
+    cachefs_stats_t s = rig_stats(baton);
+
+    return s.flushes >= 1 && s.dirty_files == BAD;
+}
+
 Test(writeback, files_that_keep_failing_keep_no_other_from_being_flushed)
 {
-    enum { BAD = 300 };
     rig_t rig;
     char name[16];
     vfs_fault_t rule = {.what = VFS_FAULT_ERROR, .status = EIO_, .glob = "/bad*"};
@@ -327,12 +350,11 @@ Test(writeback, files_that_keep_failing_keep_no_other_from_being_flushed)
     OK(vfs_fault_add(rig.fault, &rule));
     for (int i = 0; i < BAD; i++) {
         (void)snprintf(name, sizeof(name), "/bad%d", i);
-        rig_save(&rig, name, "text", 4);
+        save_badly(&rig, name, "text");
     }
     rig_save(&rig, "/good", "text", 4);
-    CHECK(rig_until(has_flushed, &rig));
+    CHECK(rig_until(one_is_flushed, &rig));
     rig_holds_text(rig.bottom, "/good", "text");
-    EQ(rig_stats(&rig).dirty_files, BAD);
     vfs_fault_clear(rig.fault);
     CHECK(rig_until(is_clean, &rig));
     rig_close(&rig);
