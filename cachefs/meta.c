@@ -339,7 +339,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (hold) cachefs__flush_end(c, o);
     if (kept) cachefs__lower_done(c, o);
     cachefs__mut_end(c, &m, 0);
-    cachefs__parent_end(c, parent, changed);
+    cachefs__parent_end(c, ctx, path, parent, changed);
     if (o) cachefs__obj_put(c, o);
     return st;
 }

@@ -13,8 +13,14 @@
 
 /* ---- parents */
 
-apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                                   obj_t **parent)
+/* May a directory be known that no cached name leads to? Its listing lives while it is open. */
+static int known_otherwise(cache_t *c)
+{
+    return (c->lower->caps.bits & VFS_CAP_SYMLINK) || cachefs__handles_open(c);
+}
+
+static apr_status_t parent_find(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                obj_t **parent)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t dir;
@@ -22,24 +28,35 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
     int negative;
     (void)vfs_path_parent(&dir, path, buf);
     cachefs__known_e known = cachefs__node_find(c, &dir, 0, parent, &negative);
-    if (!*parent && known == KNOWN_NOTHING && (c->lower->caps.bits & VFS_CAP_SYMLINK)) {
-        vfs_ctx_t own =
-            VFS_CTX_INIT; /* our own question: the caller's rights are the lower layer's to judge */
-        if (ctx) own.deadline = ctx->deadline, own.cancel = ctx->cancel;
-        apr_status_t st = cachefs__lookup(c, &own, &dir, LOOKUP_FOLLOW, parent, &attr, NULL);
-        if (st && !APR_STATUS_IS_ENOENT(st) && !APR_STATUS_IS_ENOTDIR(st)) return st;
-        if (!st && !(attr.flags & VFS_ATTR_DIRECT)) {
-            /* the names that change are known by other paths too */
-            atomic_fetch_add(&c->meta_epoch, 1);
-            atomic_fetch_add(&c->ns_epoch, 1);
-        }
+    if (*parent || known != KNOWN_NOTHING || !known_otherwise(c)) return APR_SUCCESS;
+    vfs_ctx_t own =
+        VFS_CTX_INIT; /* our own question: the caller's rights are the lower layer's to judge */
+    if (ctx) own.deadline = ctx->deadline, own.cancel = ctx->cancel;
+    apr_status_t st = cachefs__lookup(c, &own, &dir, LOOKUP_FOLLOW, parent, &attr, NULL);
+    if (APR_STATUS_IS_ENOENT(st) || APR_STATUS_IS_ENOTDIR(st)) return APR_SUCCESS;
+    if (!st && !(attr.flags & VFS_ATTR_DIRECT)) {
+        /* the names that change are known by other paths too */
+        atomic_fetch_add(&c->meta_epoch, 1);
+        atomic_fetch_add(&c->ns_epoch, 1);
     }
-    if (*parent) (void)cachefs__obj_change_begin(c, *parent);
-    return APR_SUCCESS;
+    return st;
 }
 
-void cachefs__parent_end(cache_t *c, obj_t *parent, int changed)
+apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                   obj_t **parent)
 {
+    apr_status_t st = parent_find(c, ctx, path, parent);
+    if (*parent) (void)cachefs__obj_change_begin(c, *parent);
+    return st;
+}
+
+void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *parent,
+                         int changed)
+{
+    if (!parent && changed) { /* who came to know it meanwhile may have listed it before */
+        if (parent_find(c, ctx, path, &parent)) atomic_fetch_add(&c->meta_epoch, 1);
+        if (parent) (void)cachefs__obj_change_begin(c, parent);
+    }
     if (!parent) return;
     cachefs__obj_change_end(c, parent, changed);
     if (changed) {
@@ -207,7 +224,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     if (flushing) cachefs__flush_end(c, o);
     if (kept) cachefs__lower_done(c, o);
     cachefs__mut_end(c, &m, dir && done);
-    cachefs__parent_end(c, parent, done != DONE_NO);
+    cachefs__parent_end(c, ctx, path, parent, done != DONE_NO);
     if (o) cachefs__obj_put(c, o);
     return st;
 }
@@ -271,7 +288,7 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
         cachefs__obj_put(c, source);
     }
     cachefs__mut_end(c, &m, made && how->target != NULL);
-    cachefs__parent_end(c, parent, made);
+    cachefs__parent_end(c, ctx, path, parent, made);
     return st;
 }
 

@@ -279,7 +279,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (claimed && !st && !(attr->flags & VFS_ATTR_DIRECT)) /* it may have been made elsewhere */
         atomic_fetch_add(&c->meta_epoch, 1);
     if (claimed) cachefs__mut_end(c, &m, 0);
-    if (parent) cachefs__parent_end(c, parent, !st || lost);
+    if (claimed) cachefs__parent_end(c, ctx, path, parent, !st || lost);
     if (lost && (below & VFS_O_TRUNC)) ask_again(c, ctx, path);
     if (!st && plain && (flags & VFS_O_TRUNC) &&
         (attr->size || atomic_load(&o->size) || atomic_load(&o->resident))) {

@@ -204,7 +204,8 @@ cachefs__done_e cachefs__was_replaced(cache_t *c, const vfs_ctx_t *ctx, const vf
 /* ---- names.c, rename.c: the parent of a name that changes */
 apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    obj_t **parent);
-void cachefs__parent_end(cache_t *c, obj_t *parent, int changed);
+void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *parent,
+                         int changed);
 /* 1: the open file has no name any more, 0: it has, -1: not known. */
 int cachefs__is_removed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* Another file has taken the name of this one, or may have. Flush begun, handle kept open. */

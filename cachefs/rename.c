@@ -193,8 +193,8 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (r.flushing) cachefs__flush_end(c, r.source);
     if (r.target_kept) cachefs__lower_done(c, r.target);
     cachefs__mut_end(c, &m, r.tree && done);
-    cachefs__parent_end(c, pa, done != DONE_NO);
-    cachefs__parent_end(c, pb, done != DONE_NO);
+    cachefs__parent_end(c, ctx, from, pa, done != DONE_NO);
+    cachefs__parent_end(c, ctx, to, pb, done != DONE_NO);
     for (size_t i = 0; i < r.open_count; i++)
         cachefs__obj_put(c, r.open[i]);
     free(r.open);

@@ -301,6 +301,22 @@ static void a_listing_follows_every_change(conf_t *t)
     NAMES("/", "");
 }
 
+/* By a name that no cache knows any more. */
+static void a_directory_that_is_open_is_listed_with_what_came_into_it(conf_t *t)
+{
+    vfs_dir_t *dir = NULL;
+    OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
+    PUT("/f", "x");
+    NEED(OK(vfs_opendir(&dir, t->fs, NULL, "/d", 0)));
+    OK(vfs_rename(t->fs, NULL, "/d", "/d", 0));
+    OK(vfs_rename(t->fs, NULL, "/f", "/d/f", 0));
+    NAMES("/d", "f ");
+    OK(vfs_rename(t->fs, NULL, "/d", "/d", 0));
+    OK(vfs_unlink(t->fs, NULL, "/d/f"));
+    NAMES("/d", "");
+    OK(vfs_closedir(dir));
+}
+
 static void opendir_follows_a_link(conf_t *t)
 {
     OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
@@ -328,6 +344,7 @@ static const conf_behaviour_t behaviours[] = {
     B(a_removed_directory_lists_nothing_more),
     B(two_listings_at_once_are_independent),
     B(a_listing_follows_every_change),
+    B(a_directory_that_is_open_is_listed_with_what_came_into_it),
     B_CAPS(opendir_follows_a_link, VFS_CAP_SYMLINK),
 };
 CONF_TABLE(dir, behaviours);
