@@ -21,6 +21,7 @@
 #define RECORDS 48u
 #define FILES 2u
 #define THREADS_MAX 16u
+#define LAST_STEPS 40u /* of its own, that a thread tells of when it differs */
 
 typedef struct shared_t {
     const char *spec;
@@ -40,6 +41,8 @@ typedef struct worker_t {
     uint64_t next;                 /**< of its own records */
     model_run_t run;
     vfs_file_t *files[FILES];
+    model_op_t steps[LAST_STEPS]; /**< step i at i modulo LAST_STEPS */
+    size_t done;
     char why[500];
     char base[16];
 } worker_t;
@@ -171,6 +174,20 @@ static int shared_step(worker_t *w)
     return rv == APR_SUCCESS || complain_status(w, what, file, 0, rv);
 }
 
+/* What the thread did in its own directory before it differed; the others did theirs meanwhile. */
+static void print_steps(const worker_t *w)
+{
+    char line[256];
+    size_t first = w->done > LAST_STEPS ? w->done - LAST_STEPS : 0;
+    flockfile(stdout);
+    printf("the last steps of thread %u:\n", w->id);
+    for (size_t i = first; i < w->done; i++) {
+        model_print(&w->steps[i % LAST_STEPS], line, sizeof line);
+        printf("%s\n", line);
+    }
+    funlockfile(stdout);
+}
+
 static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *baton)
 {
     worker_t *w = baton;
@@ -184,8 +201,10 @@ static void *APR_THREAD_FUNC work(apr_thread_t *thread, void *baton)
         }
         model_op_t op = model_generate(&w->rng, w->base);
         if (op.kind == MODEL_clear && model_random(&w->rng, 8) != 0) continue;
+        w->steps[w->done++ % LAST_STEPS] = op;
         same = model_step(&w->run, &op);
         if (!same) {
+            print_steps(w);
             char line[256];
             model_print(&op, line, sizeof line);
             snprintf(w->why, sizeof w->why, "thread %u: %.220s (%s)", w->id, w->run.why, line);
