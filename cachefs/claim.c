@@ -10,9 +10,12 @@
  */
 #include "cachefs/engine.h"
 
-/* Sequentially consistent: see cachefs__handles_open. */
-int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine)
+/* While the caller is below no directory moves, and none that his file is in is removed: a stamp on
+ * all names is of one elsewhere. Sequentially consistent: see cachefs__handles_open. */
+int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked,
+                           cachefs__claim_e mine)
 {
+    if (mine == CLAIM_BELOW) return 1;
     uint64_t changed =
         atomic_load_explicit(&c->name_mut[path->hash % NAME_SLOTS], memory_order_seq_cst);
     return (mine || changed <= asked) &&
@@ -60,7 +63,7 @@ int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked
 
 int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked)
 {
-    return cachefs__name_believed(c, path, asked, 0);
+    return cachefs__name_believed(c, path, asked, CLAIM_NONE);
 }
 
 apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m)

@@ -70,7 +70,7 @@ handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint
     *good = cachefs__obj_name_confirmed(c, o, path, asked);
     cachefs__obj_looked(c, o);
     if (ctx) cachefs__opener_note(c, o, ctx);
-    if (!*good) *good = cachefs__obj_name_seen(c, o, path, asked, 0);
+    if (!*good) *good = cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE);
     return h;
 }
 

@@ -5,8 +5,10 @@
  * Where a backend has no stable numbers a file is what its path leads to. Its object is found by a
  * digest of that path, moves in the table when the path changes, and leaves it with the last name.
  * An answer that a change of the name overlaps makes an object that only its caller knows: a stat
- * may use it, an open file may not (cachefs__obj_name_seen), and is opened with the name claimed. A
- * file with two paths, by hard or symbolic links, is two files then.
+ * may use it, an open file may not (cachefs__obj_name_seen), and is opened with the name claimed.
+ * An object that lost its name while somebody looked at it is still there for a moment: the next
+ * answer about its path does not take it for that file's. A file with two paths, by hard or
+ * symbolic links, is two files then.
  */
 #include "cachefs/engine.h"
 #include "vfs/digest.h"
@@ -84,6 +86,18 @@ static void id_insert(cache_t *c, obj_t *o)
     o->flags |= OBJ_HASHED;
 }
 
+static void id_remove(cache_t *c, obj_t *o)
+{
+    uint32_t i = cachefs__obj_index(c, o), *at = id_head(c, o->dev, o->ino);
+    if (!(o->flags & OBJ_HASHED)) return;
+    while (*at != i) {
+        VFS_ASSERT(*at != NONE);
+        at = &c->objs[*at].id_next;
+    }
+    *at = o->id_next;
+    o->flags &= ~OBJ_HASHED;
+}
+
 /* Identity lock. */
 static obj_t *obj_begin(cache_t *c, uint32_t spare, const ident_t *id, const vfs_attr_t *attr)
 {
@@ -155,31 +169,43 @@ static ident_t path_ident(const vfs_path_t *path, vfs_type_e type)
     return (ident_t){both[0], both[1] ^ (type == VFS_TYPE_LINK), OBJ_BY_PATH, 1};
 }
 
+/* It was found by its path, but no cached name leads to it, and nobody needs it: somebody is about
+ * to let go of it. The path may be another file's since. Whoever opens it has claimed the path
+ * before he found it here, and is seen. 0: it is needed. */
+static int left_over(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                     cachefs__claim_e mine)
+{
+    if (cachefs__node_leads(c, path, o)) return 0;
+    cachefs__obj_lock(c, o);
+    int idle = !o->handles && !o->dirty_bytes && !o->flushing && !o->changing;
+    if (idle) {
+        cachefs__lock(&c->ids.lock, RANK_IDS);
+        idle = cachefs__name_believed(c, path, asked, mine);
+        if (idle) id_remove(c, o);
+        cachefs__unlock(&c->ids.lock, RANK_IDS);
+    }
+    cachefs__obj_unlock(c, o);
+    return idle;
+}
+
 obj_t *cachefs__obj_at(cache_t *c, const vfs_attr_t *attr, const vfs_path_t *path, uint64_t asked,
-                       int mine, int *made)
+                       cachefs__claim_e mine, int *made)
 {
     if (attr->flags & VFS_ATTR_STABLE_ID) return cachefs__obj_get(c, attr, made);
     ident_t id = path_ident(path, attr->type);
-    if (cachefs__name_believed(c, path, asked, mine)) id.flags |= OBJ_HASHED;
-    return get(c, &id, attr, made);
+    for (;;) {
+        int believed = cachefs__name_believed(c, path, asked, mine);
+        id.flags = OBJ_BY_PATH | (believed ? OBJ_HASHED : 0);
+        obj_t *o = get(c, &id, attr, made);
+        if (!o || *made || !believed || !left_over(c, o, path, asked, mine)) return o;
+        cachefs__obj_put(c, o);
+    }
 }
 
 void cachefs__obj_ref(obj_t *o)
 {
     uint32_t before = atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
     VFS_ASSERT(before > 0);
-}
-
-static void id_remove(cache_t *c, obj_t *o)
-{
-    uint32_t i = cachefs__obj_index(c, o), *at = id_head(c, o->dev, o->ino);
-    if (!(o->flags & OBJ_HASHED)) return;
-    while (*at != i) {
-        VFS_ASSERT(*at != NONE);
-        at = &c->objs[*at].id_next;
-    }
-    *at = o->id_next;
-    o->flags &= ~OBJ_HASHED;
 }
 
 void cachefs__obj_put(cache_t *c, obj_t *o)

@@ -93,12 +93,55 @@ void cachefs__block_rest(cache_t *c, shard_t *s, uint32_t i, int keep);
 /* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
 apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
 
+/* ---- claim.c */
+typedef struct cachefs__mut_t {
+    uint32_t slot[2];
+    uint64_t was[2]; /* what the slots held before */
+    int count;
+    int tree;  /* a directory moves */
+    int below; /* counted in names_below */
+    uint64_t asked;
+} cachefs__mut_t;
+/* What the caller holds of the name that an answer is about. */
+typedef enum cachefs__claim_e { CLAIM_NONE, CLAIM_NAME, CLAIM_BELOW } cachefs__claim_e;
+static inline cachefs__claim_e cachefs__claim_of(const cachefs__mut_t *m)
+{
+    return m->below ? CLAIM_BELOW : m->count ? CLAIM_NAME : CLAIM_NONE;
+}
+/* A change of one or two names (b may be NULL) begins: others who change them wait; no look-up that
+ * overlaps is kept. */
+apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
+                                const vfs_path_t *b, cachefs__mut_t *m);
+void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
+/* The names were claimed so that nobody changes them, and are as they were. */
+void cachefs__mut_release(cache_t *c, cachefs__mut_t *m);
+/* Nobody changed the claimed names between `asked` and the claim, or moved a directory since. */
+int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked);
+/* A directory is about to move: until cachefs__mut_end no answer about any name is kept, and no
+ * other change of a name is below. Waits for those that are. */
+apr_status_t cachefs__mut_tree(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m);
+/* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
+ * flush and no lower handle. Waits for a directory that moves. */
+apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m);
+/* Below no more, and no name has changed: they are claimed as before. */
+void cachefs__mut_back(cache_t *c, cachefs__mut_t *m);
+/* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
+ * he may be waiting for us. */
+apr_status_t cachefs__mut_wait(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
+/* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
+void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
+/* Nobody changed the name since `asked`, or is about to. */
+int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
+/* The same, but for the caller's own change of the name. */
+int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked,
+                           cachefs__claim_e mine);
+
 /* ---- identity.c, obj.c: objects, identities, gates, lower handles */
 obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);
 /* The same, by its path where the backend gave no number, as it answered at `asked`; `mine`: the
  * caller claimed the name. */
 obj_t *cachefs__obj_at(cache_t *c, const vfs_attr_t *attr, const vfs_path_t *path, uint64_t asked,
-                       int mine, int *made);
+                       cachefs__claim_e mine, int *made);
 /* What is known by its path has another one: whoever was known by that is not any more. */
 void cachefs__obj_moved(cache_t *c, obj_t *o, const vfs_path_t *path);
 void cachefs__obj_ref(obj_t *o);
@@ -213,7 +256,8 @@ void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
 /* The object, which somebody has open, had this name at `asked`. 0: not noted, since a change of
  * ours overlaps (other than the caller's, if it is his, `mine`), or for want of memory; it may have
  * no name then, and lives by its handle below. */
-int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine);
+int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                           cachefs__claim_e mine);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
 
@@ -276,44 +320,10 @@ void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
 int cachefs__node_kept(const cache_t *c, const node_t *n);
 int cachefs__node_evict(cache_t *c, shard_t *s);
 void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i);
+/* Is the path a cached name of the object? */
+int cachefs__node_leads(cache_t *c, const vfs_path_t *path, const obj_t *o);
 /* Is the entry a node of this shard and hash? Shard locked. */
 int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash);
-
-/* ---- claim.c */
-/* A change of one or two names (b may be NULL) begins: others who change them wait; no look-up that
- * overlaps is kept. */
-typedef struct cachefs__mut_t {
-    uint32_t slot[2];
-    uint64_t was[2]; /* what the slots held before */
-    int count;
-    int tree;  /* a directory moves */
-    int below; /* counted in names_below */
-    uint64_t asked;
-} cachefs__mut_t;
-apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
-                                const vfs_path_t *b, cachefs__mut_t *m);
-void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree);
-/* The names were claimed so that nobody changes them, and are as they were. */
-void cachefs__mut_release(cache_t *c, cachefs__mut_t *m);
-/* Nobody changed the claimed names between `asked` and the claim, or moved a directory since. */
-int cachefs__mut_found_quiet(cache_t *c, const cachefs__mut_t *m, uint64_t asked);
-/* A directory is about to move: until cachefs__mut_end no answer about any name is kept, and no
- * other change of a name is below. Waits for those that are. */
-apr_status_t cachefs__mut_tree(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m);
-/* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
- * flush and no lower handle. Waits for a directory that moves. */
-apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m);
-/* Below no more, and no name has changed: they are claimed as before. */
-void cachefs__mut_back(cache_t *c, cachefs__mut_t *m);
-/* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
- * he may be waiting for us. */
-apr_status_t cachefs__mut_wait(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
-/* Wait until nobody changes the name, or only claims it, until `until_us` at the latest. */
-void cachefs__mut_settle(cache_t *c, const vfs_path_t *path, int64_t until_us);
-/* Nobody changed the name since `asked`, or is about to. */
-int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
-/* The same, but for the caller's own change of the name. */
-int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked, int mine);
 
 /* ---- branch.c: the tree of names */
 /* A node with its path comes into the tree, or goes. Shard locked. 0: no entry for its directory

@@ -113,7 +113,7 @@ static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
                          const answer_t *a, obj_t **obj, int *outdated)
 {
     int made, follow = (want & LOOKUP_FOLLOW) && !(a->attr.flags & VFS_ATTR_DIRECT);
-    obj_t *o = cachefs__obj_at(c, &a->attr, path, a->asked, 0, &made);
+    obj_t *o = cachefs__obj_at(c, &a->attr, path, a->asked, CLAIM_NONE, &made);
     *outdated = 0;
     if (!o) return VFS_ELIMIT;
     cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);

@@ -50,14 +50,9 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
     return st;
 }
 
-void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *parent,
-                         int changed)
+/* Its change ends, and with it our reference. */
+static void parent_changed(cache_t *c, obj_t *parent, int changed)
 {
-    if (!parent && changed) { /* who came to know it meanwhile may have listed it before */
-        if (parent_find(c, ctx, path, &parent)) atomic_fetch_add(&c->meta_epoch, 1);
-        if (parent) (void)cachefs__obj_change_begin(c, parent);
-    }
-    if (!parent) return;
     cachefs__obj_change_end(c, parent, changed);
     if (changed) {
         cachefs__obj_lock(c, parent);
@@ -69,6 +64,28 @@ void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
         if (listed) cachefs__version_drop(c, parent, old, size, shift);
     }
     cachefs__obj_put(c, parent);
+}
+
+/* Is that the object that an answer about the directory finds? */
+static int is_found(cache_t *c, obj_t *parent)
+{
+    if (!parent) return 0;
+    cachefs__obj_lock(c, parent);
+    int found = (parent->flags & (OBJ_BY_PATH | OBJ_HASHED)) != OBJ_BY_PATH;
+    cachefs__obj_unlock(c, parent);
+    return found;
+}
+
+void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *parent,
+                         int changed)
+{
+    if (changed && !is_found(c, parent)) { /* who came to know it meanwhile may have listed it */
+        obj_t *now = NULL;
+        if (parent_find(c, ctx, path, &now)) atomic_fetch_add(&c->meta_epoch, 1);
+        if (now) (void)cachefs__obj_change_begin(c, now);
+        if (now) parent_changed(c, now, 1);
+    }
+    if (parent) parent_changed(c, parent, changed);
 }
 
 /* ---- the file behind a name */

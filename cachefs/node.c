@@ -37,6 +37,20 @@ static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
     return NONE;
 }
 
+int cachefs__node_leads(cache_t *c, const vfs_path_t *path, const obj_t *o)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t object = cachefs__obj_index(c, o);
+    int leads = 0;
+    cachefs__lock(&s->lock, RANK_SHARD);
+    for (int follow = 0; follow < 2; follow++) {
+        uint32_t i = find(c, s, path, follow);
+        leads |= i != NONE && c->nodes[i].object == object;
+    }
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    return leads;
+}
+
 int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash)
 {
     uint32_t at = s->node_heads[hash & s->node_mask];
@@ -279,7 +293,7 @@ static int node_insert(cache_t *c, shard_t *s, uint32_t i)
 
 /* The node of the path, made if there is room and the answer is `good`; with the shard locked. */
 static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int follow,
-                          uint64_t asked, int mine, int *good)
+                          uint64_t asked, cachefs__claim_e mine, int *good)
 {
     uint32_t spare = NONE, i;
     for (int tries = 0;; tries++) {
@@ -310,7 +324,7 @@ static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int fo
 }
 
 static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
-                       uint32_t attr_flags, uint64_t asked, int mine)
+                       uint32_t attr_flags, uint64_t asked, cachefs__claim_e mine)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *old = NULL;
@@ -339,13 +353,13 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
 void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked)
 {
-    node_store(c, path, follow, obj, attr_flags, asked, 0);
+    node_store(c, path, follow, obj, attr_flags, asked, CLAIM_NONE);
 }
 
 void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked)
 {
-    node_store(c, path, follow, obj, attr_flags, asked, 1);
+    node_store(c, path, follow, obj, attr_flags, asked, CLAIM_NAME);
 }
 
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
@@ -379,7 +393,8 @@ void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *o = NULL;
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__name_believed(c, path, asked, 0) ? find(c, s, path, follow) : NONE;
+    uint32_t i =
+        cachefs__name_believed(c, path, asked, CLAIM_NONE) ? find(c, s, path, follow) : NONE;
     if (i) {
         if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
         cachefs__node_free(c, s, i);

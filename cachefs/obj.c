@@ -20,7 +20,8 @@ static int same_name(const cache_t *c, const obj_t *o, const vfs_path_t *path)
 }
 
 /* `sure`: that is its name, whatever changes. */
-static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine, int sure)
+static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                   cachefs__claim_e mine, int sure)
 {
     uint32_t chunk = NONE;
     int good, done;
@@ -49,12 +50,13 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
 
 int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
 {
-    if (!same_name(c, o, path) || !cachefs__name_believed(c, path, asked, 0)) return 0;
+    if (!same_name(c, o, path) || !cachefs__name_believed(c, path, asked, CLAIM_NONE)) return 0;
     o->flags |= OBJ_NAMED; /* which nobody copies without a lock */
     return 1;
 }
 
-int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked, int mine)
+int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                           cachefs__claim_e mine)
 {
     return name_it(c, o, path, asked, mine, 0); /* if not, who changes it says what it is */
 }
@@ -62,7 +64,7 @@ int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
     cachefs__obj_moved(c, o, path);
-    if (name_it(c, o, path, 0, 0, 1)) return;
+    if (name_it(c, o, path, 0, CLAIM_NONE, 1)) return;
     cachefs__obj_lock(c, o); /* no memory: better none than the old one */
     o->flags &= ~OBJ_NAMED;
     cachefs__obj_unlock(c, o);

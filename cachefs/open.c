@@ -51,7 +51,7 @@ static apr_status_t open_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
 static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
                            const vfs_path_t *path, uint32_t flags, vfs_file_t *lower,
                            uint32_t lower_flags, vfs_attr_t *attr, vfs_validator_t *validator,
-                           uint64_t asked, int mine, obj_t **obj)
+                           uint64_t asked, cachefs__claim_e mine, obj_t **obj)
 {
     int made = 0;
     obj_t *o = cachefs__obj_at(c, attr, path, asked, mine, &made);
@@ -133,7 +133,7 @@ static apr_status_t open_moving(vfs_file_t **file, cache_t *c, const vfs_ctx_t *
     st = open_below(c, ctx, path, flags, 0, &lower, &lower_flags, attr, validator);
     if (!st && is_plain(attr->type))
         st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, m.asked,
-                    m.count != 0, &o);
+                    cachefs__claim_of(&m), &o);
     else if (!st)
         *file = lower;
     path_release(c, &m);
@@ -224,7 +224,7 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
         return st;
     }
     st = give_handle(file, c, o, ctx, flags);
-    return st || cachefs__obj_name_seen(c, o, path, asked, 0)
+    return st || cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE)
                ? st
                : open_moving(file, c, ctx, path, flags, attr, validator);
 }
@@ -261,7 +261,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
         below &= ~VFS_O_CREATE;
     }
     st = creates ? cachefs__mut_begin(c, ctx, path, NULL, &m) : path_claim(c, ctx, path, &m);
-    int claimed = creates && !st, mine = !st && m.count != 0;
+    int claimed = creates && !st, release = !st && m.count && !creates;
     if (claimed) st = cachefs__parent_begin(c, ctx, path, &parent);
     if (claimed && !st && !(c->lower->caps.bits & VFS_CAP_STABLE_ID))
         st = cachefs__mut_below(c, ctx, &m); /* no directory above it moves either */
@@ -271,11 +271,11 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     int plain = !st && is_plain(attr->type), lost = st && !cachefs__refused(st);
     if (lost && claimed) cachefs__name_drop(c, path); /* it may have been made */
     if (plain)
-        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, m.asked, mine,
-                    &o);
+        st = opened(file, c, ctx, path, flags, lower, lower_flags, attr, validator, m.asked,
+                    cachefs__claim_of(&m), &o);
     else if (!st)
         *file = lower;
-    if (mine && !claimed) path_release(c, &m);
+    if (release) path_release(c, &m);
     if (claimed && !st && !(attr->flags & VFS_ATTR_DIRECT)) /* it may have been made elsewhere */
         atomic_fetch_add(&c->meta_epoch, 1);
     if (claimed) cachefs__mut_end(c, &m, 0);
@@ -331,7 +331,7 @@ apr_status_t cachefs__use_begin(cachefs__use_t *use, cache_t *c, const vfs_ctx_t
     apr_status_t st = cachefs__lookup(c, ctx, path, want, &use->obj, attr, validator);
     if (st || attr->type != VFS_TYPE_FILE) return st;
     cachefs__hold(c, use->obj, &use->holder);
-    if (cachefs__obj_name_seen(c, use->obj, path, asked, 0)) return APR_SUCCESS;
+    if (cachefs__obj_name_seen(c, use->obj, path, asked, CLAIM_NONE)) return APR_SUCCESS;
     cachefs__use_end(use, c); /* it moves: what is there is there by its handle */
     st = cachefs_op_open(&use->file, c->fs, ctx, path, VFS_O_READ, 0, attr,
                          validator ? validator : &own);

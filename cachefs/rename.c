@@ -46,7 +46,9 @@ static void move_name(cache_t *c, obj_t *o, const vfs_path_t *from, const vfs_pa
     const vfs_path_t *a = NULL, *b = NULL;
     cachefs__obj_lock(c, o);
     int named = !cachefs__obj_name(c, o, &name, buf);
+    int lost = !named && (o->flags & OBJ_BY_PATH);
     cachefs__obj_unlock(c, o);
+    if (lost) cachefs__obj_unhash(c, o); /* it may be here: no other file is taken for it */
     if (named && vfs_path_within(&name, from))
         a = from, b = to;
     else if (named && swap && vfs_path_within(&name, to))

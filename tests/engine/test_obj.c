@@ -315,19 +315,19 @@ Test(obj, a_name_that_is_changing_is_noted_by_nobody_but_who_changes_it)
     cachefs__hold(rig.c, o, &first);
     uint64_t before = now_seq(&rig);
     OK(cachefs__mut_begin(rig.c, NULL, &p, NULL, &m));
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, now_seq(&rig), 0), 0);
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, now_seq(&rig), CLAIM_NONE), 0);
     IS(APR_NOTFOUND,
        cachefs__obj_name(rig.c, o, &name, buf)); /* none is better than one that goes */
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, m.asked, 1), 1);
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, m.asked, CLAIM_NAME), 1);
     OK(cachefs__obj_name(rig.c, o, &name, buf));
     cachefs__mut_end(rig.c, &m, 0);
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, before, 0), 0); /* asked before it changed */
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, before, CLAIM_NONE), 0); /* asked before it changed */
     OK(cachefs__mut_begin(rig.c, NULL, &q, NULL, &m));
     OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &tree));
     OK(cachefs__mut_tree(rig.c, NULL, &tree));
-    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, 1), 0); /* all names move, his too */
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME), 0); /* all names move, his too */
     cachefs__mut_end(rig.c, &tree, 1);
-    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, 1), 0);
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME), 0);
     cachefs__mut_end(rig.c, &m, 0);
     OK(cachefs__obj_name(rig.c, o, &name, buf));
     cr_assert_str_eq(name.str, "/d/f");

@@ -430,8 +430,19 @@ int model_close_all(model_run_t *run)
     return same;
 }
 
+/* Nobody but us changes anything below. */
+static int no_conflict(model_run_t *run)
+{
+    cachefs_stats_t stats = {.size = sizeof stats};
+    if (run->sut->cache == NULL) return 1;
+    return same_status(run, "stats", cachefs_stats(run->sut->cache, &stats), APR_SUCCESS) &&
+           (stats.conflicts == 0 ||
+            differs(run, "%" PRIu64 " conflicts with others were seen", stats.conflicts));
+}
+
 int model_compare(model_run_t *run, vfs_t *fs)
 {
+    if (fs == run->sut->fs && !no_conflict(run)) return 0;
     for (size_t i = 0; i < run->ref.count; i++) {
         const ref_entry_t *e = &run->ref.entries[i];
         vfs_attr_t attr;
