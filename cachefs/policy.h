@@ -60,6 +60,12 @@ typedef struct cachefs_policy_config_t {
                      where it asks for none */
     uint64_t *memory; /**< `create` adds to it what it takes from the pool: it counts with the
                          memory of the cache; NULL: nobody counts */
+    uint32_t shard;   /**< which of the instances of this cache it is, from 0 */
+    uint32_t shards;  /**< how many there will be; they are made one after the other. 0: one */
+    /** One word for all instances of a cache, NULL when the first is made: what its `create` leaves
+     * there that of the others finds, to share what each learns of its keys. Instances are called
+     * at the same time, so it must be atomic. For `create` only. NULL: this one is by itself. */
+    void **common;
 } cachefs_policy_config_t;
 
 /** A policy: what its author writes, `static const` with designated initialisers. No function may

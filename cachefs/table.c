@@ -88,6 +88,7 @@ static uint64_t key_of(const void *baton, uint32_t entry)
 static apr_status_t policies_create(cache_t *c)
 {
     uint64_t taken = 0;
+    void *common = NULL;
     for (uint32_t i = 0; i < c->shard_count; i++) {
         cachefs_policy_config_t pc = {.size = sizeof(pc),
                                       .entries_max = c->block_pool.limit,
@@ -99,7 +100,10 @@ static apr_status_t policies_create(cache_t *c)
                                       .key_of = key_of,
                                       .key_baton = c,
                                       .extras = c->extras,
-                                      .memory = &taken};
+                                      .memory = &taken,
+                                      .shard = i,
+                                      .shards = c->shard_count,
+                                      .common = &common};
         apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
         if (st) return st;
     }

@@ -58,6 +58,7 @@ static uint32_t shard_of(const cache_t *cache, uint32_t object)
 static int policies_create(cache_t *cache)
 {
     const trace_t *trace = cache->run->trace;
+    void *common = NULL;
     uint64_t average = trace->objects_bytes / trace->objects;
     cachefs_policy_config_t config = {.size = sizeof(config), .entries_max = trace->objects};
     config.capacity_bytes = cache->run->capacity / cache->run->shards;
@@ -66,8 +67,11 @@ static int policies_create(cache_t *cache)
     config.extras = cache->extras;
     config.key_of = key_of;
     config.key_baton = trace;
-    for (uint32_t i = 0; i < cache->run->shards; i++)
-        if (cache->run->policy->create(&cache->shards[i], &config, cache->pool) != APR_SUCCESS)
+    config.shards = cache->run->shards;
+    config.common = &common;
+    for (; config.shard < config.shards; config.shard++)
+        if (cache->run->policy->create(&cache->shards[config.shard], &config, cache->pool) !=
+            APR_SUCCESS)
             return -1;
     return 0;
 }

@@ -1,47 +1,65 @@
 /*
- * auto.c - the policy "auto": whichever of CLOCK-Pro, S3-FIFO and W-TinyLFU would have hit more.
- * Floor 2. Knows entries by number, and keys.
+ * auto.c - the policy "auto": whichever of LIRS, CLOCK-Pro, S3-FIFO and W-TinyLFU would have hit
+ * more. Floor 2. Knows entries by number, and keys.
  *
- * No policy is the best one everywhere. CLOCK-Pro is never far from it, and keeps what it can of a
- * loop that is larger than the memory; S3-FIFO is better where most blocks are used once, W-TinyLFU
- * where popularity is steep and steady. So all three run as shadow caches, of keys only, over a
- * sample of what is asked for (shadow.h), and the memory is run by the one whose shadow hits most.
+ * No policy is the best one everywhere. LIRS keeps what it can of a loop that is larger than the
+ * memory, and CLOCK-Pro does nearly as well, but gives recency more where that pays; S3-FIFO is
+ * better where most blocks are used once, W-TinyLFU where popularity is steep and steady. So all
+ * run as shadow caches, of keys only, over a sample of what is asked for (shadow.h), and the memory
+ * is run by the one whose shadow hits most.
  *
- * The balance of each against the leader moves by one when exactly one of the two hits, and fades
- * over a window of sixteen capacities. A switch costs misses, up to a capacity of them; so, as one
- * buys skis when the rent has come to their price, another takes over when it is ahead by the hits
- * of a third of a capacity, and by three standard deviations of a fair coin thrown as often as they
- * disagreed, so that chance does not make it switch.
+ * The shards of a cache choose together. Each gets a random part of the keys, so the first few of
+ * them are a sample: as many as have 2048 entries between them have shadows, or the first has, of a
+ * part of its keys. What shadows hit goes to scores that all shards read. Two that add to one at
+ * the same time may lose a hit: a lock would cost more than that is worth.
+ *
+ * A score is the hits of a shadow, and fades over a window of sixteen capacities of what is asked.
+ * A switch costs misses, up to a capacity of them; so, as one buys skis when the rent has come to
+ * their price, another takes over when it is ahead by the hits of a third of a capacity, and by
+ * three standard deviations of a fair coin thrown as often as they disagreed, so that chance does
+ * not make it switch.
  *
  * A switch moves nothing. From then on newcomers are the new leader's. What the old one still holds
  * becomes the new one's when it is used. Victims come from the old one while the new one has less
  * than an eighth, then from both in turn: so the new one sorts its newcomers from the beginning.
- * Until the old one is empty there is no other switch. All is O(1) amortised, as its parts are.
+ * Until the old one is empty there is no third. Those who keep ghosts keep them in one past, which
+ * knows whatever left. All is O(1) amortised, as its parts are.
  *
- * Parameters: shadows of up to 4096 entries a shard (unsampled where that is all), the window and
- * the margins above. CLOCK-Pro leads at first, because its worst case is the best.
+ * Parameters: 2048 entries with shadows, the window and the margins above; a sketch of a quarter of
+ * what W-TinyLFU alone has, since it leads where few keys matter.
  */
+#include <stdatomic.h>
+
+#include "cachefs/policy/past.h"
 #include "cachefs/policy/shadow.h"
 
-#define AUTO_PARTS 3u
-#define AUTO_SHADOW_MAX 4096u
+#define AUTO_PARTS 4u /* as many as held.h can tell apart */
+#define AUTO_SHADOW_MAX 2048u
 #define AUTO_WINDOW_CAPACITIES 16.0
 #define AUTO_AHEAD (1.0 / 3.0 / AUTO_WINDOW_CAPACITIES) /* of the window */
 #define AUTO_START_SHARE 8u
 #define AUTO_SIGMAS 3.0
+#define AUTO_SKETCH_SHARE 4u
+
+typedef struct auto_common_t {
+    _Atomic uint32_t leader;
+    _Atomic double score[AUTO_PARTS];
+    _Atomic double disagreed[AUTO_PARTS]
+                            [AUTO_PARTS]; /* how often one of two hit, by first < second */
+} auto_common_t;
 
 typedef struct auto_t {
     cachefs__held_t held; /* of keys and nodes only: the parts keep the accounts */
     const cachefs_policy_ops_t *ops[AUTO_PARTS];
-    void *state[AUTO_PARTS]; /* each begins with its cachefs__held_t */
-    cachefs__shadow_t shadows[AUTO_PARTS];
-    uint32_t leader;
-    uint32_t drained;             /* led before the leader, and may still hold something */
-    uint32_t sample_shift;        /* a key is in the sample if so many bits of its hash are 0 */
-    uint32_t turn;                /* of victims, while two hold something */
-    double window;                /* in what is asked of the shadows */
-    double balance[AUTO_PARTS];   /* hits that only its shadow had, less those only the leader's */
-    double disagreed[AUTO_PARTS]; /* how often only one of them hit */
+    void *state[AUTO_PARTS];    /* each begins with its cachefs__held_t */
+    cachefs__past_t *past;      /* what left, for those who ask */
+    cachefs__shadow_t *shadows; /* AUTO_PARTS; NULL: other shards have them */
+    auto_common_t *common;
+    uint32_t leader;       /* of this shard: it follows when it can */
+    uint32_t drained;      /* led before the leader, and may still hold something */
+    uint32_t sample_shift; /* a key is in the sample if so many bits of its hash are 0 */
+    uint32_t turn;         /* of victims, while two hold something */
+    double window;         /* in what is asked of shadows */
 } auto_t;
 
 static cachefs__held_t *auto_part(const auto_t *all, uint32_t part)
@@ -54,31 +72,73 @@ static uint64_t auto_key_of(const void *baton, uint32_t entry)
     return ((const auto_t *)baton)->held.keys[entry];
 }
 
-static apr_status_t auto_create_part(auto_t *all, uint32_t part, cachefs_policy_config_t config,
+static apr_status_t auto_find_common(auto_t *all, const cachefs_policy_config_t *config,
                                      apr_pool_t *pool)
 {
-    uint64_t entries = cachefs__expected(&config);
-    apr_status_t status;
+    if (config->common != NULL) all->common = *config->common;
+    if (all->common == NULL) {
+        all->common = cachefs__policy_calloc(config, pool, sizeof(*all->common));
+        if (config->common != NULL) *config->common = all->common;
+    }
+    return all->common != NULL ? APR_SUCCESS : APR_ENOMEM;
+}
+
+static apr_status_t auto_create_shadows(auto_t *all, const cachefs_policy_config_t *config,
+                                        apr_pool_t *pool)
+{
+    uint64_t entries = cachefs__expected(config), sample;
+    uint32_t shards = config->shards != 0 ? config->shards : 1, part;
+    apr_status_t status = APR_SUCCESS;
+
+    sample = shards * (config->entries_hint != 0 ? config->entries_hint : entries);
+    if (sample > AUTO_SHADOW_MAX) sample = AUTO_SHADOW_MAX;
+    shards = (uint32_t)(sample / entries);
+    if (shards == 0) shards = 1;
+    while (entries >> all->sample_shift > AUTO_SHADOW_MAX)
+        all->sample_shift++;
+    entries >>= all->sample_shift;
+    all->window = (double)(entries * shards) * AUTO_WINDOW_CAPACITIES;
+    if (config->shard >= shards) return APR_SUCCESS;
+    all->shadows = cachefs__policy_calloc(config, pool, sizeof(*all->shadows) * AUTO_PARTS);
+    if (all->shadows == NULL) return APR_ENOMEM;
+    for (part = 0; part < AUTO_PARTS && status == APR_SUCCESS; part++)
+        status = cachefs__shadow_create(config, &all->shadows[part], all->ops[part],
+                                        entries + entries / 8 + 16,
+                                        config->capacity_bytes >> all->sample_shift, pool);
+    return status;
+}
+
+static apr_status_t auto_create_parts(auto_t *all, cachefs_policy_config_t config, apr_pool_t *pool)
+{
+    apr_status_t status =
+        cachefs__past_create(&config, &all->past, cachefs__expected(&config), pool);
+    uint32_t part;
 
     if (config.key_of == NULL) {
         config.key_of = auto_key_of;
         config.key_baton = all;
     }
-    status = all->ops[part]->create(&all->state[part], &config, pool);
-    if (status != APR_SUCCESS) return status;
-    auto_part(all, part)->whose = part;
-    entries >>= all->sample_shift;
-    return cachefs__shadow_create(&config, &all->shadows[part], all->ops[part],
-                                  entries + entries / 8 + 16,
-                                  config.capacity_bytes >> all->sample_shift, pool);
+    all->ops[0] = &cachefs__policy_lirs;
+    all->ops[1] = &cachefs__policy_clockpro;
+    all->ops[2] = &cachefs__policy_s3fifo;
+    all->ops[3] = &cachefs__policy_wtinylfu;
+    if (status == APR_SUCCESS)
+        status = cachefs__lirs_make(&all->state[0], &config, all->past, pool);
+    if (status == APR_SUCCESS)
+        status = cachefs__clockpro_make(&all->state[1], &config, all->past, pool);
+    if (status == APR_SUCCESS)
+        status = cachefs__s3fifo_make(&all->state[2], &config, all->past, pool);
+    config.entries_hint = cachefs__expected(&config) / AUTO_SKETCH_SHARE;
+    if (status == APR_SUCCESS) status = all->ops[3]->create(&all->state[3], &config, pool);
+    for (part = 0; part < AUTO_PARTS && status == APR_SUCCESS; part++)
+        auto_part(all, part)->whose = part;
+    return status;
 }
 
 static apr_status_t auto_create(void **state, const cachefs_policy_config_t *config,
                                 apr_pool_t *pool)
 {
     apr_status_t status = cachefs__policy_check(config);
-    uint64_t entries;
-    uint32_t part;
     auto_t *all;
 
     if (status != APR_SUCCESS) return status;
@@ -86,34 +146,52 @@ static apr_status_t auto_create(void **state, const cachefs_policy_config_t *con
     if (all == NULL) return APR_ENOMEM;
     cachefs__held_init(&all->held, config);
     status = cachefs__keys_create(config, &all->held, pool);
-    entries = cachefs__expected(config);
-    while (entries >> all->sample_shift > AUTO_SHADOW_MAX)
-        all->sample_shift++;
-    all->window = (double)(entries >> all->sample_shift) * AUTO_WINDOW_CAPACITIES;
-    all->ops[0] = &cachefs__policy_clockpro;
-    all->ops[1] = &cachefs__policy_s3fifo;
-    all->ops[2] = &cachefs__policy_wtinylfu;
-    for (part = 0; part < AUTO_PARTS && status == APR_SUCCESS; part++)
-        status = auto_create_part(all, part, *config, pool);
+    if (status == APR_SUCCESS) status = auto_find_common(all, config, pool);
+    if (status == APR_SUCCESS) status = auto_create_parts(all, *config, pool);
+    if (status == APR_SUCCESS) status = auto_create_shadows(all, config, pool);
     if (status == APR_SUCCESS) *state = all;
     return status;
 }
 
-/* One that is clearly ahead of the leader leads from now on, if the leader before it is through. */
+/* ---- who leads */
+
+static int auto_is_drained(const auto_t *all)
+{
+    return all->drained == all->leader || auto_part(all, all->drained)->count == 0;
+}
+
+/* What the shards chose is done here too, as soon as there would be two and not three. */
+static void auto_follow(auto_t *all)
+{
+    uint32_t leader = atomic_load_explicit(&all->common->leader, memory_order_relaxed);
+
+    if (leader == all->leader || (leader != all->drained && !auto_is_drained(all))) return;
+    all->drained = all->leader;
+    all->leader = leader;
+}
+
+static void auto_add(_Atomic double *sum, double fade, int more)
+{
+    double old = atomic_load_explicit(sum, memory_order_relaxed);
+
+    atomic_store_explicit(sum, old * fade + more, memory_order_relaxed);
+}
+
+/* A part that is clearly ahead of the leader leads from now on, if the leader before it is through.
+ */
 static void auto_judge(auto_t *all, uint32_t part)
 {
-    double ahead = all->balance[part];
-    uint32_t i;
+    auto_common_t *common = all->common;
+    uint32_t leader = atomic_load_explicit(&common->leader, memory_order_relaxed);
+    uint32_t first = part < leader ? part : leader, second = part < leader ? leader : part;
+    double ahead = atomic_load_explicit(&common->score[part], memory_order_relaxed) -
+                   atomic_load_explicit(&common->score[leader], memory_order_relaxed);
+    double disagreed =
+        atomic_load_explicit(&common->disagreed[first][second], memory_order_relaxed);
 
-    if (ahead < AUTO_AHEAD * all->window ||
-        ahead * ahead < AUTO_SIGMAS * AUTO_SIGMAS * all->disagreed[part] ||
-        (all->drained != all->leader && auto_part(all, all->drained)->count > 0))
-        return;
-    all->disagreed[all->leader] = all->disagreed[part];
-    all->drained = all->leader;
-    all->leader = part;
-    for (i = 0; i < AUTO_PARTS; i++)
-        all->balance[i] -= ahead; /* against the new one */
+    if (ahead >= AUTO_AHEAD * all->window &&
+        ahead * ahead >= AUTO_SIGMAS * AUTO_SIGMAS * disagreed && auto_is_drained(all))
+        atomic_store_explicit(&common->leader, part, memory_order_relaxed);
 }
 
 /* A key is asked for: what do the shadows say? */
@@ -122,17 +200,19 @@ static void auto_ask(auto_t *all, uint64_t hash, uint32_t bytes)
     uint64_t capacity = all->held.capacity >> all->sample_shift;
     double fade = 1.0 - 1.0 / all->window;
     int hit[AUTO_PARTS];
-    uint32_t part, leader = all->leader;
+    uint32_t part, other, leader = all->leader;
 
-    /* the bits that choose are not those that name the key in a table of ghosts */
-    if ((hash >> 32 & ((1ull << all->sample_shift) - 1)) != 0) return;
+    auto_follow(all);
+    /* the bits that choose are not those that name the key in a shadow */
+    if (all->shadows == NULL || (hash >> 32 & ((1ull << all->sample_shift) - 1)) != 0) return;
     for (part = 0; part < AUTO_PARTS; part++)
         hit[part] = cachefs__shadow_ask(&all->shadows[part], hash, bytes, capacity);
     for (part = 0; part < AUTO_PARTS; part++) {
-        all->balance[part] = all->balance[part] * fade + hit[part] - hit[leader];
-        all->disagreed[part] = all->disagreed[part] * fade + (hit[part] != hit[leader]);
+        auto_add(&all->common->score[part], fade, hit[part]);
+        for (other = part + 1; other < AUTO_PARTS; other++)
+            auto_add(&all->common->disagreed[part][other], fade, hit[part] != hit[other]);
     }
-    for (part = 0; part < AUTO_PARTS && all->leader == leader; part++)
+    for (part = 0; part < AUTO_PARTS; part++)
         if (part != leader && hit[part] && !hit[leader]) auto_judge(all, part);
 }
 

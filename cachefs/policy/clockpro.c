@@ -29,7 +29,7 @@
  * Parameters: none. m_c starts at 1 % of the capacity, and is never less than that or one entry;
  * while the memory fills, entries come in hot until only that is left.
  */
-#include "cachefs/policy/ghost.h"
+#include "cachefs/policy/past.h"
 
 #define CLOCKPRO_HOT 1u
 #define CLOCKPRO_USED 2u
@@ -42,16 +42,12 @@
 typedef struct clockpro_t {
     cachefs__held_t held;
     cachefs__queue_t hot, cold; /* the hands are at the tails */
-    cachefs__ghosts_t ghosts;
-    cachefs__glist_t tests; /* ghosts, in the order in which they came to the head */
+    cachefs__past_t *tests; /* its epochs: who came to the head in one that ended is not on test */
     uint64_t cold_target;   /* m_c, bytes */
-    uint32_t epoch;
-    uint32_t test_floor;  /* whoever came in this epoch or before is not on test */
-    uint64_t epoch_bytes; /* came to the head in this epoch */
 } clockpro_t;
 
-static apr_status_t clockpro_create(void **state, const cachefs_policy_config_t *config,
-                                    apr_pool_t *pool)
+apr_status_t cachefs__clockpro_make(void **state, const cachefs_policy_config_t *config,
+                                    cachefs__past_t *past, apr_pool_t *pool)
 {
     apr_status_t status = cachefs__policy_check(config);
     clockpro_t *pro;
@@ -64,14 +60,20 @@ static apr_status_t clockpro_create(void **state, const cachefs_policy_config_t 
     if (status != APR_SUCCESS) return status;
     cachefs__queue_init(&pro->hot);
     cachefs__queue_init(&pro->cold);
-    cachefs__glist_init(&pro->tests);
-    status = cachefs__ghosts_create(config, &pro->ghosts, cachefs__expected(config), pool);
+    pro->tests = past;
+    if (past == NULL)
+        status = cachefs__past_create(config, &pro->tests, cachefs__expected(config), pool);
     if (status != APR_SUCCESS) return status;
-    pro->epoch = CLOCKPRO_EPOCHS; /* so that there is a past */
     pro->cold_target = config->capacity_bytes * CLOCKPRO_COLD_PERCENT / 100;
     if (pro->cold_target == 0) pro->cold_target = 1; /* or nobody would ever be on test */
     *state = pro;
     return APR_SUCCESS;
+}
+
+static apr_status_t clockpro_create(void **state, const cachefs_policy_config_t *config,
+                                    apr_pool_t *pool)
+{
+    return cachefs__clockpro_make(state, config, NULL, pool);
 }
 
 /* When an entry came to the head. */
@@ -79,7 +81,7 @@ static uint32_t clockpro_epoch(const clockpro_t *pro, uint32_t entry)
 {
     uint32_t then = cachefs__note(&pro->held, entry) >> CLOCKPRO_EPOCH_SHIFT;
 
-    return pro->epoch - ((pro->epoch - then) & (CLOCKPRO_EPOCHS - 1u));
+    return pro->tests->now - ((pro->tests->now - then) & (CLOCKPRO_EPOCHS - 1u));
 }
 
 static cachefs__queue_t *clockpro_queue_of(clockpro_t *pro, uint32_t entry)
@@ -87,18 +89,34 @@ static cachefs__queue_t *clockpro_queue_of(clockpro_t *pro, uint32_t entry)
     return cachefs__note(&pro->held, entry) & CLOCKPRO_HOT ? &pro->hot : &pro->cold;
 }
 
+static void clockpro_more_cold(clockpro_t *pro, uint64_t bytes)
+{
+    pro->cold_target += bytes;
+    if (pro->cold_target > pro->held.capacity) pro->cold_target = pro->held.capacity;
+}
+
+/* `one`: of an entry. */
+static void clockpro_less_cold(clockpro_t *pro, uint64_t bytes, uint32_t one)
+{
+    uint64_t least = pro->held.capacity * CLOCKPRO_COLD_PERCENT / 100;
+
+    if (bytes == 0) return;
+    if (least < one) least = one;
+    pro->cold_target = pro->cold_target > bytes ? pro->cold_target - bytes : 0;
+    if (pro->cold_target < least) pro->cold_target = least;
+}
+
 /* An entry that is on no queue comes to the head. */
 static void clockpro_push(clockpro_t *pro, uint32_t entry, uint32_t flags)
 {
     uint32_t bytes = cachefs__size(&pro->held, entry);
 
-    pro->epoch_bytes += bytes != 0 ? bytes : 1;
-    if (pro->epoch_bytes > pro->held.capacity / CLOCKPRO_EPOCHS_PER_CAPACITY) {
-        pro->epoch_bytes = 0;
-        pro->epoch++;
-    }
+    clockpro_less_cold(
+        pro,
+        cachefs__past_pass(pro->tests, bytes, pro->held.capacity / CLOCKPRO_EPOCHS_PER_CAPACITY),
+        bytes);
     cachefs__set_note(&pro->held, entry,
-                      (pro->epoch & (CLOCKPRO_EPOCHS - 1u)) << CLOCKPRO_EPOCH_SHIFT | flags);
+                      (pro->tests->now & (CLOCKPRO_EPOCHS - 1u)) << CLOCKPRO_EPOCH_SHIFT | flags);
     cachefs__queue_push(clockpro_queue_of(pro, entry), &pro->held, entry);
 }
 
@@ -108,37 +126,6 @@ static void clockpro_move(clockpro_t *pro, uint32_t entry, uint32_t flags)
     clockpro_push(pro, entry, flags);
 }
 
-static void clockpro_more_cold(clockpro_t *pro, uint64_t bytes)
-{
-    pro->cold_target += bytes;
-    if (pro->cold_target > pro->held.capacity) pro->cold_target = pro->held.capacity;
-}
-
-static void clockpro_less_cold(clockpro_t *pro, uint64_t bytes)
-{
-    uint64_t least = pro->held.capacity * CLOCKPRO_COLD_PERCENT / 100;
-
-    if (least < bytes) least = bytes;
-    pro->cold_target = pro->cold_target > bytes ? pro->cold_target - bytes : 0;
-    if (pro->cold_target < least) pro->cold_target = least;
-}
-
-static void clockpro_end_oldest_test(clockpro_t *pro)
-{
-    uint32_t ghost = pro->tests.tail;
-    uint32_t bytes = cachefs__ghost_bytes(&pro->ghosts, ghost);
-
-    cachefs__glist_drop(&pro->tests, &pro->ghosts, ghost);
-    clockpro_less_cold(pro, bytes);
-}
-
-static uint32_t clockpro_ghost_epoch(const clockpro_t *pro, uint32_t ghost)
-{
-    uint32_t mask = (1u << CACHEFS__GHOST_BITS) - 1u;
-
-    return pro->epoch - ((pro->epoch - pro->ghosts.slots[ghost].node.word) & mask);
-}
-
 /* HAND_hot: one step. */
 static void clockpro_run_hot(clockpro_t *pro)
 {
@@ -146,9 +133,7 @@ static void clockpro_run_hot(clockpro_t *pro)
     uint32_t epoch = clockpro_epoch(pro, entry);
     int used = (cachefs__note(&pro->held, entry) & CLOCKPRO_USED) != 0;
 
-    if (epoch > pro->test_floor) pro->test_floor = epoch;
-    while (pro->tests.count > 0 && clockpro_ghost_epoch(pro, pro->tests.tail) <= pro->test_floor)
-        clockpro_end_oldest_test(pro);
+    clockpro_less_cold(pro, cachefs__past_end(pro->tests, epoch), cachefs__size(&pro->held, entry));
     clockpro_move(pro, entry, used ? CLOCKPRO_HOT : 0);
 }
 
@@ -163,15 +148,13 @@ static void clockpro_insert(void *state, uint32_t entry, uint64_t key, uint32_t 
 {
     clockpro_t *pro = state;
     uint64_t hash = cachefs__hold_key(&pro->held, entry, key, bytes, 0);
-    uint32_t ghost = cachefs__ghosts_find(&pro->ghosts, hash);
+    uint32_t size = cachefs__size(&pro->held, entry);
 
-    if (ghost != CACHEFS_POLICY_NONE) {
-        clockpro_more_cold(pro, cachefs__ghost_bytes(&pro->ghosts, ghost));
-        cachefs__glist_drop(&pro->tests, &pro->ghosts, ghost);
+    if (cachefs__past_take(pro->tests, hash, size)) {
+        clockpro_more_cold(pro, size);
         clockpro_push(pro, entry, CLOCKPRO_HOT);
         clockpro_limit_hot(pro);
-    } else if (pro->hot.bytes + cachefs__size(&pro->held, entry) + pro->cold_target <=
-               pro->held.capacity) {
+    } else if (pro->hot.bytes + size + pro->cold_target <= pro->held.capacity) {
         clockpro_push(pro, entry, CLOCKPRO_HOT);
     } else {
         clockpro_push(pro, entry, CLOCKPRO_TEST);
@@ -199,25 +182,17 @@ static void clockpro_remove(void *state, uint32_t entry)
 static int clockpro_on_test(const clockpro_t *pro, uint32_t entry)
 {
     return (cachefs__note(&pro->held, entry) & CLOCKPRO_TEST) != 0 &&
-           clockpro_epoch(pro, entry) > pro->test_floor;
+           clockpro_epoch(pro, entry) > pro->tests->ended;
 }
 
 /* It leaves while on test. HAND_test makes room. */
 static void clockpro_remember(clockpro_t *pro, uint32_t entry)
 {
-    uint64_t hash = cachefs__hash_of(&pro->held, entry);
     uint32_t bytes = cachefs__size(&pro->held, entry);
-    uint32_t ghost = cachefs__ghosts_find(&pro->ghosts, hash);
 
-    if (ghost != CACHEFS_POLICY_NONE) cachefs__glist_drop(&pro->tests, &pro->ghosts, ghost);
-    while (pro->tests.count > 0 && (pro->tests.bytes + bytes > pro->held.capacity ||
-                                    pro->ghosts.count == pro->ghosts.slots_max))
-        clockpro_end_oldest_test(pro);
-    ghost = cachefs__ghosts_take(&pro->ghosts, hash, bytes);
-    VFS_ASSERT(ghost != CACHEFS_POLICY_NONE);
-    pro->ghosts.slots[ghost].node.word |=
-        clockpro_epoch(pro, entry) & ((1u << CACHEFS__GHOST_BITS) - 1u);
-    cachefs__glist_push(&pro->tests, &pro->ghosts, ghost);
+    clockpro_less_cold(pro, cachefs__past_limit(pro->tests, bytes, pro->held.capacity), bytes);
+    cachefs__past_add(pro->tests, cachefs__hash_of(&pro->held, entry), clockpro_epoch(pro, entry),
+                      bytes);
 }
 
 /* HAND_cold: one step. NONE if who stood there stays. */
@@ -230,7 +205,8 @@ static uint32_t clockpro_run_cold(clockpro_t *pro)
         if (on_test)
             clockpro_remember(pro, entry);
         else if (note & CLOCKPRO_TEST)
-            clockpro_less_cold(pro, cachefs__size(&pro->held, entry));
+            clockpro_less_cold(pro, cachefs__size(&pro->held, entry),
+                               cachefs__size(&pro->held, entry));
         return entry;
     }
     if (!on_test) {

@@ -4,7 +4,7 @@
  *
  * The inter-reference recency of a block is how many others were used between its last two uses.
  * Those with a low one (LIR) have nearly all of the memory and never leave it; those with a high
- * one (HIR) pass through the last hundredth, a queue. A stack orders by recency:
+ * one (HIR) pass through the last hundredth, a queue. The paper orders by recency on a stack:
  *
  *     S   from the top: LIR blocks, HIR blocks, ghosts of HIR blocks that left; its bottom is
  *         always LIR (pruning drops whatever else comes to lie there)
@@ -14,38 +14,38 @@
  * recency than the LIR block there: they change roles, the bottom one goes to Q. A HIR block that
  * is used when no longer on S starts anew at its top, and at the end of Q. (Jiang, Zhang: "LIRS: an
  * efficient low inter-reference recency set replacement policy to improve buffer cache
- * performance", SIGMETRICS 2002.) Pruning takes what was once pushed: O(1) amortised.
+ * performance", SIGMETRICS 2002.)
+ *
+ * Of the stack, only this is asked: who is the LIR block at the bottom, and was another one used
+ * since that was? So there is no stack: LIR blocks are on a list by recency, and each block and
+ * each ghost notes in which epoch it was used last, a 32nd of the capacity coming in. Whoever was
+ * used in an epoch that the bottom's is later than is no longer on S: pruning ends these epochs
+ * (past.h). O(1) amortised.
  *
  * Parameters, those of libCacheSim: Q has 1 % of the capacity; S holds twice the capacity at most,
- * then the ghosts that left first are dropped. With it, a use of a HIR block that is not on S makes
- * room in the LIR part (the bottom one goes to Q): the next newcomer becomes LIR there.
- *
- * An entry's node links it into S. The few that are in Q have a slot there, found by entry number;
- * if these run out, LIR holds more than its share.
+ * then the oldest ghosts are dropped. With it, a use of a HIR block that is not on S makes room in
+ * the LIR part (the bottom one goes to Q): the next newcomer becomes LIR there.
  */
-#include "cachefs/policy/ghost.h"
+#include "cachefs/policy/past.h"
 
 #define LIRS_LIR 1u
-#define LIRS_ON_S 2u
+#define LIRS_OFF_S 2u /* it was LIR, at the bottom */
+#define LIRS_EPOCH_SHIFT 2u
+#define LIRS_EPOCHS (1u << (CACHEFS__NOTE_BITS - LIRS_EPOCH_SHIFT)) /* they wrap */
+#define LIRS_EPOCHS_PER_CAPACITY 32u
 #define LIRS_Q_PERCENT 1u
 
 typedef struct lirs_t {
     cachefs__held_t held;
-    uint32_t top, bottom; /* of S: entries, and from entries_max on ghosts */
-    uint64_t stack_bytes;
-    uint64_t lir_bytes;
-    cachefs__ghosts_t ghosts;     /* their nodes link them into S */
-    cachefs_policy_node_t *order; /* of ghosts, by when they left */
-    cachefs__plist_t left;        /* through order */
-    cachefs__ghosts_t q_slots;    /* tags are entries */
-    cachefs__glist_t q;           /* the tail came first */
+    cachefs__queue_t lir;  /* by recency: the tail is the bottom of S */
+    cachefs__queue_t q;    /* the tail came first */
+    cachefs__past_t *past; /* its epochs: who was used last in one that ended is not on S */
 } lirs_t;
 
-static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *config,
-                                apr_pool_t *pool)
+apr_status_t cachefs__lirs_make(void **state, const cachefs_policy_config_t *config,
+                                cachefs__past_t *past, apr_pool_t *pool)
 {
     apr_status_t status = cachefs__policy_check(config);
-    uint64_t expected, slots, room;
     lirs_t *lirs;
 
     if (status != APR_SUCCESS) return status;
@@ -54,127 +54,59 @@ static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *con
     cachefs__held_init(&lirs->held, config);
     status = cachefs__keys_create(config, &lirs->held, pool);
     if (status != APR_SUCCESS) return status;
-    lirs->top = lirs->bottom = CACHEFS_POLICY_NONE;
-    cachefs__plist_init(&lirs->left);
-    cachefs__glist_init(&lirs->q);
-    expected = cachefs__expected(config);
-    slots = expected + expected / 16;
-    room = CACHEFS_POLICY_NONE - config->entries_max; /* one numbering for both */
-    if (slots > room) slots = room;
-    status = cachefs__ghosts_create(config, &lirs->ghosts, slots, pool);
-    if (status != APR_SUCCESS) return status;
-    lirs->order =
-        cachefs__policy_alloc(config, pool, sizeof(*lirs->order) * lirs->ghosts.slots_max);
-    if (lirs->order == NULL) return APR_ENOMEM;
-    status = cachefs__ghosts_create(config, &lirs->q_slots, 64 + expected / 16, pool);
-    if (status != APR_SUCCESS) return status;
-    *state = lirs;
-    return APR_SUCCESS;
+    cachefs__queue_init(&lirs->lir);
+    cachefs__queue_init(&lirs->q);
+    lirs->past = past;
+    if (past == NULL)
+        status = cachefs__past_create(config, &lirs->past, cachefs__expected(config), pool);
+    if (status == APR_SUCCESS) *state = lirs;
+    return status;
 }
 
-/* ---- the stack S ----------------------------------------------------------------------------- */
-
-static int lirs_is_ghost(const lirs_t *lirs, uint32_t id)
+static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *config,
+                                apr_pool_t *pool)
 {
-    return id >= lirs->held.entries_max;
+    return cachefs__lirs_make(state, config, NULL, pool);
 }
 
-static cachefs_policy_node_t *lirs_node(lirs_t *lirs, uint32_t id)
+/* When an entry was used last. */
+static uint32_t lirs_epoch(const lirs_t *lirs, uint32_t entry)
 {
-    if (!lirs_is_ghost(lirs, id)) return &lirs->held.nodes[id];
-    return &lirs->ghosts.slots[id - lirs->held.entries_max].node;
+    uint32_t then = cachefs__note(&lirs->held, entry) >> LIRS_EPOCH_SHIFT;
+
+    return lirs->past->now - ((lirs->past->now - then) & (LIRS_EPOCHS - 1u));
 }
 
-static uint32_t lirs_bytes(const lirs_t *lirs, uint32_t id)
+static int lirs_on_s(const lirs_t *lirs, uint32_t entry)
 {
-    if (!lirs_is_ghost(lirs, id)) return cachefs__size(&lirs->held, id);
-    return cachefs__ghost_bytes(&lirs->ghosts, id - lirs->held.entries_max);
+    return !(cachefs__note(&lirs->held, entry) & LIRS_OFF_S) &&
+           lirs_epoch(lirs, entry) > lirs->past->ended;
 }
 
-static void lirs_push(lirs_t *lirs, uint32_t id)
+/* An entry that is on neither list is used now: to the top of S, and the head of its list. */
+static void lirs_push(lirs_t *lirs, uint32_t entry, uint32_t role)
 {
-    cachefs_policy_node_t *node = lirs_node(lirs, id);
-
-    node->prev = CACHEFS_POLICY_NONE;
-    node->next = lirs->top;
-    if (lirs->top == CACHEFS_POLICY_NONE)
-        lirs->bottom = id;
-    else
-        lirs_node(lirs, lirs->top)->prev = id;
-    lirs->top = id;
-    lirs->stack_bytes += lirs_bytes(lirs, id);
+    cachefs__set_note(&lirs->held, entry,
+                      (lirs->past->now & (LIRS_EPOCHS - 1u)) << LIRS_EPOCH_SHIFT | role);
+    cachefs__queue_push(role == LIRS_LIR ? &lirs->lir : &lirs->q, &lirs->held, entry);
 }
 
-static void lirs_unlink(lirs_t *lirs, uint32_t id)
-{
-    uint32_t prev = lirs_node(lirs, id)->prev, next = lirs_node(lirs, id)->next;
-
-    if (prev == CACHEFS_POLICY_NONE)
-        lirs->top = next;
-    else
-        lirs_node(lirs, prev)->next = next;
-    if (next == CACHEFS_POLICY_NONE)
-        lirs->bottom = prev;
-    else
-        lirs_node(lirs, next)->prev = prev;
-    VFS_ASSERT(lirs->stack_bytes >= lirs_bytes(lirs, id));
-    lirs->stack_bytes -= lirs_bytes(lirs, id);
-}
-
-/* Take a ghost out of S, and forget it. */
-static void lirs_drop_ghost(lirs_t *lirs, uint32_t ghost)
-{
-    lirs_unlink(lirs, lirs->held.entries_max + ghost);
-    cachefs__plist_unlink(&lirs->left, lirs->order, ghost);
-    cachefs__ghosts_give(&lirs->ghosts, ghost);
-}
-
-/* What lies below the lowest LIR block tells nothing more. */
+/* What was not used since the LIR block at the bottom was, tells nothing more. */
 static void lirs_prune(lirs_t *lirs)
 {
-    uint32_t id;
+    uint32_t bottom = lirs->lir.list.tail;
 
-    while ((id = lirs->bottom) != CACHEFS_POLICY_NONE) {
-        if (lirs_is_ghost(lirs, id)) {
-            lirs_drop_ghost(lirs, id - lirs->held.entries_max);
-            continue;
-        }
-        if (cachefs__note(&lirs->held, id) & LIRS_LIR) break;
-        lirs_unlink(lirs, id);
-        cachefs__set_note(&lirs->held, id, 0);
-    }
+    (void)cachefs__past_end(lirs->past, bottom != CACHEFS_POLICY_NONE ? lirs_epoch(lirs, bottom)
+                                                                      : lirs->past->now);
 }
 
 static void lirs_limit_stack(lirs_t *lirs)
 {
-    while (lirs->stack_bytes > 2 * lirs->held.capacity && !cachefs__plist_empty(&lirs->left))
-        lirs_drop_ghost(lirs, lirs->left.tail);
+    uint64_t limit = 2 * lirs->held.capacity;
+
+    (void)cachefs__past_limit(lirs->past, 0,
+                              limit > lirs->held.bytes ? limit - lirs->held.bytes : 0);
 }
-
-/* ---- the queue Q ----------------------------------------------------------------------------- */
-
-static int lirs_queue_has_room(const lirs_t *lirs)
-{
-    return lirs->q_slots.count < lirs->q_slots.slots_max;
-}
-
-static void lirs_enqueue(lirs_t *lirs, uint32_t entry)
-{
-    uint32_t slot = cachefs__ghosts_take(&lirs->q_slots, entry, cachefs__size(&lirs->held, entry));
-
-    VFS_ASSERT(slot != CACHEFS_POLICY_NONE);
-    cachefs__glist_push(&lirs->q, &lirs->q_slots, slot);
-}
-
-static void lirs_dequeue(lirs_t *lirs, uint32_t entry)
-{
-    uint32_t slot = cachefs__ghosts_find(&lirs->q_slots, entry);
-
-    VFS_ASSERT(slot != CACHEFS_POLICY_NONE);
-    cachefs__glist_drop(&lirs->q, &lirs->q_slots, slot);
-}
-
-/* ---- roles ----------------------------------------------------------------------------------- */
 
 /* The share of LIR, if the queue must have room for at least so many bytes. */
 static uint64_t lirs_limit(const lirs_t *lirs, uint32_t bytes)
@@ -188,24 +120,14 @@ static uint64_t lirs_limit(const lirs_t *lirs, uint32_t bytes)
 /* The LIR block at the bottom goes to the end of Q, until so many bytes more fit. */
 static void lirs_make_room(lirs_t *lirs, uint32_t bytes)
 {
-    while (lirs->lir_bytes + bytes > lirs_limit(lirs, bytes) &&
-           lirs->bottom != CACHEFS_POLICY_NONE && lirs_queue_has_room(lirs)) {
-        uint32_t entry = lirs->bottom;
+    uint32_t entry;
 
-        lirs_unlink(lirs, entry);
-        cachefs__set_note(&lirs->held, entry, 0);
-        lirs->lir_bytes -= cachefs__size(&lirs->held, entry);
-        lirs_enqueue(lirs, entry);
+    while (lirs->lir.bytes + bytes > lirs_limit(lirs, bytes) &&
+           (entry = lirs->lir.list.tail) != CACHEFS_POLICY_NONE) {
+        cachefs__queue_move(&lirs->lir, &lirs->q, &lirs->held, entry);
+        cachefs__set_note(&lirs->held, entry, LIRS_OFF_S);
         lirs_prune(lirs);
     }
-}
-
-/* An entry that is neither on S nor in Q becomes LIR, at the top. */
-static void lirs_become_lir(lirs_t *lirs, uint32_t entry)
-{
-    cachefs__set_note(&lirs->held, entry, LIRS_LIR | LIRS_ON_S);
-    lirs_push(lirs, entry);
-    lirs->lir_bytes += cachefs__size(&lirs->held, entry);
 }
 
 static void lirs_insert(void *state, uint32_t entry, uint64_t key, uint32_t bytes)
@@ -213,91 +135,49 @@ static void lirs_insert(void *state, uint32_t entry, uint64_t key, uint32_t byte
     lirs_t *lirs = state;
     uint64_t hash = cachefs__hold_key(&lirs->held, entry, key, bytes, 0);
     uint32_t size = cachefs__size(&lirs->held, entry);
-    uint32_t ghost = cachefs__ghosts_find(&lirs->ghosts, hash);
+    int known = cachefs__past_take(lirs->past, hash, size);
 
-    if (ghost != CACHEFS_POLICY_NONE) {
-        lirs_drop_ghost(lirs, ghost);
-        lirs_make_room(lirs, size);
-        lirs_become_lir(lirs, entry);
-    } else if (lirs->lir_bytes + size <= lirs_limit(lirs, size) || !lirs_queue_has_room(lirs)) {
-        lirs_become_lir(lirs, entry);
-    } else {
-        cachefs__set_note(&lirs->held, entry, LIRS_ON_S);
-        lirs_push(lirs, entry);
-        lirs_enqueue(lirs, entry);
-        lirs_prune(lirs);
-    }
+    (void)cachefs__past_pass(lirs->past, size, lirs->held.capacity / LIRS_EPOCHS_PER_CAPACITY);
+    if (known) lirs_make_room(lirs, size);
+    lirs_push(lirs, entry,
+              known || lirs->lir.bytes + size <= lirs_limit(lirs, size) ? LIRS_LIR : 0);
     lirs_limit_stack(lirs);
 }
 
 static void lirs_touch(void *state, uint32_t entry, uint32_t hits)
 {
     lirs_t *lirs = state;
-    uint32_t note;
+    uint32_t size;
 
     (void)hits;
     cachefs__check_held(&lirs->held, entry);
-    note = cachefs__note(&lirs->held, entry);
-    if (note & LIRS_ON_S) lirs_unlink(lirs, entry);
-    if (note & LIRS_LIR) {
-        lirs_push(lirs, entry);
+    size = cachefs__size(&lirs->held, entry);
+    if (cachefs__note(&lirs->held, entry) & LIRS_LIR) {
+        cachefs__queue_unlink(&lirs->lir, &lirs->held, entry);
+        lirs_push(lirs, entry, LIRS_LIR);
         lirs_prune(lirs);
         return;
     }
-    lirs_dequeue(lirs, entry);
-    if (note & LIRS_ON_S) {
-        lirs_make_room(lirs, cachefs__size(&lirs->held, entry));
-        lirs_become_lir(lirs, entry);
-        return;
+    cachefs__queue_unlink(&lirs->q, &lirs->held, entry);
+    if (lirs_on_s(lirs, entry)) {
+        lirs_make_room(lirs, size);
+        lirs_push(lirs, entry, LIRS_LIR);
+    } else {
+        lirs_push(lirs, entry, 0);
+        lirs_make_room(lirs, size);
     }
-    lirs_enqueue(lirs, entry);
-    lirs_make_room(lirs, cachefs__size(&lirs->held, entry));
-    cachefs__set_note(&lirs->held, entry, LIRS_ON_S);
-    lirs_push(lirs, entry);
-    lirs_prune(lirs);
-    lirs_limit_stack(lirs);
 }
 
 static void lirs_remove(void *state, uint32_t entry)
 {
     lirs_t *lirs = state;
-    uint32_t note;
+    int lir;
 
     cachefs__check_held(&lirs->held, entry);
-    note = cachefs__note(&lirs->held, entry);
-    if (note & LIRS_ON_S) lirs_unlink(lirs, entry);
-    if (note & LIRS_LIR)
-        lirs->lir_bytes -= cachefs__size(&lirs->held, entry);
-    else
-        lirs_dequeue(lirs, entry);
+    lir = (cachefs__note(&lirs->held, entry) & LIRS_LIR) != 0;
+    cachefs__queue_unlink(lir ? &lirs->lir : &lirs->q, &lirs->held, entry);
     cachefs__let_go(&lirs->held, entry);
-    lirs_prune(lirs);
-}
-
-/* A block on S leaves the memory: its ghost takes its place there. */
-static void lirs_leave_ghost(lirs_t *lirs, uint32_t entry)
-{
-    uint64_t hash = cachefs__hash_of(&lirs->held, entry);
-    const cachefs_policy_node_t *node = &lirs->held.nodes[entry];
-    uint32_t ghost = cachefs__ghosts_find(&lirs->ghosts, hash);
-    cachefs_policy_node_t *in_place;
-
-    if (ghost != CACHEFS_POLICY_NONE) lirs_drop_ghost(lirs, ghost);
-    if (lirs->ghosts.count == lirs->ghosts.slots_max) lirs_drop_ghost(lirs, lirs->left.tail);
-    ghost = cachefs__ghosts_take(&lirs->ghosts, hash, cachefs__size(&lirs->held, entry));
-    VFS_ASSERT(ghost != CACHEFS_POLICY_NONE);
-    cachefs__plist_push(&lirs->left, lirs->order, ghost);
-    in_place = &lirs->ghosts.slots[ghost].node;
-    in_place->prev = node->prev;
-    in_place->next = node->next;
-    ghost += lirs->held.entries_max;
-    if (node->prev == CACHEFS_POLICY_NONE)
-        lirs->top = ghost;
-    else
-        lirs_node(lirs, node->prev)->next = ghost;
-    VFS_ASSERT(node->next != CACHEFS_POLICY_NONE); /* the bottom is LIR */
-    lirs_node(lirs, node->next)->prev = ghost;
-    cachefs__set_note(&lirs->held, entry, 0); /* on S no more */
+    if (lir) lirs_prune(lirs);
 }
 
 static uint32_t lirs_victim(void *state)
@@ -307,12 +187,12 @@ static uint32_t lirs_victim(void *state)
 
     if (lirs->held.count == 0) return CACHEFS_POLICY_NONE;
     cachefs__full(&lirs->held);
-    if (lirs->q.count == 0) {
-        entry = lirs->bottom;
-    } else {
-        entry = lirs->q_slots.slots[lirs->q.tail].tag;
-        if (cachefs__note(&lirs->held, entry) & LIRS_ON_S) lirs_leave_ghost(lirs, entry);
-    }
+    entry = lirs->q.list.tail;
+    if (entry == CACHEFS_POLICY_NONE)
+        entry = lirs->lir.list.tail;
+    else if (lirs_on_s(lirs, entry))
+        cachefs__past_add(lirs->past, cachefs__hash_of(&lirs->held, entry), lirs_epoch(lirs, entry),
+                          cachefs__size(&lirs->held, entry));
     lirs_remove(lirs, entry);
     return entry;
 }

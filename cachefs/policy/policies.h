@@ -25,6 +25,16 @@ extern const cachefs_policy_ops_t cachefs__policy_sieve;
 extern const cachefs_policy_ops_t cachefs__policy_wtinylfu;
 extern const cachefs_policy_ops_t cachefs__policy_auto;
 
+/* What some of them remember of entries that left; `past`: with others whose entries are of the
+ * same shard (auto.c), or NULL. */
+struct cachefs__past_t;
+apr_status_t cachefs__clockpro_make(void **state, const cachefs_policy_config_t *config,
+                                    struct cachefs__past_t *past, apr_pool_t *pool);
+apr_status_t cachefs__lirs_make(void **state, const cachefs_policy_config_t *config,
+                                struct cachefs__past_t *past, apr_pool_t *pool);
+apr_status_t cachefs__s3fifo_make(void **state, const cachefs_policy_config_t *config,
+                                  struct cachefs__past_t *past, apr_pool_t *pool);
+
 /* Every entry that a policy holds has this mark in the top byte of its word: an entry that is
  * touched or removed without being held is a bug of the engine, and would tear the lists. */
 #define CACHEFS__HELD 0x5a000000u

@@ -17,12 +17,13 @@
  * a use that a touch has counted: O(1) amortised.
  *
  * Parameters, those of libCacheSim: small 10 %, ghosts 90 % of the capacity, moved to main from two
- * uses on, uses counted to 3.
+ * uses on, uses counted to 3. The ghost queue is one of epochs (past.h), 32 for its whole length.
  */
-#include "cachefs/policy/ghost.h"
+#include "cachefs/policy/past.h"
 
 #define S3FIFO_SMALL_PERCENT 10u
 #define S3FIFO_GHOST_PERCENT 90u
+#define S3FIFO_GHOST_EPOCHS 32u
 #define S3FIFO_PROMOTE_USES 2u
 #define S3FIFO_USES_MAX 3u
 #define S3FIFO_USES 3u /* mask in the note */
@@ -31,12 +32,11 @@
 typedef struct s3fifo_t {
     cachefs__held_t held;
     cachefs__queue_t small, main; /* in order of arrival, the tail came first */
-    cachefs__ghosts_t ghosts;
-    cachefs__glist_t ghost;
+    cachefs__past_t *ghosts;
 } s3fifo_t;
 
-static apr_status_t s3fifo_create(void **state, const cachefs_policy_config_t *config,
-                                  apr_pool_t *pool)
+apr_status_t cachefs__s3fifo_make(void **state, const cachefs_policy_config_t *config,
+                                  cachefs__past_t *past, apr_pool_t *pool)
 {
     apr_status_t status = cachefs__policy_check(config);
     s3fifo_t *s3;
@@ -49,25 +49,29 @@ static apr_status_t s3fifo_create(void **state, const cachefs_policy_config_t *c
     if (status != APR_SUCCESS) return status;
     cachefs__queue_init(&s3->small);
     cachefs__queue_init(&s3->main);
-    cachefs__glist_init(&s3->ghost);
-    status = cachefs__ghosts_create(config, &s3->ghosts,
-                                    cachefs__expected(config) * S3FIFO_GHOST_PERCENT / 100, pool);
-    if (status != APR_SUCCESS) return status;
-    *state = s3;
-    return APR_SUCCESS;
+    s3->ghosts = past;
+    if (past == NULL)
+        status = cachefs__past_create(config, &s3->ghosts,
+                                      cachefs__expected(config) * S3FIFO_GHOST_PERCENT / 100, pool);
+    if (status == APR_SUCCESS) *state = s3;
+    return status;
+}
+
+static apr_status_t s3fifo_create(void **state, const cachefs_policy_config_t *config,
+                                  apr_pool_t *pool)
+{
+    return cachefs__s3fifo_make(state, config, NULL, pool);
 }
 
 static void s3fifo_insert(void *state, uint32_t entry, uint64_t key, uint32_t bytes)
 {
     s3fifo_t *s3 = state;
     uint64_t hash = cachefs__hold_key(&s3->held, entry, key, bytes, 0);
-    uint32_t ghost = cachefs__ghosts_find(&s3->ghosts, hash);
 
-    if (ghost == CACHEFS_POLICY_NONE) {
+    if (!cachefs__past_take(s3->ghosts, hash, cachefs__size(&s3->held, entry))) {
         cachefs__queue_push(&s3->small, &s3->held, entry);
         return;
     }
-    cachefs__glist_drop(&s3->ghost, &s3->ghosts, ghost);
     cachefs__set_note(&s3->held, entry, S3FIFO_MAIN);
     cachefs__queue_push(&s3->main, &s3->held, entry);
 }
@@ -100,17 +104,11 @@ static void s3fifo_remember(s3fifo_t *s3, uint32_t entry)
 {
     uint64_t limit = s3->held.capacity * S3FIFO_GHOST_PERCENT / 100;
     uint64_t hash = cachefs__hash_of(&s3->held, entry);
-    uint32_t bytes = cachefs__size(&s3->held, entry), ghost;
+    uint32_t bytes = cachefs__size(&s3->held, entry);
 
-    ghost = cachefs__ghosts_find(&s3->ghosts, hash);
-    if (ghost != CACHEFS_POLICY_NONE) cachefs__glist_drop(&s3->ghost, &s3->ghosts, ghost);
-    while (s3->ghost.count > 0 &&
-           (s3->ghost.bytes + bytes > limit || s3->ghosts.count == s3->ghosts.slots_max))
-        cachefs__glist_drop(&s3->ghost, &s3->ghosts, s3->ghost.tail);
-    if (bytes > limit) return;
-    ghost = cachefs__ghosts_take(&s3->ghosts, hash, bytes);
-    VFS_ASSERT(ghost != CACHEFS_POLICY_NONE);
-    cachefs__glist_push(&s3->ghost, &s3->ghosts, ghost);
+    (void)cachefs__past_pass(s3->ghosts, bytes, limit / S3FIFO_GHOST_EPOCHS);
+    (void)cachefs__past_limit(s3->ghosts, bytes, limit);
+    if (bytes <= limit) cachefs__past_add(s3->ghosts, hash, s3->ghosts->now, bytes);
 }
 
 /* One look at the tail of the small queue: NONE if it moved on to the main one. */

@@ -59,6 +59,13 @@ uint64_t model_bytes(const model_t *model, uint32_t list)
     return bytes;
 }
 
+void model_past(model_t *model, uint32_t percent)
+{
+    cr_assert_eq(cachefs__past_create(&policy_uncounted, &model->past,
+                                      model->expected * percent / 100, model->pool),
+                 APR_SUCCESS);
+}
+
 /* ---- the cache around both */
 
 typedef struct pair_t {
@@ -154,6 +161,8 @@ void model_compare(const model_ops_t *ops, uint32_t entries, int sizes, uint64_t
     policy_rig_open_bytes(&pair->rig, ops->name, entries, pair->limit);
     model->capacity = pair->limit;
     model->slots = entries < 64 ? 64 : entries;
+    model->expected = entries < 32 ? 32 : entries;
+    model->pool = pair->rig.pool;
     if (ops->start != NULL) ops->start(model);
     for (pair->step = 0; pair->step < steps; pair->step++) {
         uint32_t key = next_key(&random, entries, pair->step);

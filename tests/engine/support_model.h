@@ -5,6 +5,7 @@
 #ifndef TESTS_ENGINE_SUPPORT_MODEL_H
 #define TESTS_ENGINE_SUPPORT_MODEL_H
 
+#include "cachefs/policy/past.h"
 #include "tests/engine/support_policy.h"
 
 #define MODEL_KEYS 1000u
@@ -26,9 +27,12 @@ typedef struct model_t {
     uint64_t bytes;    /* resident */
     uint64_t capacity; /* as held.h says */
     uint32_t slots;    /* of ghosts, that the instance has */
+    uint32_t expected; /* as held.h says */
     double target;
-    uint64_t target_bytes, epoch, epoch_bytes, floor;
+    uint64_t target_bytes, floor;
     void *more;
+    apr_pool_t *pool;
+    cachefs__past_t *past; /* ghosts in epochs, which have a test of their own; NULL: in a list */
 } model_t;
 
 typedef struct model_ops_t {
@@ -46,6 +50,8 @@ int model_take(model_t *model, uint32_t list, uint32_t key);
 int model_has(const model_t *model, uint32_t list, uint32_t key);
 uint32_t model_tail(const model_t *model, uint32_t list); /* MODEL_NONE: empty */
 uint64_t model_bytes(const model_t *model, uint32_t list);
+/* A past as the instance has it, for so many per cent of what it may hold. */
+void model_past(model_t *model, uint32_t percent);
 
 /* A cache of at most `entries` entries and so many bytes over random traces; with `sizes`, of
  * objects of 1 to 32 bytes. Every victim must be the same. */

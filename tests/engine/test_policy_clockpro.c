@@ -5,20 +5,21 @@
 
 #include "tests/engine/support_model.h"
 
-/* `stamp` is the epoch in which a key came to the head, `floor` the last whose tests are over. */
-enum { HOT, COLD, TESTS };
+/* `stamp` is the epoch of the past in which a key came to the head. */
+enum { HOT, COLD };
 enum { USED = 1, TEST = 2 };
 
 static void start(model_t *model)
 {
-    model->epoch = 256;
+    model_past(model, 100);
     model->target_bytes = model->capacity / 100 > 0 ? model->capacity / 100 : 1;
 }
 
-static void less_cold(model_t *model, uint32_t bytes)
+static void less_cold(model_t *model, uint64_t bytes, uint32_t one)
 {
-    uint64_t least = model->capacity / 100 > bytes ? model->capacity / 100 : bytes;
+    uint64_t least = model->capacity / 100 > one ? model->capacity / 100 : one;
 
+    if (bytes == 0) return;
     model->target_bytes = model->target_bytes > bytes ? model->target_bytes - bytes : 0;
     if (model->target_bytes < least) model->target_bytes = least;
 }
@@ -31,12 +32,9 @@ static void more_cold(model_t *model, uint32_t bytes)
 
 static void push(model_t *model, uint32_t list, uint32_t key, uint32_t flags)
 {
-    model->epoch_bytes += model->size[key];
-    if (model->epoch_bytes > model->capacity / 32) {
-        model->epoch_bytes = 0;
-        model->epoch++;
-    }
-    model->stamp[key] = model->epoch;
+    less_cold(model, cachefs__past_pass(model->past, model->size[key], model->capacity / 32),
+              model->size[key]);
+    model->stamp[key] = model->past->now;
     model->flag[key] = flags;
     model_push(model, list, key);
 }
@@ -49,15 +47,17 @@ static uint32_t pop(model_t *model, uint32_t list)
     return key;
 }
 
+/* An entry notes the epoch modulo 256. */
+static uint32_t epoch_of(const model_t *model, uint32_t key)
+{
+    return (uint32_t)(model->past->now - (model->past->now - model->stamp[key]) % 256);
+}
+
 static void run_hot(model_t *model)
 {
     uint32_t key = pop(model, HOT);
-    /* an entry notes the epoch modulo 256 */
-    uint64_t stamp = model->epoch - (model->epoch - model->stamp[key]) % 256;
 
-    if (stamp > model->floor) model->floor = stamp;
-    while (model->lists[TESTS].count > 0 && model->stamp[model_tail(model, TESTS)] <= model->floor)
-        less_cold(model, model->size[pop(model, TESTS)]);
+    less_cold(model, cachefs__past_end(model->past, epoch_of(model, key)), model->size[key]);
     push(model, model->flag[key] & USED ? HOT : COLD, key, 0);
 }
 
@@ -70,7 +70,7 @@ static void limit_hot(model_t *model)
 
 static void insert(model_t *model, uint32_t key)
 {
-    if (model_take(model, TESTS, key)) {
+    if (cachefs__past_take(model->past, cachefs__mix(key), model->size[key])) {
         more_cold(model, model->size[key]);
         push(model, HOT, key, 0);
         limit_hot(model);
@@ -105,16 +105,15 @@ static uint32_t victim(model_t *model)
             continue;
         }
         tested = (model->flag[key] & TEST) != 0;
-        on_test = tested && model->epoch - (model->epoch - model->stamp[key]) % 256 > model->floor;
+        on_test = tested && epoch_of(model, key) > model->past->ended;
         if (!(model->flag[key] & USED)) {
             if (on_test) {
-                while (model->lists[TESTS].count > 0 &&
-                       (model_bytes(model, TESTS) + model->size[key] > model->capacity ||
-                        model->lists[TESTS].count == model->slots))
-                    less_cold(model, model->size[pop(model, TESTS)]);
-                model_push(model, TESTS, key);
+                uint32_t size = model->size[key];
+
+                less_cold(model, cachefs__past_limit(model->past, size, model->capacity), size);
+                cachefs__past_add(model->past, cachefs__mix(key), epoch_of(model, key), size);
             } else if (tested) {
-                less_cold(model, model->size[key]);
+                less_cold(model, model->size[key], model->size[key]);
             }
             leave(model, key);
             return key;

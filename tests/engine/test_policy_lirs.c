@@ -5,19 +5,19 @@
 
 #include "tests/engine/support_model.h"
 
-/* GHOSTS are on STACK too, by when they left. A flag tells what a key on STACK or in QUEUE is. */
-enum { STACK, QUEUE, GHOSTS };
-enum { HIR, LIR, GONE };
+/* LIR by recency. `stamp` is the epoch of the past in which a key was used last, 0 if it is not on
+ * the stack. */
+enum { LIR, QUEUE };
 
-static uint64_t lir_bytes(const model_t *model)
+static void start(model_t *model)
 {
-    uint64_t bytes = 0;
-    uint32_t i;
+    model_past(model, 100);
+}
 
-    for (i = 0; i < model->lists[STACK].count; i++)
-        if (model->flag[model->lists[STACK].keys[i]] == LIR)
-            bytes += model->size[model->lists[STACK].keys[i]];
-    return bytes;
+/* An entry notes the epoch modulo 512. */
+static uint32_t epoch_of(const model_t *model, uint32_t key)
+{
+    return (uint32_t)(model->past->now - (model->past->now - model->stamp[key]) % 512);
 }
 
 static uint64_t limit(const model_t *model, uint32_t bytes)
@@ -28,120 +28,91 @@ static uint64_t limit(const model_t *model, uint32_t bytes)
     return model->capacity > queue ? model->capacity - queue : 0;
 }
 
-static void prune(model_t *model)
+static void push(model_t *model, uint32_t list, uint32_t key)
 {
-    while (model->lists[STACK].count > 0 && model->flag[model_tail(model, STACK)] != LIR) {
-        uint32_t key = model_tail(model, STACK);
-
-        (void)model_take(model, STACK, key);
-        (void)model_take(model, GHOSTS, key);
-    }
+    model->stamp[key] = model->past->now;
+    model_push(model, list, key);
 }
 
-static int queue_has_room(const model_t *model)
+static void prune(model_t *model)
 {
-    return model->lists[QUEUE].count < 64 + model->slots / 16;
+    uint32_t bottom = model_tail(model, LIR);
+
+    (void)cachefs__past_end(model->past,
+                            bottom != MODEL_NONE ? epoch_of(model, bottom) : model->past->now);
 }
 
 static void make_room(model_t *model, uint32_t bytes)
 {
-    while (lir_bytes(model) + bytes > limit(model, bytes) && model->lists[STACK].count > 0 &&
-           queue_has_room(model)) {
-        uint32_t key = model_tail(model, STACK);
+    while (model->lists[LIR].count > 0 && model_bytes(model, LIR) + bytes > limit(model, bytes)) {
+        uint32_t key = model_tail(model, LIR);
 
-        (void)model_take(model, STACK, key);
-        model->flag[key] = HIR;
+        (void)model_take(model, LIR, key);
         model_push(model, QUEUE, key);
+        model->stamp[key] = 0;
         prune(model);
     }
 }
 
-static void limit_stack(model_t *model)
+static int on_stack(const model_t *model, uint32_t key)
 {
-    while (model_bytes(model, STACK) > 2 * model->capacity && model->lists[GHOSTS].count > 0) {
-        uint32_t key = model_tail(model, GHOSTS);
-
-        (void)model_take(model, GHOSTS, key);
-        (void)model_take(model, STACK, key);
-    }
+    return model->stamp[key] != 0 && epoch_of(model, key) > model->past->ended;
 }
 
 static void insert(model_t *model, uint32_t key)
 {
     uint32_t bytes = model->size[key];
+    int known = cachefs__past_take(model->past, cachefs__mix(key), bytes);
+    uint64_t stack = 2 * model->capacity;
 
-    if (model_take(model, GHOSTS, key)) {
-        (void)model_take(model, STACK, key);
-        make_room(model, bytes);
-        model->flag[key] = LIR;
-    } else {
-        model->flag[key] =
-            lir_bytes(model) + bytes <= limit(model, bytes) || !queue_has_room(model) ? LIR : HIR;
-    }
-    model_push(model, STACK, key);
-    if (model->flag[key] == HIR) model_push(model, QUEUE, key);
-    prune(model);
-    limit_stack(model);
+    (void)cachefs__past_pass(model->past, bytes, model->capacity / 32);
+    if (known) make_room(model, bytes);
+    if (known || model_bytes(model, LIR) + bytes <= limit(model, bytes))
+        push(model, LIR, key);
+    else
+        push(model, QUEUE, key);
+    (void)cachefs__past_limit(model->past, 0, stack > model->bytes ? stack - model->bytes : 0);
 }
 
 static void touch(model_t *model, uint32_t key, uint32_t hits)
 {
-    int on_stack = model_take(model, STACK, key);
-
     (void)hits;
-    if (model->flag[key] == LIR) {
-        model_push(model, STACK, key);
+    if (model_take(model, LIR, key)) {
+        push(model, LIR, key);
         prune(model);
         return;
     }
-    (void)model_take(model, QUEUE, key);
-    if (on_stack) {
+    cr_assert(model_take(model, QUEUE, key));
+    if (on_stack(model, key)) {
         make_room(model, model->size[key]);
-        model->flag[key] = LIR;
-        model_push(model, STACK, key);
-        return;
+        push(model, LIR, key);
+    } else {
+        push(model, QUEUE, key);
+        make_room(model, model->size[key]);
     }
-    model_push(model, QUEUE, key);
-    make_room(model, model->size[key]);
-    model_push(model, STACK, key);
-    prune(model);
-    limit_stack(model);
 }
 
 static void leave(model_t *model, uint32_t key)
 {
-    (void)model_take(model, STACK, key);
-    (void)model_take(model, QUEUE, key);
-    prune(model);
+    if (model_take(model, LIR, key))
+        prune(model);
+    else
+        cr_assert(model_take(model, QUEUE, key));
 }
 
 static uint32_t victim(model_t *model)
 {
     uint32_t key = model_tail(model, QUEUE);
 
-    if (key == MODEL_NONE) {
-        key = model_tail(model, STACK);
-        leave(model, key);
-        return key;
-    }
-    if (!model_has(model, STACK, key)) {
-        leave(model, key);
-        return key;
-    }
-    if (model->lists[GHOSTS].count == model->slots + model->slots / 16) {
-        uint32_t oldest = model_tail(model, GHOSTS);
-
-        (void)model_take(model, GHOSTS, oldest);
-        (void)model_take(model, STACK, oldest);
-    }
-    model->flag[key] = GONE;
-    model_push(model, GHOSTS, key);
-    (void)model_take(model, QUEUE, key);
-    prune(model);
+    if (key == MODEL_NONE)
+        key = model_tail(model, LIR);
+    else if (on_stack(model, key))
+        cachefs__past_add(model->past, cachefs__mix(key), epoch_of(model, key), model->size[key]);
+    leave(model, key);
     return key;
 }
 
-static const model_ops_t lirs = {"lirs", NULL, insert, touch, leave, victim};
+static const model_ops_t lirs = {"lirs", start, insert, touch, leave, victim};
 
 Test(policy_lirs, chooses_as_its_model)
 {

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "cachefs/policy/ghost.h"
+#include "cachefs/policy/past.h"
 #include "cachefs/policy/sketch.h"
 #include "tests/engine/support_policy.h"
 
@@ -130,6 +131,81 @@ Test(policy_parts, ghost_lists_keep_order_and_bytes)
     cr_assert_eq(list.count, 0);
     cr_assert_eq(list.tail, CACHEFS_POLICY_NONE);
     cr_assert_eq(ghosts.count, 0);
+}
+
+/* Against the epochs of all keys, with room enough that no bucket is full: what is known is what
+ * was added to an epoch that has not ended, and the bytes are theirs; over many rounds of the
+ * numbers. */
+Test(policy_parts, past_knows_what_its_epochs_know)
+{
+    enum { KEYS = 200 };
+    uint32_t epoch_of[KEYS] = {0}, now, i, k, known = 0; /* 0: not known */
+    uint64_t random = 9, left[CACHEFS__PAST_LIVE] = {0};
+    cachefs__past_t *past;
+
+    cr_assert_eq(cachefs__past_create(&policy_uncounted, &past, 10 * KEYS, pool), APR_SUCCESS);
+    now = past->now;
+    for (i = 0; i < 400000; i++) {
+        uint64_t roll = policy_random(&random), ended, bytes = 0;
+        uint32_t key = (uint32_t)(roll >> 40) % KEYS, size = 1 + key % 7, before = past->ended;
+
+        ended = i % 4 == 0 ? cachefs__past_pass(past, size, 3 + i / 50000) : 0;
+        if (roll % 500 == 0 && i > 200000) ended += cachefs__past_end(past, past->now - 1);
+        if (roll % 50 == 1) ended += cachefs__past_limit(past, size, 300);
+        cr_assert_leq(past->now - now, 1);
+        cr_assert_leq(past->now - past->ended, CACHEFS__PAST_LIVE);
+        now = past->now;
+        for (; before != past->ended; before++) {
+            bytes += left[(before + 1) % CACHEFS__PAST_LIVE];
+            left[(before + 1) % CACHEFS__PAST_LIVE] = 0;
+        }
+        cr_assert_eq(ended, bytes);
+        for (k = 0; k < KEYS; k++)
+            if (epoch_of[k] <= past->ended) epoch_of[k] = 0;
+        if (roll % 3 != 0) {
+            uint32_t epoch = now - (uint32_t)(roll >> 20) % 4;
+
+            if (epoch <= past->ended) continue;
+            if (epoch_of[key] != 0) left[epoch_of[key] % CACHEFS__PAST_LIVE] -= size;
+            cachefs__past_add(past, cachefs__mix(key), epoch, size);
+            epoch_of[key] = epoch;
+            left[epoch % CACHEFS__PAST_LIVE] += size;
+        } else {
+            int was = epoch_of[key] != 0;
+
+            known += (uint32_t)was;
+            if (was) left[epoch_of[key] % CACHEFS__PAST_LIVE] -= size;
+            epoch_of[key] = 0;
+            cr_assert_eq(cachefs__past_take(past, cachefs__mix(key), size), was, "step %u", i);
+        }
+        for (bytes = 0, k = 0; k < CACHEFS__PAST_LIVE; k++)
+            bytes += left[k];
+        cr_assert_eq(past->bytes, bytes, "step %u", i);
+    }
+    cr_assert_gt(now, 10000);
+    cr_assert(known > 20000 && known < 130000, "%u", known);
+}
+
+Test(policy_parts, past_that_is_full_forgets_the_oldest_of_a_bucket)
+{
+    enum { GHOSTS = 10000 };
+    cachefs__past_t *past;
+    uint32_t i, known = 0;
+
+    cr_assert_eq(cachefs__past_create(&policy_uncounted, &past, GHOSTS, pool), APR_SUCCESS);
+    for (i = 0; i < 3 * GHOSTS; i++) {
+        (void)cachefs__past_pass(past, 1, GHOSTS / 32);
+        cachefs__past_add(past, cachefs__mix(i), past->now, 1);
+    }
+    for (i = 2 * GHOSTS + GHOSTS / 32; i < 3 * GHOSTS; i++)
+        known += (uint32_t)cachefs__past_take(past, cachefs__mix(i), 1);
+    cr_assert_gt(known, GHOSTS * 9 / 10, "%u of the youngest", known);
+    for (i = 0, known = 0; i < GHOSTS; i++)
+        known += (uint32_t)cachefs__past_take(past, cachefs__mix(i), 1);
+    cr_assert_lt(known, GHOSTS / 20, "%u of the oldest", known);
+    for (i = 0, known = 0; i < GHOSTS; i++)
+        known += (uint32_t)cachefs__past_take(past, cachefs__mix(77777777 + i), 1);
+    cr_assert_leq(known, 1, "%u that never came", known);
 }
 
 Test(policy_parts, sketch_counts_to_fifteen_and_forgets)

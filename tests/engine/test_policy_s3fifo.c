@@ -5,7 +5,7 @@
 
 #include "tests/engine/support_model.h"
 
-enum { SMALL, MAIN, GHOST };
+enum { SMALL, MAIN };
 
 static uint32_t pop(model_t *model, uint32_t list)
 {
@@ -15,10 +15,17 @@ static uint32_t pop(model_t *model, uint32_t list)
     return key;
 }
 
+static void start(model_t *model)
+{
+    model_past(model, 90);
+}
+
 static void insert(model_t *model, uint32_t key)
 {
+    int known = cachefs__past_take(model->past, cachefs__mix(key), model->size[key]);
+
     model->flag[key] = 0;
-    model_push(model, model_take(model, GHOST, key) ? MAIN : SMALL, key);
+    model_push(model, known ? MAIN : SMALL, key);
 }
 
 static void touch(model_t *model, uint32_t key, uint32_t hits)
@@ -35,11 +42,10 @@ static void remember(model_t *model, uint32_t key)
 {
     uint64_t limit = model->capacity * 9 / 10;
 
-    (void)model_take(model, GHOST, key);
-    while (model->lists[GHOST].count > 0 && (model_bytes(model, GHOST) + model->size[key] > limit ||
-                                             model->lists[GHOST].count == model->slots * 9 / 10))
-        (void)pop(model, GHOST);
-    if (model->size[key] <= limit) model_push(model, GHOST, key);
+    (void)cachefs__past_pass(model->past, model->size[key], limit / 32);
+    (void)cachefs__past_limit(model->past, model->size[key], limit);
+    if (model->size[key] > limit) return;
+    cachefs__past_add(model->past, cachefs__mix(key), model->past->now, model->size[key]);
 }
 
 static uint32_t victim(model_t *model)
@@ -63,7 +69,7 @@ static uint32_t victim(model_t *model)
     }
 }
 
-static const model_ops_t s3fifo = {"s3fifo", NULL, insert, touch, leave, victim};
+static const model_ops_t s3fifo = {"s3fifo", start, insert, touch, leave, victim};
 
 Test(policy_s3fifo, chooses_as_its_model)
 {
