@@ -24,7 +24,6 @@ static void queue_link(cache_t *c, obj_t *o)
     else
         c->wb_first = i;
     c->wb_last = i;
-    c->wb_files++;
 }
 
 static void queue_unlink(cache_t *c, obj_t *o)
@@ -37,7 +36,6 @@ static void queue_unlink(cache_t *c, obj_t *o)
         c->objs[o->queue_next].queue_prev = o->queue_prev;
     else
         c->wb_last = o->queue_prev;
-    c->wb_files--;
 }
 
 /* Object locked. */
@@ -48,6 +46,7 @@ static void queue_add(cache_t *c, obj_t *o)
     cachefs__obj_ref(o);
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     queue_link(c, o);
+    c->wb_files++;
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     cachefs__wb_wake(c, cachefs__wb_due(c, o));
 }
@@ -59,6 +58,7 @@ static int queue_remove(cache_t *c, obj_t *o)
     o->flags &= ~OBJ_QUEUED;
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     queue_unlink(c, o);
+    c->wb_files--;
     pthread_cond_broadcast(&c->wb_cond);
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     return 1;

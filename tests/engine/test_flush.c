@@ -108,3 +108,43 @@ Test(flush, a_cut_by_another_name_is_no_conflict)
     rig_holds_text(rig.bottom, "/g", "new");
     rig_close(&rig);
 }
+
+typedef struct turns_t {
+    rig_t *rig;
+    obj_t *o;
+    atomic_int turns;
+} turns_t;
+
+enum { TURNS = 200000 };
+
+static void *take_turns(void *arg)
+{
+    turns_t *t = arg;
+
+    while (atomic_fetch_add(&t->turns, 1) < TURNS) {
+        cachefs__obj_lock(t->rig->c, t->o);
+        cachefs__dirty_next_turn(t->rig->c, t->o);
+        cachefs__obj_unlock(t->rig->c, t->o);
+    }
+    return NULL;
+}
+
+/* Who removes a name asks without a lock whether any file is dirty. */
+Test(flush, a_file_that_waits_for_its_next_turn_is_dirty_all_the_while)
+{
+    rig_t rig;
+    pthread_t thread;
+    unsigned clean = 0;
+
+    rig_open(&rig, LAZY);
+    rig_save(&rig, "/f", "dirty", 5);
+    turns_t t = {.rig = &rig, .o = rig_obj(&rig, "/f")};
+    EQ(rig_stats(&rig).dirty_files, 1);
+    EQ(pthread_create(&thread, NULL, take_turns, &t), 0);
+    while (atomic_load(&t.turns) < TURNS)
+        clean += atomic_load(&rig.c->wb_files) == 0;
+    pthread_join(thread, NULL);
+    EQ(clean, 0);
+    cachefs__obj_put(rig.c, t.o);
+    rig_close(&rig);
+}
