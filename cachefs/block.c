@@ -163,6 +163,16 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
     seq_end(b);
 }
 
+void cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes)
+{
+    block_t *b = &c->blocks[i];
+    seq_begin(b);
+    cachefs__copy_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from, bytes,
+                     to - from);
+    STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
+    seq_end(b);
+}
+
 /* Move a block to larger or unshared memory. Shard locked. */
 static void move_data(cache_t *c, uint32_t i, uint32_t chunk, uint32_t shift)
 {

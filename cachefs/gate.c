@@ -46,10 +46,10 @@ void cachefs__obj_wake(cache_t *c, const obj_t *o)
     pthread_cond_broadcast(&cachefs__stripe(c, o)->cond);
 }
 
-static gate_t *overlap(const obj_t *o, const gate_t *gate)
+gate_t *cachefs__gate_met(const obj_t *o, uint64_t from, uint64_t to)
 {
     gate_t *g = o->gates;
-    while (g && (g->end <= gate->start || g->start >= gate->end))
+    while (g && (g->end <= from || g->start >= to))
         g = g->next;
     return g;
 }
@@ -79,7 +79,8 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
     VFS_ASSERT(gate->start < gate->end);
     if (waited) *waited = 0;
     cachefs__obj_lock(c, o);
-    while (!st && ((g = overlap(o, gate)) != NULL || (o->flags & OBJ_DOUBT))) {
+    while (!st &&
+           ((g = cachefs__gate_met(o, gate->start, gate->end)) != NULL || (o->flags & OBJ_DOUBT))) {
         if (!g) { /* nobody builds on a size that is in doubt */
             cachefs__obj_unlock(c, o);
             st = cachefs__obj_sure(c, o, ctx);

@@ -320,24 +320,6 @@ FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name, void *buf, 
 FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, char *buf, size_t size, size_t *len),
          (lower, ctx, buf, size, len), flistxattr)
 
-apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf,
-                                 size_t len, apr_off_t off, size_t *written,
-                                 vfs_validator_t *validator)
-{
-    handle_t *h = cachefs__handle(file);
-    cache_t *c = h->cache;
-    int64_t start = cachefs__clock_us();
-    apr_status_t st = cachefs__write(c, h, ctx, buf, len, off, written, validator);
-    cachefs__count(&c->counters, CNT_WRITES, 1);
-    cachefs__count(&c->counters, CNT_WRITTEN_BYTES, *written);
-    if (!st &&
-        (file->flags & VFS_O_SYNC)) /* the handle below is everybody's: it has no such flag */
-        st = cachefs_op_sync(file, ctx, VFS_SYNC_DATA);
-    if (c->lat[LAT_WRITE])
-        metrics_record(c->lat[LAT_WRITE], (uint64_t)(cachefs__clock_us() - start) * 1000);
-    return st;
-}
-
 apr_status_t cachefs_op_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
 {
     handle_t *h = cachefs__handle(file);

@@ -63,6 +63,9 @@ typedef struct cachefs__put_t {
                        none. Taken over in any case */
 } cachefs__put_t;
 apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
+/* Write over bytes that are valid and in memory, and lent to nobody. Shard locked. */
+void cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to,
+                              const void *bytes);
 /* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
 int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
 /* Drop the clean blocks of a version (0: of all) from number `first` on, by a look at every entry:
@@ -219,6 +222,8 @@ int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
  * `*waited` set, and is NOT entered: look again. */
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
                                  int *waited);
+/* Somebody's gate that overlaps [from, to), or NULL. Object locked. */
+gate_t *cachefs__gate_met(const obj_t *o, uint64_t from, uint64_t to);
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
 /* The lower handle that serves, opened when first needed, counted as in use until
  * cachefs__lower_done. */

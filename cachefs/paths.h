@@ -131,6 +131,9 @@ void cachefs__flush_end(cache_t *c, obj_t *o);
  */
 apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes);
 void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
+/* The same without waiting, for who need not slow down with so many more; 0 bytes are not reserved.
+ * 0: not so. */
+int cachefs__dirty_try(cache_t *c, uint64_t bytes);
 /* A wait for room, under the dirty limit or in memory. */
 typedef struct cachefs__dirty_wait_t {
     int64_t until_us; /* by write_wait_max; 0: for ever */

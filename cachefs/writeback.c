@@ -36,10 +36,16 @@ static int reserve(cache_t *c, uint64_t bytes, uint64_t max)
     return 1;
 }
 
+/* From here on writers slow down. */
+static uint64_t soft_limit(uint64_t max)
+{
+    return max / 5 * 4;
+}
+
 /* Slow down smoothly from 80 % of the limit on: up to 10 ms a call. */
 static void slow_down(cache_t *c, const vfs_ctx_t *ctx, uint64_t max)
 {
-    uint64_t dirty = atomic_load(&c->dirty_bytes), soft = max / 5 * 4;
+    uint64_t dirty = atomic_load(&c->dirty_bytes), soft = soft_limit(max);
     if (dirty <= soft || max == soft) return;
     cachefs__count(&c->counters, CNT_THROTTLED, 1);
     cachefs__wb_hurry(c);
@@ -90,6 +96,13 @@ apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t b
         if (st) return st;
     }
     return APR_SUCCESS;
+}
+
+int cachefs__dirty_try(cache_t *c, uint64_t bytes)
+{
+    uint64_t max = atomic_load_explicit(&c->t.dirty_bytes_max, memory_order_relaxed);
+    uint64_t dirty = atomic_load_explicit(&c->dirty_bytes, memory_order_relaxed);
+    return dirty + bytes <= soft_limit(max) && (!bytes || reserve(c, bytes, max));
 }
 
 void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes)
