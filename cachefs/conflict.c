@@ -108,7 +108,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
 static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_attr_t *attr,
                         const vfs_validator_t *val, apr_status_t found)
 {
-    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__lowers_t idle = {.file = NULL};
     (void)cachefs__dirty_discard(c, o, 0);
     cachefs__obj_lock(c, o);
     uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);

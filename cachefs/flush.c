@@ -228,7 +228,7 @@ apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 void cachefs__flush_end(cache_t *c, obj_t *o)
 {
-    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__lowers_t idle = {.file = NULL};
     cachefs__obj_lock(c, o);
     while (o->dirty_blocks && (o->flags & OBJ_UNLINKED) && !o->handles) {
         cachefs__obj_unlock(c, o); /* contract: it goes with the last name and the last handle */

@@ -71,6 +71,29 @@ static apr_status_t wait_for(cache_t *c, obj_t *o, gate_t *g, gate_wait_t *w, co
     return st;
 }
 
+/* Object locked. */
+static void gate_link(obj_t *o, gate_t *gate)
+{
+    gate->waiters = NULL;
+    gate->next = o->gates;
+    o->gates = gate;
+}
+
+/* Object locked. Who waits for it is told, and is to be woken. */
+static void gate_unlink(obj_t *o, gate_t *gate, apr_status_t status)
+{
+    gate_t **at = &o->gates;
+    while (*at != gate) {
+        VFS_ASSERT(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = gate->next;
+    for (gate_wait_t *w = gate->waiters; w; w = w->next) {
+        w->done = 1;
+        w->status = gate->kind == GATE_FILL ? status : APR_SUCCESS;
+    }
+}
+
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
                                  int *waited)
 {
@@ -99,11 +122,7 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
         }
         st = cachefs__obj_wait(c, o, ctx, 0);
     }
-    if (!st) {
-        gate->waiters = NULL;
-        gate->next = o->gates;
-        o->gates = gate;
-    }
+    if (!st) gate_link(o, gate);
 done:
     cachefs__obj_unlock(c, o);
     return st;
@@ -112,16 +131,7 @@ done:
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)
 {
     cachefs__obj_lock(c, o);
-    gate_t **at = &o->gates;
-    while (*at != gate) {
-        VFS_ASSERT(*at != NULL);
-        at = &(*at)->next;
-    }
-    *at = gate->next;
-    for (gate_wait_t *w = gate->waiters; w; w = w->next) {
-        w->done = 1;
-        w->status = gate->kind == GATE_FILL ? status : APR_SUCCESS;
-    }
+    gate_unlink(o, gate, status);
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
 }
@@ -215,7 +225,7 @@ int cachefs__lower_unused(const obj_t *o)
 
 cachefs__lowers_t cachefs__lower_take(obj_t *o)
 {
-    cachefs__lowers_t l = {o->lower_file, o->lower_writer};
+    cachefs__lowers_t l = {o->lower_file, o->lower_writer, NULL};
     o->lower_file = o->lower_writer = NULL;
     return l;
 }
@@ -225,6 +235,7 @@ apr_status_t cachefs__lower_close(const cachefs__lowers_t *l)
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = l->file ? vfs_close(l->file, NULL) : APR_SUCCESS;
     apr_status_t end = l->writer ? vfs_close(l->writer, NULL) : APR_SUCCESS;
+    if (l->old) (void)vfs_close(l->old, NULL); /* it was open for reading only */
     return st ? st : end;
 }
 
@@ -233,7 +244,7 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
-    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__lowers_t idle = {.file = NULL};
     apr_status_t st = APR_SUCCESS;
     CACHE_NO_LOCKS_HELD();
     cachefs__obj_lock(c, o);
@@ -273,26 +284,31 @@ vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o)
     return file;
 }
 
+/* Object locked. What nobody needs any more is to be closed. */
+static cachefs__lowers_t lower_end(obj_t *o)
+{
+    cachefs__lowers_t idle = {.file = NULL};
+    VFS_ASSERT(o->io > 0);
+    if (--o->io) return idle;
+    vfs_file_t *old = o->lower_old;
+    o->lower_old = NULL;
+    if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
+    idle.old = old;
+    return idle;
+}
+
 void cachefs__lower_done(cache_t *c, obj_t *o)
 {
-    vfs_file_t *old = NULL;
-    cachefs__lowers_t idle = {NULL, NULL};
     cachefs__obj_lock(c, o);
-    VFS_ASSERT(o->io > 0);
-    if (--o->io == 0) {
-        old = o->lower_old;
-        o->lower_old = NULL;
-        if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
-    }
+    cachefs__lowers_t idle = lower_end(o);
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle);   /* all data was written with its own status */
-    if (old) (void)vfs_close(old, NULL); /* it was open for reading only */
+    (void)cachefs__lower_close(&idle); /* all data was written with its own status */
 }
 
 void cachefs__lower_idle(cache_t *c, obj_t *o)
 {
-    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__lowers_t idle = {.file = NULL};
     cachefs__obj_lock(c, o);
     if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_unlock(c, o);
@@ -307,4 +323,24 @@ void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags
     cachefs__obj_unlock(c, o);
     CACHE_NO_LOCKS_HELD();
     if (spare) (void)vfs_close(spare, NULL); /* nothing was written through it */
+}
+
+/* ---- both at once */
+
+vfs_file_t *cachefs__gate_lower(obj_t *o, gate_t *gate, cachefs__lower_e how)
+{
+    vfs_file_t *file = pick(o, how);
+    if (!file || (o->flags & OBJ_DOUBT) || cachefs__gate_met(o, gate->start, gate->end))
+        return NULL;
+    gate_link(o, gate);
+    o->io++;
+    return file;
+}
+
+cachefs__lowers_t cachefs__gate_lower_end(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)
+{
+    cachefs__lowers_t idle = lower_end(o);
+    gate_unlink(o, gate, status);
+    cachefs__obj_wake(c, o);
+    return idle;
 }

@@ -78,7 +78,7 @@ handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint
  * below had its own status, but the lower layer may have held it back. */
 static apr_status_t last_handle(cache_t *c, obj_t *o)
 {
-    cachefs__lowers_t idle = {NULL, NULL};
+    cachefs__lowers_t idle = {.file = NULL};
     cachefs__creds_t *opener = NULL;
     int wrote = 0;
     cachefs__obj_lock(c, o);

@@ -182,6 +182,10 @@ void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
  * NULL: none came. */
 void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
                           const vfs_validator_t *val);
+/* Both of these with the object locked. */
+uint64_t cachefs__obj_change_open(cache_t *c, obj_t *o);
+void cachefs__obj_change_shut(cache_t *c, obj_t *o, int changed, uint64_t since,
+                              const vfs_validator_t *val);
 /* No change of ours overlapped the question that was put at `asked`. Object locked. */
 static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
 {
@@ -237,12 +241,17 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
 /* Does nobody need the lower handles any more? Then they are taken, and closed without a lock: the
  * first two with the object locked. */
 typedef struct cachefs__lowers_t {
-    vfs_file_t *file, *writer;
+    vfs_file_t *file, *writer, *old;
 } cachefs__lowers_t;
 int cachefs__lower_unused(const obj_t *o);
 cachefs__lowers_t cachefs__lower_take(obj_t *o);
 apr_status_t cachefs__lower_close(const cachefs__lowers_t *l);
 void cachefs__lower_done(cache_t *c, obj_t *o);
+/* A gate and the lower handle at once, where there is nothing to wait for and nothing to open.
+ * NULL: neither, so step by step. Then the end of both; what it returns is to be closed without the
+ * lock. Object locked. */
+vfs_file_t *cachefs__gate_lower(obj_t *o, gate_t *gate, cachefs__lower_e how);
+cachefs__lowers_t cachefs__gate_lower_end(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
 /* The lower handle if there is one, counted as in use; else NULL. Waits for nobody. */
 vfs_file_t *cachefs__lower_here(cache_t *c, obj_t *o);
 /* Close the lower handle if nobody needs it any more. */

@@ -198,7 +198,7 @@ static void cache_free(cache_t *c)
     if (c->objs) {
         for (uint32_t i = 1; i < c->obj_pool.high; i++) /* of files that stayed dirty */
             (void)cachefs__lower_close(
-                &(cachefs__lowers_t){c->objs[i].lower_file, c->objs[i].lower_writer});
+                &(cachefs__lowers_t){c->objs[i].lower_file, c->objs[i].lower_writer, NULL});
     }
     while (c->heats) {
         cachefs__heat_t *heat = c->heats;

@@ -241,24 +241,23 @@ int cachefs__obj_outdates(cache_t *c, obj_t *o, uint64_t asked)
     return yes;
 }
 
+uint64_t cachefs__obj_change_open(cache_t *c, obj_t *o)
+{
+    o->changing++;
+    return atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+}
+
 uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o);
-    o->changing++;
-    uint64_t since = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
+    uint64_t since = cachefs__obj_change_open(c, o);
     cachefs__obj_unlock(c, o);
     return since;
 }
 
-void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
+void cachefs__obj_change_shut(cache_t *c, obj_t *o, int changed, uint64_t since,
+                              const vfs_validator_t *val)
 {
-    cachefs__obj_changed(c, o, changed, 0, NULL);
-}
-
-void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
-                          const vfs_validator_t *val)
-{
-    cachefs__obj_lock(c, o);
     VFS_ASSERT(o->changing > 0);
     o->changing--;
     int alone = val && val->kind != VFS_VALIDATOR_NONE && cachefs__obj_quiet(o, since);
@@ -271,6 +270,18 @@ void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
     }
     if (!o->changing) /* see events.c, doubt.c */
         cachefs__obj_wake(c, o);
+}
+
+void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed)
+{
+    cachefs__obj_changed(c, o, changed, 0, NULL);
+}
+
+void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
+                          const vfs_validator_t *val)
+{
+    cachefs__obj_lock(c, o);
+    cachefs__obj_change_shut(c, o, changed, since, val);
     cachefs__obj_unlock(c, o);
 }
 

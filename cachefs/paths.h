@@ -108,6 +108,16 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
 /* ---- write.c, dirty.c, flush.c, writeback.c, conflict.c */
 apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
                             size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator);
+/* A write through `file`, counted, and what it says of the file: that is in doubt if it failed.
+ * Change begun. */
+apr_status_t cachefs__write_below(cache_t *c, obj_t *o, vfs_file_t *file, const vfs_ctx_t *ctx,
+                                  const uint8_t *buf, size_t len, uint64_t off, size_t *written,
+                                  vfs_validator_t *val);
+/* What is cached follows it, and the change ends. `keep`: what was written is kept, not dropped.
+ * Gate held. */
+void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, uint64_t off,
+                          int keep, apr_status_t st, size_t written, uint64_t since,
+                          const vfs_validator_t *val);
 apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size);
 /* The file is `size` bytes long now: cut what is cached behind it, or make it longer. Gate of the
  * range held. */

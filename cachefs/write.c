@@ -100,49 +100,54 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
 
 /* ---- through and around */
 
-/* Write below, and say how much was accepted. Gate held, change begun. */
-static apr_status_t write_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                                size_t len, uint64_t off, size_t *written, vfs_validator_t *val)
+apr_status_t cachefs__write_below(cache_t *c, obj_t *o, vfs_file_t *file, const vfs_ctx_t *ctx,
+                                  const uint8_t *buf, size_t len, uint64_t off, size_t *written,
+                                  vfs_validator_t *val)
 {
-    vfs_file_t *file;
-    int64_t start = cachefs__clock_us();
-    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
-    *written = 0;
-    memset(val, 0, sizeof(*val));
-    if (st) return st;
+    uint64_t start = cachefs__clock_ns();
     CACHE_NO_LOCKS_HELD();
-    st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
+    apr_status_t st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
+    metrics_record(c->lat[LAT_BACKEND_WRITE], cachefs__clock_ns() - start);
     if (st && (*written || !cachefs__refused(st))) cachefs__doubt(c, o, UINT64_MAX);
-    cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
     cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, *written);
-    if (c->lat[LAT_BACKEND_WRITE])
-        metrics_record(c->lat[LAT_BACKEND_WRITE], (uint64_t)(cachefs__clock_us() - start) * 1000);
     return st;
 }
 
-static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                                  size_t len, uint64_t off, int keep, size_t *written,
-                                  vfs_validator_t *validator)
+void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, uint64_t off,
+                          int keep, apr_status_t st, size_t written, uint64_t since,
+                          const vfs_validator_t *val)
 {
-    vfs_validator_t val;
-    uint64_t since = cachefs__obj_change_begin(c, o);
-    apr_status_t st = write_below(c, o, ctx, buf, len, off, written, &val);
-    uint64_t old = atomic_load(&o->size), end = off + *written;
-    if (*written && keep && !st) {
+    uint64_t old = atomic_load(&o->size), end = off + written;
+    if (written && keep && !st) {
         uint64_t done;
         cachefs__obj_lock(c, o);
         place_t place = place_now(c, o, len);
         cachefs__obj_unlock(c, o);
-        (void)put_range(c, o, place, buf, *written, off, old, max64(old, end), 0, &done);
+        (void)put_range(c, o, place, buf, written, off, old, max64(old, end), 0, &done);
     } else {
         /* what is below is not known for sure: all that was asked for is dropped */
         cachefs__forget(c, o, off, st ? off + len : end);
     }
-    if (*written) cachefs__grow(c, o, end);
-    cachefs__obj_changed(c, o, 1, since, &val);
-    *validator = val;
+    if (written) cachefs__grow(c, o, end);
+    cachefs__obj_changed(c, o, 1, since, val);
+}
+
+static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
+                                  size_t len, uint64_t off, int keep, size_t *written,
+                                  vfs_validator_t *val)
+{
+    vfs_file_t *file;
+    uint64_t since = cachefs__obj_change_begin(c, o);
+    memset(val, 0, sizeof(*val));
+    *written = 0;
+    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
+    if (!st) {
+        st = cachefs__write_below(c, o, file, ctx, buf, len, off, written, val);
+        cachefs__lower_done(c, o);
+    }
+    cachefs__write_known(c, o, buf, len, off, keep, st, *written, since, val);
     return st;
 }
 

@@ -1,11 +1,13 @@
 /*
- * write_hit.c - the call to write, and writes of write-back whose block is in memory.
+ * write_hit.c - the call to write, and writes that find their block in memory.
  * Floor 2, private to cachefs/.
  *
- * A gate holds others off while a call goes below. A write that only changes memory calls nobody,
- * so what a gate does for others the object's lock does: nobody enters one between our look at the
- * gates and the last byte. What is not so simple (an end that moves, a granule that is not there, a
- * limit, a conflict) is left to cachefs__write, which goes step by step.
+ * A gate holds others off while a call goes below. A write of write-back that only changes memory
+ * calls nobody, so what a gate does for others the object's lock does: nobody enters one between
+ * our look at the gates and the last byte. A write through takes the gate and the handle below
+ * under one lock, and gives both back under the lock under which the block gets the bytes. What is
+ * not so simple (an end that moves, a granule that is not there, a limit, a conflict, an error) is
+ * left to cachefs__write and its parts, which go step by step.
  */
 #include "cachefs/engine.h"
 
@@ -18,61 +20,160 @@ static int is_quiet(const obj_t *o, uint64_t from, uint64_t to)
            !cachefs__gate_met(o, from, to);
 }
 
-/* Write over bytes [from, to) of a block, and make them dirty. Object and shard locked. */
-static int overwrite(cache_t *c, obj_t *o, shard_t *s, uint32_t i, uint32_t shift, uint32_t from,
-                     uint32_t to, const uint8_t *buf)
+/* A piece of a block, and where it is. */
+typedef struct spot_t {
+    shard_t *shard;
+    uint64_t ver;
+    uint32_t no, mix, shift;
+    uint32_t from, to;
+} spot_t;
+
+/* All lies within one block, and before the end of the file? Object locked. */
+static int find_spot(cache_t *c, const obj_t *o, uint64_t off, uint64_t len, spot_t *at)
 {
-    const block_t *b = &c->blocks[i];
-    uint32_t bits = LOAD(b->bits), granules = cachefs__granules(shift, from, to), clean = granules;
+    uint32_t shift = LOAD(o->shift);
+    uint64_t no = off >> shift, end = off + len;
+    if (!shift || (end - 1) >> shift != no || end > LOAD(o->size)) return 0;
+    uint64_t ver = LOAD(o->ver);
+    uint32_t from = (uint32_t)(off - (no << shift)), mix = cachefs__mix(ver, no);
+    *at = (spot_t){cachefs__block_shard(c, mix), ver, (uint32_t)no, mix, shift, from,
+                   from + (uint32_t)len};
+    return 1;
+}
+
+/* Are these bytes valid, in memory, and lent to nobody? Shard locked. */
+static int can_write(const block_t *b, const spot_t *at)
+{
+    uint32_t bits = LOAD(b->bits);
+    return !(cachefs__granules(at->shift, at->from, at->to) & ~bits) &&
+           at->to <= cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15) &&
+           LOAD(b->mark) < MARK_BORROW;
+}
+
+/* ---- back */
+
+/* Write over a piece of a block, and make it dirty. Object and shard locked. */
+static int make_dirty(cache_t *c, obj_t *o, const spot_t *at, uint32_t i, const uint8_t *buf)
+{
+    uint32_t granules = cachefs__granules(at->shift, at->from, at->to), clean = granules;
     uint64_t bytes = 0;
-    if ((granules & ~bits) || to > cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15)) return 0;
-    if (LOAD(b->mark) >= MARK_BORROW) return 0; /* it must move away from who borrowed it */
-    if (bits & BLOCK_DIRTY) clean &= ~c->links[i].word;
-    if (clean) bytes = (uint64_t)__builtin_popcount(clean) * cachefs__granule(shift);
+    if (!can_write(&c->blocks[i], at)) return 0;
+    if (LOAD(c->blocks[i].bits) & BLOCK_DIRTY) clean &= ~c->links[i].word;
+    if (clean) bytes = (uint64_t)__builtin_popcount(clean) * cachefs__granule(at->shift);
     if (!cachefs__dirty_try(c, bytes)) return 0;
-    cachefs__block_overwrite(c, i, from, to, buf);
+    cachefs__block_overwrite(c, i, at->from, at->to, buf);
     if (!clean) return 1;
-    cachefs__block_unlist(c, s, i);
+    cachefs__block_unlist(c, at->shard, i);
     cachefs__dirty_add(c, o, i, clean);
-    cachefs__block_rest(c, s, i, LOAD(o->pins) != 0);
+    cachefs__block_rest(c, at->shard, i, LOAD(o->pins) != 0);
     cachefs__dirty_unreserve(c, bytes);
     return 1;
 }
 
-/* All within one block that is there, before the end of the file. Object locked. */
-static int write_locked(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t len, uint64_t off)
+/* Object locked. */
+static int back_locked(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t len, uint64_t off)
 {
-    uint32_t shift = LOAD(o->shift);
-    uint64_t ver = LOAD(o->ver), no = off >> shift, end = off + len;
-    if (!shift || (end - 1) >> shift != no || end > LOAD(o->size) || !is_quiet(o, off, end))
-        return 0;
-    uint32_t from = (uint32_t)(off - (no << shift)), mix = cachefs__mix(ver, no);
-    shard_t *s = cachefs__block_shard(c, mix);
-    cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, ver, (uint32_t)no, mix);
-    int done = i && overwrite(c, o, s, i, shift, from, from + (uint32_t)len, buf);
-    cachefs__unlock(&s->lock, RANK_SHARD);
+    spot_t at;
+    if (!find_spot(c, o, off, len, &at) || !is_quiet(o, off, off + len)) return 0;
+    cachefs__lock(&at.shard->lock, RANK_SHARD);
+    uint32_t i = cachefs__block_find(c, at.ver, at.no, at.mix);
+    int done = i && make_dirty(c, o, &at, i, buf);
+    cachefs__unlock(&at.shard->lock, RANK_SHARD);
     if (done) o->local_mtime_ns = vfs_now_ns();
     return done;
 }
 
-static int write_hit(cache_t *c, handle_t *h, const uint8_t *buf, size_t len, apr_off_t off)
+static int write_back(cache_t *c, obj_t *o, const uint8_t *buf, uint64_t len, uint64_t off)
 {
-    if (c->mode != CACHEFS_BACK || off == VFS_OFFSET_END || (h->base.flags & VFS_O_DIRECT))
-        return 0;
-    if (len > 1u << BLOCK_SHIFT_MAX) return 0;
-    cachefs__obj_lock(c, h->obj);
-    int done = write_locked(c, h->obj, buf, len, (uint64_t)off);
-    cachefs__obj_unlock(c, h->obj);
+    cachefs__obj_lock(c, o);
+    int done = back_locked(c, o, buf, len, off);
+    cachefs__obj_unlock(c, o);
     return done;
 }
 
-/* As of hits that read, one in SAMPLE_HITS is timed. */
-static int write_fast(cache_t *c, handle_t *h, const uint8_t *buf, size_t len, apr_off_t off)
+/* ---- through */
+
+#define AHEAD_BYTES 4096u /* behind them the processor sees by itself that we go on */
+#define LINE 64u
+
+/* The call below takes longer than memory: have the lines that the block's bytes will go to at hand
+ * when it returns. A guess, without a lock. */
+static void expect_write(cache_t *c, const obj_t *o, uint64_t off, uint64_t len)
+{
+    spot_t at;
+    if (!find_spot(c, o, off, len, &at)) return;
+    const block_t *b = &c->blocks[LOAD(*cachefs__head(c, at.mix))];
+    if (LOAD(b->ver) != at.ver || LOAD(b->no) != at.no) return;
+    const uint8_t *to = c->memory + (size_t)LOAD(b->data) * ARENA_UNIT + at.from;
+    for (uint64_t k = 0; k < len && k < AHEAD_BYTES; k += LINE)
+        __builtin_prefetch(to + k, 1, 1);
+}
+
+/* It is below: the block gets the bytes, and all that was begun ends. 0: nothing was done. */
+static int through_end(cache_t *c, obj_t *o, gate_t *gate, const uint8_t *buf, uint64_t since,
+                       const vfs_validator_t *val)
+{
+    spot_t at;
+    uint32_t i = NONE;
+    cachefs__lowers_t idle = {.file = NULL};
+    cachefs__obj_lock(c, o);
+    if (find_spot(c, o, gate->start, gate->end - gate->start, &at)) {
+        cachefs__lock(&at.shard->lock, RANK_SHARD);
+        i = cachefs__block_find(c, at.ver, at.no, at.mix);
+        if (i && !can_write(&c->blocks[i], &at)) i = NONE;
+        if (i) cachefs__block_overwrite(c, i, at.from, at.to, buf);
+        cachefs__unlock(&at.shard->lock, RANK_SHARD);
+    }
+    if (i) {
+        cachefs__obj_change_shut(c, o, 1, since, val);
+        idle = cachefs__gate_lower_end(c, o, gate, APR_SUCCESS);
+    }
+    cachefs__obj_unlock(c, o);
+    if (idle.old) (void)cachefs__lower_close(&idle); /* nothing was written through it */
+    return i != NONE;
+}
+
+/* 0: nothing was done. */
+static int write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf, size_t len,
+                         uint64_t off, size_t *written, vfs_validator_t *val, apr_status_t *st)
+{
+    gate_t gate = {.start = off, .end = off + len, .kind = GATE_WRITE};
+    uint64_t since = 0;
+    cachefs__obj_lock(c, o);
+    vfs_file_t *file = cachefs__gate_lower(o, &gate, LOWER_WRITE);
+    if (file) since = cachefs__obj_change_open(c, o);
+    cachefs__obj_unlock(c, o);
+    if (!file) return 0;
+    expect_write(c, o, off, len);
+    *st = cachefs__write_below(c, o, file, ctx, buf, len, off, written, val);
+    if (!*st && through_end(c, o, &gate, buf, since, val)) return 1;
+    cachefs__write_known(c, o, buf, len, off, 1, *st, *written, since, val);
+    cachefs__lower_done(c, o);
+    cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
+    return 1;
+}
+
+/* ---- all modes */
+
+static int write_hit(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf, size_t len,
+                     apr_off_t off, size_t *written, vfs_validator_t *val, apr_status_t *st)
+{
+    if (off == VFS_OFFSET_END || (h->base.flags & VFS_O_DIRECT) || len > 1u << BLOCK_SHIFT_MAX)
+        return 0;
+    if (c->mode == CACHEFS_THROUGH)
+        return write_through(c, h->obj, ctx, buf, len, (uint64_t)off, written, val, st);
+    if (c->mode != CACHEFS_BACK || !write_back(c, h->obj, buf, len, (uint64_t)off)) return 0;
+    *written = len;
+    return 1;
+}
+
+/* As of hits that read, one in SAMPLE_HITS is timed; what it waits for below is, each time. */
+static int write_fast(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf, size_t len,
+                      apr_off_t off, size_t *written, vfs_validator_t *val, apr_status_t *st)
 {
     int timed = cachefs__counter_here(&c->counters, CNT_WRITES) % SAMPLE_HITS == 0;
     uint64_t start = timed ? cachefs__clock_ns() : 0;
-    if (!write_hit(c, h, buf, len, off)) return 0;
+    if (!write_hit(c, h, ctx, buf, len, off, written, val, st)) return 0;
     if (timed) metrics_record_n(c->lat[LAT_WRITE], cachefs__clock_ns() - start, SAMPLE_HITS);
     return 1;
 }
@@ -94,9 +195,7 @@ apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const v
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
     apr_status_t st = APR_SUCCESS;
-    if (write_fast(c, h, buf, len, off))
-        *written = len;
-    else
+    if (!write_fast(c, h, ctx, buf, len, off, written, validator, &st))
         st = write_slow(c, h, ctx, buf, len, off, written, validator);
     cachefs__count(&c->counters, CNT_WRITES, 1);
     cachefs__count(&c->counters, CNT_WRITTEN_BYTES, *written);

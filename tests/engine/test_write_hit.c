@@ -3,6 +3,7 @@
  */
 #include "tests/engine/support_rig.h"
 
+#define THROUGH "attr_ttl=1h readahead=0 get_size=0 mode=through block_size=16k "
 #define BACK                                                                                       \
     "attr_ttl=1h readahead=0 get_size=0 mode=back flush_interval=1h dirty_age=1h "                 \
     "flush_on_close=off block_size=16k "
@@ -58,12 +59,12 @@ Test(write_hit, a_write_over_clean_bytes_makes_their_granules_dirty_and_no_other
     over_close(&t);
 }
 
-Test(write_hit, it_waits_for_who_works_on_its_range_and_for_nobody_else)
+static void waits_for_a_gate(const char *keys)
 {
     over_t t;
     gate_t gate = {.start = 4096, .end = 8192, .kind = GATE_FILL};
     size_t written;
-    over_open(&t, BACK);
+    over_open(&t, keys);
     OK(cachefs__gate_enter(t.rig.c, t.o, NULL, &gate, NULL));
     over(&t, 0, 4096, 'a');
     over(&t, 8192, 4096, 'b');
@@ -74,6 +75,31 @@ Test(write_hit, it_waits_for_who_works_on_its_range_and_for_nobody_else)
     rig_read(t.f, 8192, t.data + 8192, 4096);
     cachefs__gate_leave(t.rig.c, t.o, &gate, APR_SUCCESS);
     over(&t, 8190, 4, 'c');
+    over_close(&t);
+}
+
+Test(write_hit, it_waits_for_who_works_on_its_range_and_for_nobody_else)
+{
+    waits_for_a_gate(BACK);
+    waits_for_a_gate(THROUGH);
+}
+
+Test(write_hit, a_write_through_changes_its_block_in_place_and_ends_what_it_began)
+{
+    over_t t;
+    over_open(&t, THROUGH);
+    over(&t, 5000, 300, 'x');
+    over(&t, 8100, 300, 'y');
+    EQ(rig_calls(&t.rig, VFS_OPID_write_at), 2);
+    EQ(rig_requests(&t.rig), 2);
+    rig_read(t.f, 0, t.data, 65536);
+    EQ(rig_requests(&t.rig), 2); /* all of it from memory */
+    CHECK(t.o->gates == NULL && !t.o->io && !t.o->changing);
+    rig_fail(&t.rig, VFS_OPID_write_at, VFS_EOFFLINE, 1, 1);
+    size_t written;
+    IS(VFS_EOFFLINE, vfs_write_at(t.f, NULL, "lost", 4, 5000, &written, NULL));
+    rig_read(t.f, 0, t.data, 65536); /* nothing of it stays */
+    CHECK(t.o->gates == NULL && !t.o->io && !t.o->changing);
     over_close(&t);
 }
 
