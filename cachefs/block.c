@@ -136,14 +136,19 @@ static uint32_t with_whole(uint32_t bits, uint32_t shift)
                                                                    << BLOCK_WHOLE_SHIFT;
 }
 
-/* Put the bytes in, granule by granule. The block's memory holds put->end bytes at least. */
-static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
+/* The bytes and, before and behind them, the rest of the granules [lo, hi). */
+static void put_bytes(uint8_t *data, const cachefs__put_t *p, uint32_t lo, uint32_t hi)
 {
-    block_t *b = &c->blocks[i];
-    uint32_t bits = LOAD(b->bits), valid = bits & BLOCK_VALID_MASK;
-    uint32_t cap = cachefs__class_bytes(block_class(b)), size = cachefs__granule(p->shift);
-    uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
-    seq_begin(b);
+    if ((uint8_t *)(uintptr_t)p->bytes != data + p->from)
+        cachefs__copy_in(data + p->from, p->bytes, p->to - p->from);
+    if (p->from > lo) cachefs__zero_in(data + lo, p->from - lo);
+    if (p->to < hi) cachefs__zero_in(data + p->to, hi - p->to);
+}
+
+/* Granule by granule, since some are valid already and others are not. Returns those that are. */
+static uint32_t put_granules(uint8_t *data, const cachefs__put_t *p, uint32_t valid, uint32_t cap)
+{
+    uint32_t size = cachefs__granule(p->shift);
     for (uint32_t g = 0; g * size < cap; g++) {
         uint32_t bit = 1u << g, from = p->from, to = p->to, lo = g * size, hi = lo + size;
         if (p->only_missing && (valid & bit)) continue;
@@ -156,6 +161,25 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
         if (from > lo) cachefs__zero_in(data + lo, from - lo);
         if (to < hi) cachefs__zero_in(data + to, hi - to);
         valid |= bit;
+    }
+    return valid;
+}
+
+/* Put the bytes in. The block's memory holds put->end bytes at least. */
+static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
+{
+    block_t *b = &c->blocks[i];
+    uint32_t bits = LOAD(b->bits), valid = bits & BLOCK_VALID_MASK;
+    uint32_t cap = cachefs__class_bytes(block_class(b)), size = cachefs__granule(p->shift);
+    uint32_t all = cachefs__granules(p->shift, p->from, p->to);
+    uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
+    seq_begin(b);
+    if (p->valid == all && !(valid & all)) {
+        uint32_t hi = (p->to + size - 1) & ~(size - 1);
+        put_bytes(data, p, p->from & ~(size - 1), hi < cap ? hi : cap);
+        valid |= all;
+    } else {
+        valid = put_granules(data, p, valid, cap);
     }
     bits = (bits & ~BLOCK_VALID_MASK) | valid;
     if (!p->ahead) bits &= ~BLOCK_AHEAD;

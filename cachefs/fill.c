@@ -74,29 +74,36 @@ static uint64_t min64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* Where the granules of a block that are not valid end, from granule k on: the first that is,
+ * or 32.
+ */
+static uint32_t missing_end(uint32_t valid, uint32_t k)
+{
+    uint32_t above = valid >> k;
+    return above ? k + (uint32_t)__builtin_ctz(above) : 32;
+}
+
 /* Where the run of missing granules that holds `off` begins and ends. 0: it is not missing. */
 static int find_run(cache_t *c, run_t *r, uint64_t off, uint64_t end)
 {
-    uint64_t g = cachefs__granule(r->shift), block = 1ull << r->shift;
-    uint64_t align = g > MOVE_BYTES ? g : MOVE_BYTES;
-    uint64_t limit = min64((end + align - 1) / align * align, r->size), at = off / g * g;
-    uint64_t floor = off / align * align;
-    if (limit > at + r->most) limit = at + r->most;
-    uint64_t no = at >> r->shift;
+    uint32_t gs = cachefs__granule_shift(r->shift), most = 1u << (r->shift - gs);
+    uint64_t g = 1ull << gs, align = g > MOVE_BYTES ? g : MOVE_BYTES, floor = off & ~(align - 1);
+    uint64_t no = off >> r->shift, first = no, base = no << r->shift;
+    uint64_t limit = min64((end + align - 1) & ~(align - 1), (off & ~(g - 1)) + r->most);
     uint32_t valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
-    if (valid & 1u << ((at - (no << r->shift)) / g)) return 0;
-    while (at > floor && at > no << r->shift && !(valid & 1u << ((at - g - (no << r->shift)) / g)))
-        at -= g;
-    r->start = at;
-    for (at += g; at < limit; at += g) {
-        if (at >> r->shift != no) {
-            no = at >> r->shift;
-            if (no - (r->start >> r->shift) >= RUN_BLOCKS) break;
-            valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
-        }
-        if (valid & 1u << ((at & (block - 1)) / g)) break;
+    uint32_t k = (uint32_t)((off - base) >> gs), below = valid & ((1u << k) - 1), stop;
+    if (valid >> k & 1) return 0;
+    r->start = below ? base + ((uint64_t)(32 - __builtin_clz(below)) << gs) : base;
+    if (r->start < floor) r->start = floor;
+    limit = min64((limit + g - 1) & ~(g - 1), r->size);
+    while ((stop = missing_end(valid, k)) >= most && base + (1ull << r->shift) < limit &&
+           no + 1 - first < RUN_BLOCKS) {
+        base = ++no << r->shift;
+        valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
+        k = 0;
     }
-    r->end = min64(at, r->size);
+    if (stop > most) stop = most;
+    r->end = min64(base + ((uint64_t)stop << gs), limit);
     return 1;
 }
 
@@ -241,10 +248,10 @@ static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
     return APR_SUCCESS;
 }
 
-static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, unsigned flags,
-                             cachefs__sink_t *sink, uint64_t *fetched)
+/* The run that is missing, with its gate entered and `file` in use. */
+static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, vfs_file_t *file,
+                             unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
 {
-    vfs_file_t *file;
     vfs_validator_t val;
     size_t got = 0;
     uint64_t end = r->end; /* behind it lies what the cache has, dirty perhaps */
@@ -253,11 +260,8 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
         r->end = end;
         return read_around(c, o, ctx, r, sink, fetched);
     }
-    apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_READ, &file);
-    if (st) return st;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    st = cachefs__fetch(c, file, ctx, r->iov, r->count, r->start, &got, &val);
-    cachefs__lower_done(c, o);
+    apr_status_t st = cachefs__fetch(c, file, ctx, r->iov, r->count, r->start, &got, &val);
     if (st) return st;
     r->got = got;
     *fetched += got;
@@ -272,43 +276,81 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     return sink->done ? APR_SUCCESS : VFS_ELIMIT;
 }
 
+/* Find the run. *file: its gate is entered and a handle below in use, since neither took waiting,
+ * and no fill that ended before that is overlooked. */
+static apr_status_t find_and_enter(cache_t *c, obj_t *o, run_t *r, uint64_t off, uint64_t end,
+                                   gate_t *gate, vfs_file_t **file)
+{
+    apr_status_t st = APR_SUCCESS;
+    *file = NULL;
+    cachefs__obj_lock(c, o);
+    cachefs__choose_shift(c, o, end - off);
+    r->shift = atomic_load(&o->shift);
+    r->size = atomic_load(&o->size);
+    if (atomic_load(&o->ver) != r->ver)
+        st = FILL_RESTART;
+    else if (off >= r->size || !find_run(c, r, off, end))
+        st = FILL_AGAIN;
+    if (!st) {
+        gate->start = r->start;
+        gate->end = r->end;
+        *file = cachefs__gate_lower(o, gate, LOWER_READ);
+    }
+    cachefs__obj_unlock(c, o);
+    return st;
+}
+
+/* The gate was waited for: another fill may have ended since the run was found. */
+static apr_status_t find_again(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, uint64_t off,
+                               uint64_t end, vfs_file_t **file)
+{
+    uint64_t start = r->start, stop = r->end;
+    r->size = atomic_load(&o->size);
+    if (!find_run(c, r, off, end) || r->start != start || r->size < stop) return FILL_AGAIN;
+    r->end = min64(r->end, stop);
+    return cachefs__lower_use(c, o, ctx, LOWER_READ, file);
+}
+
+static void leave(cache_t *c, obj_t *o, gate_t *gate, vfs_file_t *file, apr_status_t status)
+{
+    if (!file) {
+        cachefs__gate_leave(c, o, gate, status);
+        return;
+    }
+    cachefs__obj_lock(c, o);
+    cachefs__lowers_t idle = cachefs__gate_lower_end(c, o, gate, status);
+    cachefs__obj_unlock(c, o);
+    (void)cachefs__lower_close(&idle); /* it only read; what was written had its own status */
+}
+
 apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,
                            uint64_t end, unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
 {
-    run_t r = {.ver = ver, .most = sink && sink->buf ? RUN_BYTES : RUN_AHEAD};
-    r.most = min64(r.most, c->arena.bytes / RUN_SHARE);
+    run_t r; /* not set to zero: its arrays are long */
     gate_t gate = {.kind = GATE_FILL};
-    int waited;
-    cachefs__obj_lock(c, o);
-    cachefs__choose_shift(c, o, end - off);
-    r.shift = atomic_load(&o->shift);
-    r.size = atomic_load(&o->size);
-    int moved = atomic_load(&o->ver) != ver;
-    cachefs__obj_unlock(c, o);
-    if (moved) return FILL_RESTART;
-    if (off >= r.size) return FILL_AGAIN;
-    if (!find_run(c, &r, off, end)) return FILL_AGAIN;
-    gate.start = r.start;
-    gate.end = r.end;
-    apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, &waited);
+    vfs_file_t *file;
+    r.ver = ver;
+    r.count = 0;
+    r.most = min64(sink && sink->buf ? RUN_BYTES : RUN_AHEAD, c->arena.bytes / RUN_SHARE);
+    apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
-    if (waited) return FILL_AGAIN;
-    /* between the look and the gate another fill may have ended */
-    run_t again = r;
-    r.size = atomic_load(&o->size);
-    if (find_run(c, &again, off, end) && again.start == r.start && r.size >= r.end) {
-        r.end = min64(r.end, again.end);
+    if (!file) {
+        int waited;
+        st = cachefs__gate_enter(c, o, ctx, &gate, &waited);
+        if (st) return st;
+        if (waited) return FILL_AGAIN;
+        st = find_again(c, o, ctx, &r, off, end, &file);
+    }
+    if (!st) {
         cachefs__room_hold(c);
-        st = fill_run(c, o, ctx, &r, flags, sink, fetched);
+        st = fill_run(c, o, ctx, &r, file, flags, sink, fetched);
         run_free(c, &r);
         cachefs__room_free(c);
-    } else {
-        st = FILL_AGAIN;
     }
     /* what only our caller may not do, or has no time for, is no answer to those who wait */
     int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT ||
                 APR_STATUS_IS_EACCES(st) || (st && vfs_ctx_check(ctx));
-    cachefs__gate_leave(c, o, &gate, retry ? APR_SUCCESS : st);
+    leave(c, o, &gate, file, retry ? APR_SUCCESS : st);
     return st;
 }
 

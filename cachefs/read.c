@@ -180,11 +180,11 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
                                 size_t len, uint64_t off, size_t *got)
 {
     int64_t start = cachefs__clock_us();
-    cachefs__obj_lock(c, h->obj);
-    int is_dir = h->obj->attr.type == VFS_TYPE_DIR;
-    cachefs__obj_unlock(c, h->obj);
+    cachefs__obj_look(c, h->obj);
+    int is_dir = h->obj->attr.type == VFS_TYPE_DIR, doubt = (h->obj->flags & OBJ_DOUBT) != 0;
+    cachefs__obj_looked(c, h->obj);
     if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    apr_status_t st = cachefs__read_sure(c, h->obj, ctx);
+    apr_status_t st = doubt ? cachefs__read_sure(c, h->obj, ctx) : APR_SUCCESS;
     if (st) return st;
     uint64_t window = ahead_window(c, h, off, len);
     int far = c->lower_is_far || c->lower->caps.round_trip_us;
