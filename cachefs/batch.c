@@ -10,7 +10,6 @@
 
 typedef struct item_t {
     vfs_path_t path;
-    uint32_t shard;
     apr_status_t status;
     cachefs__names_t names;
     char *buf;
@@ -48,47 +47,61 @@ static int find_dirty(cache_t *c, item_t *items, size_t count)
     return 1;
 }
 
-static void item_init(cache_t *c, item_t *item, const char *raw)
+/* The path of an item that is not plain. */
+static void item_path(item_t *item, const char *raw)
 {
     char buf[VFS_PATH_MAX + 1];
     item->status = vfs_path_init(&item->path, raw, buf);
-    if (item->status) return;
-    if (item->path.str == buf) {
-        item->buf = strdup(buf);
-        item->path.str = item->buf;
-        if (!item->buf) item->status = APR_ENOMEM;
-    }
-    item->shard = (uint32_t)(cachefs__node_shard(c, item->path.hash) - c->shards);
+    if (item->status || item->path.str != buf) return;
+    item->buf = strdup(buf);
+    item->path.str = item->buf;
+    if (!item->buf) item->status = APR_ENOMEM;
 }
 
-/* The places of the items in `order`, those of one shard side by side. */
-static void by_shard(const item_t *items, size_t count, uint32_t *order)
+/* A group of paths, and what the processor will need to find their nodes. */
+static void items_init(cache_t *c, item_t *items, uint32_t *shards, const char *const *paths,
+                       size_t count)
+{
+    vfs_path_t path[GROUP];
+    vfs_path_init_many(path, paths, count);
+    for (size_t i = 0; i < count; i++) {
+        items[i].path = path[i];
+        if (!path[i].str) item_path(&items[i], paths[i]);
+        if (items[i].status) continue;
+        shards[i] = (uint32_t)(cachefs__node_shard(c, items[i].path.hash) - c->shards);
+        if (count > 1) cachefs__peek_head(c, &items[i].path);
+    }
+    for (size_t i = 0; count > 1 && i < count; i++)
+        if (!items[i].status) cachefs__peek_node(c, &items[i].path);
+}
+
+/* Places in `order`, those of one key side by side (unless there are more keys than BUCKETS). */
+static void sort_by(const uint32_t *key, size_t count, uint32_t *order)
 {
     uint32_t begin[BUCKETS + 1] = {0};
     for (size_t i = 0; i < count; i++)
-        begin[items[i].shard % BUCKETS + 1]++;
+        begin[key[i] % BUCKETS + 1]++;
     for (unsigned k = 0; k < BUCKETS; k++)
         begin[k + 1] += begin[k];
     for (size_t i = 0; i < count; i++)
-        order[begin[items[i].shard % BUCKETS]++] = (uint32_t)i;
+        order[begin[key[i] % BUCKETS]++] = (uint32_t)i;
 }
 
-/* Find the nodes of all paths, each shard's lock taken once (unless there are more shards than
- * BUCKETS). The objects come referenced. */
+/* Find the nodes of all paths, each shard's lock taken once. The objects come referenced. */
 static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, int expire)
 {
-    item_t *items = calloc(count + 1, sizeof(*items) + sizeof(uint32_t));
+    item_t *items = calloc(count + 1, sizeof(*items) + 2 * sizeof(uint32_t));
     if (!items) return NULL;
-    uint32_t *order = (uint32_t *)(void *)(items + count + 1);
+    uint32_t *order = (uint32_t *)(void *)(items + count + 1), *shards = order + count + 1;
     int64_t now = cachefs__now_us();
-    for (size_t i = 0; i < count; i++)
-        item_init(c, &items[i], paths[i]);
-    if (count > 1) by_shard(items, count, order); /* the one is at 0 */
+    for (size_t i = 0; i < count; i += GROUP)
+        items_init(c, items + i, shards + i, paths + i, count - i < GROUP ? count - i : GROUP);
+    if (count > 1) sort_by(shards, count, order); /* the one is at 0 */
     for (size_t i = 0; i < count;) {
-        uint32_t shard = items[order[i]].shard;
+        uint32_t shard = shards[order[i]];
         shard_t *s = &c->shards[shard];
         cachefs__lock(&s->lock, RANK_SHARD);
-        for (; i < count && items[order[i]].shard == shard; i++) {
+        for (; i < count && shards[order[i]] == shard; i++) {
             item_t *item = &items[order[i]];
             if (!item->status) cachefs__names_locked(c, s, &item->path, expire, now, &item->names);
         }
@@ -104,10 +117,34 @@ static size_t some(size_t left)
     return left < SOME ? left : SOME;
 }
 
+/* Drop what is clean of these objects, the locks of each stripe taken once. At most 2 * SOME. */
+static void drop_clean(cache_t *c, obj_t *const *objs, size_t count, uint64_t *dirty)
+{
+    cachefs__dropped_t was[2 * SOME];
+    uint32_t stripe[2 * SOME], order[2 * SOME];
+    for (size_t i = 0; i < count; i++)
+        stripe[i] = cachefs__obj_index(c, objs[i]) % OSTRIPES;
+    sort_by(stripe, count, order);
+    for (size_t i = 0; i < count;) {
+        const obj_t *first = objs[order[i]];
+        cachefs__obj_look(c, first);
+        for (uint32_t of = stripe[order[i]]; i < count && stripe[order[i]] == of; i++) {
+            cachefs__obj_seq_begin(objs[order[i]]);
+            cachefs__obj_drop_begin(c, objs[order[i]], dirty, &was[order[i]]);
+            cachefs__obj_seq_end(objs[order[i]]);
+        }
+        cachefs__obj_looked(c, first);
+    }
+    for (size_t i = 0; i < count; i++)
+        cachefs__obj_drop_end(c, objs[i], &was[i]);
+}
+
 static apr_status_t invalidate_some(cache_t *c, const char *const *paths, size_t count, uint64_t *n,
                                     uint64_t *dirty)
 {
     apr_status_t st = APR_SUCCESS;
+    obj_t *objs[2 * SOME];
+    size_t nobjs = 0;
     item_t *items = batch_find(c, paths, count, 1);
     if (!items) return APR_ENOMEM;
     for (size_t i = 0; i < count; i++) {
@@ -115,8 +152,12 @@ static apr_status_t invalidate_some(cache_t *c, const char *const *paths, size_t
         if (items[i].status && !st) st = items[i].status;
         *n += names->known[0] != KNOWN_NOTHING || names->known[1] != KNOWN_NOTHING;
         for (int k = 0; k < 2; k++)
-            if (names->obj[k]) cachefs__obj_drop_clean(c, names->obj[k], dirty);
+            if (names->obj[k]) objs[nobjs++] = names->obj[k];
     }
+    if (nobjs > 1)
+        drop_clean(c, objs, nobjs, dirty);
+    else if (nobjs)
+        cachefs__obj_drop_clean(c, objs[0], dirty);
     batch_free(c, items, count);
     return st;
 }
@@ -185,14 +226,9 @@ static apr_status_t entries_group(cache_t *c, const char *const *paths, size_t c
     vfs_path_t path[GROUP];
     uint32_t slow[GROUP];
     size_t left = 0;
-    for (size_t i = 0; i < count; i++) {
-        char buf[VFS_PATH_MAX + 1];
-        apr_status_t st = vfs_path_init(&path[i], paths[i], buf);
-        if (st || path[i].str == buf)
-            path[i].str = NULL;
-        else
-            cachefs__peek_head(c, &path[i]);
-    }
+    vfs_path_init_many(path, paths, count);
+    for (size_t i = 0; i < count; i++)
+        if (path[i].str) cachefs__peek_head(c, &path[i]);
     for (size_t i = 0; count > 1 && i < count; i++)
         if (path[i].str) cachefs__peek_node(c, &path[i]);
     for (size_t i = 0; i < count; i++)

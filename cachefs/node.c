@@ -51,6 +51,18 @@ int cachefs__node_leads(cache_t *c, const vfs_path_t *path, const obj_t *o)
     return leads;
 }
 
+/* Both nodes of a path: [1] for what its link leads to. */
+static void find_both(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t at[2])
+{
+    at[0] = at[1] = NONE;
+    for (uint32_t i = s->node_heads[path->hash & s->node_mask]; i != NONE; i = c->nodes[i].next) {
+        const node_t *n = &c->nodes[i];
+        if (n->hash == path->hash && n->path_len == path->len &&
+            memcmp(cachefs__node_path(c, n), path->str, path->len) == 0)
+            at[(n->flags & NODE_FOLLOW) != 0] = i;
+    }
+}
+
 int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash)
 {
     uint32_t at = s->node_heads[hash & s->node_mask];
@@ -181,16 +193,14 @@ static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl, int64_t now)
     return ttl && now - n->checked_us < (int64_t)ttl;
 }
 
-/* Shard locked; the object comes referenced. */
-static cachefs__known_e find_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int follow,
-                                    int64_t now, obj_t **obj, int *negative, uint64_t *ttl,
-                                    uint32_t *at)
+/* What a node says; NONE: nothing. Shard locked; the object comes referenced. */
+static cachefs__known_e read_locked(cache_t *c, uint32_t at, int64_t now, obj_t **obj,
+                                    int *negative, uint64_t *ttl)
 {
     *obj = NULL;
     *negative = 0;
-    *at = find(c, s, path, follow);
-    if (!*at) return KNOWN_NOTHING;
-    node_t *n = &c->nodes[*at];
+    if (!at) return KNOWN_NOTHING;
+    node_t *n = &c->nodes[at];
     *ttl = node_ttl(c, n);
     int fresh = node_fresh(c, n, *ttl, now);
     atomic_store_explicit(&n->mark, 1, memory_order_relaxed);
@@ -208,10 +218,9 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     uint64_t ttl = 0;
-    uint32_t at;
     cachefs__lock(&s->lock, RANK_SHARD);
     cachefs__known_e known =
-        find_locked(c, s, path, follow, cachefs__now_us(), obj, negative, &ttl, &at);
+        read_locked(c, find(c, s, path, follow), cachefs__now_us(), obj, negative, &ttl);
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (known == KNOWN_FRESH) {
         cachefs__obj_look(c, *obj);
@@ -224,11 +233,12 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
 void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
                            int64_t now_us, cachefs__names_t *out)
 {
+    uint32_t at[2];
+    find_both(c, s, path, at);
     for (int k = 0; k < 2; k++) {
-        uint32_t at;
-        out->known[k] = find_locked(c, s, path, k, now_us, &out->obj[k], &out->negative[k],
-                                    &out->ttl_us[k], &at);
-        if (at && expire) cachefs__node_stale(&c->nodes[at]);
+        out->known[k] =
+            read_locked(c, at[k], now_us, &out->obj[k], &out->negative[k], &out->ttl_us[k]);
+        if (at[k] && expire) cachefs__node_stale(&c->nodes[at[k]]);
     }
 }
 

@@ -312,19 +312,29 @@ int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us)
     return cachefs__now_us() - o->checked_us < (int64_t)ttl_us;
 }
 
-void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty)
+void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out)
 {
-    cachefs__obj_lock(c, o);
-    uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
-    uint32_t shift = atomic_load(&o->shift);
-    if (o->flags & OBJ_LISTED) size = o->list_bytes;
+    *out =
+        (cachefs__dropped_t){atomic_load(&o->ver), atomic_load(&o->size), atomic_load(&o->shift)};
+    if (o->flags & OBJ_LISTED) out->size = o->list_bytes;
     o->checked_us = INT64_MIN / 2;
     o->list_checked_us = INT64_MIN / 2;
-    int is_dirty = o->dirty_bytes || o->flushing;
     if (dirty) *dirty += o->dirty_bytes;
-    if (!is_dirty && old) cachefs__obj_new_version(c, o);
-    cachefs__obj_unlock(c, o);
-    if (old)
-        cachefs__version_drop(c, o, old, size, shift); /* of a dirty version the clean blocks */
+    if (!o->dirty_bytes && !o->flushing && out->ver) cachefs__obj_new_version(c, o);
     cachefs__count(&c->counters, CNT_INVALIDATIONS, 1);
+}
+
+void cachefs__obj_drop_end(cache_t *c, obj_t *o, const cachefs__dropped_t *was)
+{
+    if (was->ver) /* of a dirty version the clean blocks */
+        cachefs__version_drop(c, o, was->ver, was->size, was->shift);
+}
+
+void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty)
+{
+    cachefs__dropped_t was;
+    cachefs__obj_lock(c, o);
+    cachefs__obj_drop_begin(c, o, dirty, &was);
+    cachefs__obj_unlock(c, o);
+    cachefs__obj_drop_end(c, o, &was);
 }

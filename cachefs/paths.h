@@ -280,6 +280,13 @@ apr_status_t cachefs__tune_start(cache_t *c);
 void cachefs__tune_stop(cache_t *c);
 apr_status_t cachefs__metrics_create(cache_t *c);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
+/* The same in two steps: the first with the object locked, the second without. */
+typedef struct cachefs__dropped_t {
+    uint64_t ver, size;
+    uint32_t shift;
+} cachefs__dropped_t;
+void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out);
+void cachefs__obj_drop_end(cache_t *c, obj_t *o, const cachefs__dropped_t *was);
 /* An open file with the caller's reference. NULL: handles_max are open. */
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags);
 /* The same, and note the object's name as cachefs__obj_name_seen does: *good is its answer. */

@@ -107,12 +107,13 @@ static bytes_t doubtful(const char *p)
     return (bytes_t)((load(p) == '/') & ((load(p + 1) | 1) == '/'));
 }
 
-/* 0: not for sure. A path that is short has no component that is too long. */
-static int surely_normal(const char *raw, size_t len)
+/* 0: not for sure. A path that is short has no component that is too long. `known`: so many bytes
+ * are those of a path of which it is known. */
+static inline int surely_normal(const char *raw, size_t len, size_t known)
 {
     if (len < 16 || len > VFS_NAME_MAX || raw[0] != '/' || raw[len - 1] == '/') return 0;
     bytes_t found = doubtful(raw + len - 16);
-    for (size_t i = 0; i + 16 < len; i += 16)
+    for (size_t i = known > 0 ? known - 1 : 0; i + 16 < len; i += 16)
         found |= doubtful(raw + i);
     uint64_t half[2];
     memcpy(half, &found, sizeof(half));
@@ -145,16 +146,75 @@ static apr_status_t init_slowly(vfs_path_t *out, const char *raw, char *buf)
     return APR_SUCCESS;
 }
 
-apr_status_t vfs_path_init(vfs_path_t *out, const char *raw, char *buf)
+/* 0: perhaps it is not normal. */
+static int init_plain(vfs_path_t *out, const char *raw, size_t len)
 {
-    if (raw == NULL) return APR_EINVAL;
-    size_t len = strlen(raw);
-    if (!surely_normal(raw, len)) return init_slowly(out, raw, buf);
+    if (!surely_normal(raw, len, 0)) return 0;
     out->str = raw;
     out->len = (uint32_t)len;
     out->hash = vfs_path_hash(raw, len);
     out->flags = 0;
-    return APR_SUCCESS;
+    return 1;
+}
+
+apr_status_t vfs_path_init(vfs_path_t *out, const char *raw, char *buf)
+{
+    if (raw == NULL) return APR_EINVAL;
+    return init_plain(out, raw, strlen(raw)) ? APR_SUCCESS : init_slowly(out, raw, buf);
+}
+
+/* ---- many paths ---- */
+
+/* The last path that was plain, and the hash of each of its beginnings. */
+typedef struct plain_t {
+    const char *str;
+    size_t len;
+    uint32_t hash[VFS_NAME_MAX + 1];
+} plain_t;
+
+static uint64_t load8(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof(word));
+    return word;
+}
+
+/* How many of n bytes are the same from the first on, or fewer: as many as whole words tell. */
+static size_t alike(const char *a, const char *b, size_t n)
+{
+    size_t k = 0;
+    while (k + 8 <= n && load8(a + k) == load8(b + k))
+        k += 8;
+    return k;
+}
+
+/* 1: it is plain, and the next one may begin like it. */
+static int init_like(vfs_path_t *out, const char *raw, size_t len, plain_t *last)
+{
+    size_t k = alike(raw, last->str, len < last->len ? len : last->len);
+    if (!surely_normal(raw, len, k)) return 0;
+    uint32_t hash = last->hash[k];
+    for (; k < len; k++)
+        last->hash[k + 1] = hash = (hash ^ (unsigned char)raw[k]) * FNV_PRIME;
+    last->str = raw;
+    last->len = len;
+    *out = (vfs_path_t){raw, (uint32_t)len, hash, 0};
+    return 1;
+}
+
+void vfs_path_init_many(vfs_path_t *out, const char *const *raw, size_t count)
+{
+    plain_t last;
+    last.str = "";
+    last.len = 0;
+    last.hash[0] = FNV_OFFSET;
+    for (size_t i = 0; i < count; i++) {
+        size_t len = raw[i] != NULL ? strlen(raw[i]) : 0;
+        /* nothing comes behind the last one that could begin like it */
+        int plain =
+            count > 1 ? init_like(&out[i], raw[i], len, &last) : init_plain(&out[i], raw[i], len);
+        if (!plain) out[i].str = NULL;
+    }
 }
 
 apr_status_t vfs_path_join(vfs_path_t *out, const vfs_path_t *parent, const char *name,

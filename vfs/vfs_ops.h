@@ -48,6 +48,14 @@ typedef struct vfs_path_t {
  *  @return APR_SUCCESS; APR_ENOENT (empty); APR_EINVAL (NULL, relative); APR_ENAMETOOLONG.
  *  Threads: any. Blocks: no. Owns: `out` borrows `raw` or `buf`. */
 VFS_API apr_status_t vfs_path_init(vfs_path_t *out, const char *raw, char *buf);
+/** Many paths at once, which is quicker where one begins as the one before, as the names of a
+ *  directory do: what they have in common is checked and hashed once.
+ *  @param out  one for each path; its str is NULL if the path is not normal already, or long, or no
+ *              path: vfs_path_init says more of it
+ *  @param raw  what a caller wrote; each may be NULL
+ *  @param count  how many
+ *  Threads: any. Blocks: no. Owns: `out` borrows `raw`. */
+VFS_API void vfs_path_init_many(vfs_path_t *out, const char *const *raw, size_t count);
 /** The path of a name within a directory.
  *  @param out  the path
  *  @param parent  of the directory

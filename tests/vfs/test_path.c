@@ -132,6 +132,52 @@ Test(vfs_path, what_is_no_path_is_refused)
     cr_assert_eq(vfs_path_init(&path, "./a", buf), APR_EINVAL);
 }
 
+/* The next of a list: often one that begins as the one before. */
+static void next_path(char *raw, unsigned *seed)
+{
+    size_t len = strlen(raw), keep = rand_r(seed) % 5 ? (size_t)rand_r(seed) % (len + 1) : 0;
+    size_t more = rand_r(seed) % 12 ? (size_t)rand_r(seed) % 40 : (size_t)rand_r(seed) % 300;
+    for (size_t i = keep; i < keep + more; i++)
+        raw[i] = "abc/./d"[(rand_r(seed) >> 8) % (rand_r(seed) % 3 ? 3 : 7)];
+    if (rand_r(seed) % 8) raw[0] = '/';
+    raw[keep + more] = '\0';
+    if (keep + more > 400) raw[rand_r(seed) % 20] = '\0';
+}
+
+Test(vfs_path, many_at_once_are_what_each_is_alone)
+{
+    enum { COUNT = 33 };
+    static char raw[COUNT][1024];
+    vfs_path_t many[COUNT], one;
+    unsigned seed = 1, plain = 0, others = 0;
+    for (int turn = 0; turn < 3000; turn++) {
+        const char *list[COUNT];
+        size_t count = turn % COUNT + 1u;
+        for (size_t i = 0; i < count; i++) {
+            if (i > 0) strcpy(raw[i], raw[i - 1]);
+            next_path(raw[i], &seed);
+            list[i] = rand_r(&seed) % 50 ? raw[i] : NULL;
+        }
+        vfs_path_init_many(many, list, count);
+        for (size_t i = 0; i < count; i++) {
+            apr_status_t status = vfs_path_init(&one, list[i], buf);
+            int normal = status == APR_SUCCESS && one.str == list[i];
+            if (many[i].str == NULL) {
+                cr_assert(!normal || one.len < 16 || one.len > VFS_NAME_MAX ||
+                              strstr(list[i], "/."),
+                          "%s", list[i]);
+                others++;
+                continue;
+            }
+            plain++;
+            cr_assert(normal && many[i].str == one.str && many[i].len == one.len &&
+                          many[i].hash == one.hash && many[i].flags == one.flags,
+                      "%s", list[i]);
+        }
+    }
+    cr_assert(plain > 1000 && others > 1000, "%u %u", plain, others);
+}
+
 /* "/" and `len` bytes of 'x', then `more`. */
 static char *with_component(size_t len, const char *more)
 {
