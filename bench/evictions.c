@@ -74,6 +74,13 @@ static void end_full(full_t *f)
     bench_world_end(&f->w);
 }
 
+/* Tenfold, and the most at last. */
+static uint64_t next_size(uint64_t blocks)
+{
+    const uint64_t most = bench_opt.blocks_max;
+    return blocks < most && blocks * 10 > most ? most : blocks * 10;
+}
+
 void bench_evictions(void)
 {
     const cachefs_policy_ops_t *ops;
@@ -81,7 +88,7 @@ void bench_evictions(void)
     for (size_t i = 0; (ops = cachefs_policy_at(i)); i++) {
         full_t small = {.p = {0}};
         const uint64_t first = bench_opt.count ? SMALLEST : SMALLEST * 10;
-        for (uint64_t blocks = first; blocks <= bench_opt.blocks_max; blocks *= 10) {
+        for (uint64_t blocks = first; blocks <= bench_opt.blocks_max; blocks = next_size(blocks)) {
             char id[100];
             (void)snprintf(id, sizeof(id), "evict/%s/%llu/t1", ops->name,
                            (unsigned long long)blocks);
@@ -98,8 +105,6 @@ void bench_evictions(void)
                                       .goal_kind = GOAL_AT_MOST,
                                       .goal = 3});
             end_full(&large);
-            if (blocks * 10 > bench_opt.blocks_max && blocks < bench_opt.blocks_max)
-                blocks = bench_opt.blocks_max / 10;
         }
         if (small.p.file) end_full(&small);
     }
