@@ -10,22 +10,26 @@
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
-/* Bytes [off, off + n) of the file into buf as far as they are cached; the rest stays theirs. */
-static void overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf)
+/* Bytes [off, off + n) of the file into buf as far as they are cached; the rest stays theirs.
+ * Returns how many that are. */
+static uint64_t overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *buf)
 {
     uint64_t ver = atomic_load(&o->ver);
     uint32_t shift = atomic_load(&o->shift), g = shift ? cachefs__granule(shift) : GRANULE_MIN;
+    uint64_t ours = 0;
     for (size_t pos = 0; shift && pos < n;) {
         uint64_t at = off + pos, no = at >> shift;
         uint32_t boff = (uint32_t)(at - (no << shift)), m = g - boff % g;
         if (m > n - pos) m = (uint32_t)(n - pos);
-        (void)cachefs__block_read(c, ver, (uint32_t)no, shift, boff, m, buf + pos);
+        ours += cachefs__block_read(c, ver, (uint32_t)no, shift, boff, m, buf + pos);
         pos += m;
     }
+    return n - ours;
 }
 
 /* NAME.conflict-HOST-TIME, NAME cut so that it fits; `k` tells tries apart. */
@@ -47,8 +51,9 @@ static apr_status_t conflict_path(const vfs_path_t *path, int k, vfs_path_t *out
     return vfs_path_join(out, &dir, name, (size_t)total, buf);
 }
 
+/* *borrowed: bytes of the base that we do not hold, and took from below as they are now. */
 static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_file_t *theirs,
-                              vfs_file_t *out)
+                              vfs_file_t *out, uint64_t *borrowed)
 {
     size_t size, got;
     uint32_t chunk;
@@ -64,7 +69,7 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
         if (theirs) st = vfs_call_read_at(theirs, ctx, buf, n, (apr_off_t)at, &got);
         if (st) break;
         memset(buf + got, 0, n - got);
-        overlay(c, o, at, n, buf);
+        *borrowed += overlay(c, o, at, n, buf);
         st = vfs_call_write_at(out, ctx, buf, n, (apr_off_t)at, &got, NULL);
     }
     if (old) cachefs__lower_done(c, o);
@@ -72,11 +77,25 @@ static apr_status_t copy_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, vfs_fi
     return st;
 }
 
+/* How it was settled. What is not of the base is told: nobody could find it out later. */
+static void tell(cache_t *c, const vfs_path_t *path, const char *outcome, const char *where,
+                 uint64_t borrowed)
+{
+    char base[96] = "";
+    if (borrowed)
+        (void)snprintf(base, sizeof(base),
+                       "; %" PRIu64 " bytes of its base, not cached, are from below as it is now",
+                       borrowed);
+    cachefs__log(c, 1, "%s changed below under unflushed data: ours %s%s%s", path->str, outcome,
+                 where, base);
+}
+
 static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t beside;
     vfs_file_t *theirs = NULL, *out = NULL;
+    uint64_t borrowed = 0;
     apr_status_t st = APR_SUCCESS, end;
     cachefs__obj_lock(c, o);
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
@@ -92,15 +111,14 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     if (st) return st;
     st = vfs_call_open(&theirs, c->lower, ctx, path, VFS_O_READ, 0, NULL, NULL);
     if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS; /* theirs was to remove it */
-    if (!st) st = copy_ours(c, o, ctx, theirs, out);
+    if (!st) st = copy_ours(c, o, ctx, theirs, out, &borrowed);
     if (theirs) (void)vfs_close(theirs, ctx); /* only read */
     end = vfs_close(out, ctx);
     if (!st) st = end;
     if (st)
         (void)vfs_call_unlink(c->lower, ctx, &beside); /* tried again as a whole */
     else
-        cachefs__log(c, 1, "%s changed below under unflushed data: ours is in %s", path->str,
-                     beside.str);
+        tell(c, path, "is in ", beside.str, borrowed);
     return st;
 }
 
@@ -146,6 +164,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
                               apr_status_t found)
 {
     vfs_file_t *file = NULL;
+    uint64_t borrowed = 0;
     cachefs__obj_lock(c, o);
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
     int same =
@@ -155,14 +174,15 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     (void)cachefs__obj_change_begin(c, o);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,
                                     VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE, mode, NULL, NULL);
-    if (!st) st = copy_ours(c, o, ctx, found ? NULL : file, file);
+    if (!st) st = copy_ours(c, o, ctx, found ? NULL : file, file, &borrowed);
     if (!st) st = vfs_call_ftruncate(file, ctx, (apr_off_t)atomic_load(&o->size));
     if (file) {
         apr_status_t end = vfs_close(file, ctx);
         if (!st) st = end;
     }
     cachefs__obj_change_end(c, o, !st);
-    if (st) return st;            /* tried again as a whole */
+    if (st) return st; /* tried again as a whole */
+    tell(c, path, "replaced it", "", borrowed);
     if (same) return APR_SUCCESS; /* the flush goes on, and makes it clean */
     take_theirs(c, o, path, attr, val,
                 APR_FROM_OS_ERROR(ENOENT)); /* this object is not the name's any more */
@@ -243,16 +263,12 @@ static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const bel
     switch (atomic_load(&c->t.conflict)) {
     case CACHEFS_OURS:
         st = take_ours(c, o, ctx, &b->path, &b->attr, &b->val, b->found);
-        if (!st)
-            cachefs__log(c, 1, "%s changed below under unflushed data: ours replaced it",
-                         b->path.str);
         cachefs__obj_lock(c, o);
         *theirs = !o->dirty_bytes;
         cachefs__obj_unlock(c, o);
         return st;
     case CACHEFS_THEIRS:
-        cachefs__log(c, 1, "%s changed below under unflushed data: ours was thrown away",
-                     b->path.str);
+        tell(c, &b->path, "was thrown away", "", 0);
         break;
     default:
         st = keep_both(c, o, ctx, &b->path);

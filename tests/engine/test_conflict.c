@@ -356,6 +356,42 @@ Test(conflict, our_own_flushes_and_changes_are_none)
     rig_close(&rig);
 }
 
+/* Does the line say that some of the base is not ours? */
+static int tells_of_base(const heard_t *heard)
+{
+    return strstr(heard->last, "from below as it is now") != NULL;
+}
+
+Test(conflict, the_log_says_whether_all_of_the_base_was_ours)
+{
+    static const char *const policies[] = {"keep-both", "ours"};
+    for (int k = 0; k < 4; k++) {
+        rig_t rig;
+        heard_t heard = {0};
+        char keys[256];
+        int cached = k / 2;
+
+        (void)snprintf(keys, sizeof(keys), LAZY "readahead=0 get_size=0 conflict=%s",
+                       policies[k % 2]);
+        rig_open(&rig, keys);
+        rig.c->fixed.log = hear;
+        rig.c->fixed.log_baton = &heard;
+        char *old = rig_bytes(100000, 1);
+        rig_put(&rig, "/f", old, 100000);
+        vfs_file_t *w = rig_file(rig.fs, "/f", RIG_W);
+        if (cached) rig_read(w, 0, old, 100000);
+        rig_write(w, 0, "OUR", 3);
+        OK(vfs_close(w, NULL));
+        rig_poke(&rig, "/f", 50000, "THEIRS", 6);
+        OK(cachefs_flush(rig.fs, NULL, "/f", 0));
+        EQ(rig_stats(&rig).conflicts, 1);
+        CHECK(strstr(heard.last, "changed below under unflushed data"));
+        cr_assert(tells_of_base(&heard) == !cached, "%s", heard.last);
+        free(old);
+        rig_close(&rig);
+    }
+}
+
 Test(conflict, a_large_base_that_is_not_all_cached_comes_from_below)
 {
     rig_t rig;
