@@ -270,6 +270,32 @@ void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner)
     atomic_store_explicit(&a->slabs[s].owners[chunk_index(a, chunk)], owner, memory_order_relaxed);
 }
 
+/* Count those who hold an orphan. Acquire and release: who frees it comes after all who read it. */
+static int orphan_add(arena_t *a, uint32_t chunk, int32_t n)
+{
+    uint32_t s = chunk_slab(a, chunk), now;
+    _Atomic uint32_t *owner = &a->slabs[s].owners[chunk_index(a, chunk)];
+    uint32_t old = atomic_load_explicit(owner, memory_order_relaxed);
+    do {
+        int is = (old & OWNER_ORPHAN) == OWNER_ORPHAN;
+        now = (is ? old : OWNER_ORPHAN | ORPHAN_ZERO) + (uint32_t)n;
+        VFS_ASSERT((now & OWNER_ORPHAN) == OWNER_ORPHAN);
+    } while (!atomic_compare_exchange_weak_explicit(owner, &old, now, memory_order_acq_rel,
+                                                    memory_order_relaxed));
+    return now == (OWNER_ORPHAN | ORPHAN_ZERO);
+}
+
+int cachefs__arena_leave(arena_t *a, uint32_t chunk, uint32_t borrowers)
+{
+    VFS_ASSERT(borrowers > 0 && borrowers < ORPHAN_ZERO);
+    return orphan_add(a, chunk, (int32_t)borrowers);
+}
+
+int cachefs__arena_give_back(arena_t *a, uint32_t chunk)
+{
+    return orphan_add(a, chunk, -1);
+}
+
 unsigned cachefs__arena_class(arena_t *a, uint32_t chunk)
 {
     return a->slabs[chunk_slab(a, chunk)].cls;

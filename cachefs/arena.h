@@ -33,6 +33,11 @@
 #define OWNER_BLOCK (1u << 30)
 #define OWNER_NODE (2u << 30)
 #define OWNER_PRIVATE (3u << 30) /* cannot be asked to leave */
+/* An orphan: its block is gone, or will be in a moment; who borrowed it holds it. The rest of the
+ * word is how many do. That is less than ORPHAN_ZERO while some gave it back before the block told
+ * how many there are. */
+#define OWNER_ORPHAN (OWNER_PRIVATE | 1u << 29)
+#define ORPHAN_ZERO (1u << 28)
 #define OWNER_KIND(owner) ((owner) & (3u << 30))
 #define OWNER_INDEX(owner) ((owner) & ((1u << 30) - 1))
 
@@ -85,6 +90,10 @@ uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner);
 void cachefs__arena_free(arena_t *a, uint32_t chunk);
 void cachefs__arena_set_owner(arena_t *a, uint32_t chunk, uint32_t owner);
 unsigned cachefs__arena_class(arena_t *a, uint32_t chunk);
+/* The chunk's owner leaves it to `borrowers`; one of them gives it back. 1: nobody holds it any
+ * more, and the caller frees it. Both may come first. */
+int cachefs__arena_leave(arena_t *a, uint32_t chunk, uint32_t borrowers);
+int cachefs__arena_give_back(arena_t *a, uint32_t chunk);
 /* Lend `n` slabs for good. 0: not so many are free. */
 int cachefs__arena_lend(arena_t *a, uint32_t n);
 /* Drain the slab of a chunk: no new chunk comes from it until cachefs__arena_undrain, which is owed

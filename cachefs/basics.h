@@ -116,6 +116,26 @@ static inline void cachefs__obj_size_learned(obj_t *o, uint64_t size)
     atomic_store_explicit(&o->size, size, memory_order_relaxed);
     cachefs__obj_bytes_end(o);
 }
+/* Shard locked. */
+static inline uint32_t cachefs__block_seq(const block_t *b)
+{
+    return (uint32_t)(atomic_load_explicit(&b->state, memory_order_relaxed) >> STATE_SEQ_SHIFT);
+}
+/* How many borrow its memory; there may be more at once. */
+static inline uint32_t cachefs__block_borrowers(const block_t *b)
+{
+    return (uint32_t)((atomic_load_explicit(&b->state, memory_order_relaxed) & STATE_BORROWERS) /
+                      STATE_BORROW);
+}
+static inline int cachefs__block_touched(const block_t *b)
+{
+    return (atomic_load_explicit(&b->state, memory_order_relaxed) & STATE_TOUCHED) != 0;
+}
+/* The policy hears of what was noted. Shard locked. */
+static inline void cachefs__block_untouch(block_t *b)
+{
+    atomic_fetch_and_explicit(&b->state, ~STATE_TOUCHED, memory_order_relaxed);
+}
 static inline uint32_t cachefs__granule_shift(uint32_t shift)
 {
     return shift <= 16 ? 12 : shift - 4;

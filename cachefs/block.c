@@ -14,18 +14,43 @@
 #define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
 #define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
 
-/* A change of the block begins: readers that started before see the sequence move. Shard locked. */
-static void seq_begin(block_t *b)
+/* A change of the block begins: readers that started before see the sequence move, and nobody
+ * borrows from here on. 0: somebody does, and `alone` was asked for; else *borrowers receives how
+ * many do, whom the block does not count any more. Acquire: who gave bytes back read them before.
+ * Shard locked. */
+static int state_begin(block_t *b, int alone, uint32_t *borrowers)
 {
-    uint32_t seq = LOAD(b->seq);
-    VFS_ASSERT(!(seq & 1));
-    STORE(b->seq, seq + 1);
+    uint64_t state = LOAD(b->state), odd;
+    do {
+        VFS_ASSERT(!(state & STATE_ODD));
+        *borrowers = (uint32_t)((state & STATE_BORROWERS) / STATE_BORROW);
+        if (alone && *borrowers) return 0;
+        odd = (state & ~STATE_BORROWERS) + STATE_ODD;
+    } while (!atomic_compare_exchange_weak_explicit(&b->state, &state, odd, memory_order_acquire,
+                                                    memory_order_relaxed));
     atomic_thread_fence(memory_order_release); /* no store below is seen before the odd sequence */
+    return 1;
 }
 
+/* For a change that takes the memory away. Returns how many borrow it. */
+static uint32_t seq_begin(block_t *b)
+{
+    uint32_t borrowers;
+    (void)state_begin(b, 0, &borrowers); /* which it cannot refuse */
+    return borrowers;
+}
+
+/* For a change in place. 0: the bytes are borrowed, and it did not begin. */
+static int seq_begin_alone(block_t *b)
+{
+    uint32_t none;
+    return state_begin(b, 1, &none);
+}
+
+/* Nobody else writes the state while it is odd. */
 static void seq_end(block_t *b)
 {
-    atomic_store_explicit(&b->seq, LOAD(b->seq) + 1, memory_order_release);
+    atomic_store_explicit(&b->state, LOAD(b->state) + STATE_ODD, memory_order_release);
 }
 
 uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix)
@@ -60,7 +85,7 @@ uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shi
             memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
             done += m;
         }
-        if (done) atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
+        if (done) atomic_fetch_or_explicit(&b->state, STATE_TOUCHED, memory_order_relaxed);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
@@ -79,16 +104,11 @@ static void account(cache_t *c, uint64_t ver, int64_t bytes)
 }
 
 /* The block's memory is given up: freed, or left to those who borrowed it. */
-static void data_release(cache_t *c, block_t *b)
+static void data_release(cache_t *c, block_t *b, uint32_t borrowers)
 {
-    uint32_t chunk = LOAD(b->data), borrowed = LOAD(b->mark) / MARK_BORROW;
-    if (!borrowed) {
+    uint32_t chunk = LOAD(b->data);
+    if (!borrowers || cachefs__arena_leave(&c->arena, chunk, borrowers))
         cachefs__chunk_put(c, chunk);
-        return;
-    }
-    cachefs__arena_set_owner(&c->arena, chunk, OWNER_PRIVATE | 1);
-    cachefs__orphan_add(c, chunk, borrowed);
-    atomic_fetch_and_explicit(&b->mark, MARK_BORROW - 1, memory_order_relaxed);
 }
 
 void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
@@ -104,13 +124,13 @@ void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
         at = &c->blocks[LOAD(*at)].next;
     }
     account(c, LOAD(b->ver), -(int64_t)cachefs__class_bytes(block_class(b)));
-    seq_begin(b);
+    uint32_t borrowers = seq_begin(b);
     atomic_store_explicit(at, LOAD(b->next), memory_order_release);
     STORE(b->ver, 0);
-    data_release(c, b);
+    data_release(c, b, borrowers);
     STORE(b->data, 0);
     STORE(b->bits, 0);
-    STORE(b->mark, 0);
+    STORE(b->state, LOAD(b->state) & ~STATE_TOUCHED);
     seq_end(b);
     s->blocks--;
     atomic_fetch_sub_explicit(&c->block_count, 1, memory_order_relaxed);
@@ -165,7 +185,7 @@ static uint32_t put_granules(uint8_t *data, const cachefs__put_t *p, uint32_t va
     return valid;
 }
 
-/* Put the bytes in. The block's memory holds put->end bytes at least. */
+/* Put the bytes in. The block's memory holds put->end bytes at least. Begun. */
 static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
 {
     block_t *b = &c->blocks[i];
@@ -173,7 +193,6 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
     uint32_t cap = cachefs__class_bytes(block_class(b)), size = cachefs__granule(p->shift);
     uint32_t all = cachefs__granules(p->shift, p->from, p->to);
     uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
-    seq_begin(b);
     if (p->valid == all && !(valid & all)) {
         uint32_t hi = (p->to + size - 1) & ~(size - 1);
         put_bytes(data, p, p->from & ~(size - 1), hi < cap ? hi : cap);
@@ -184,20 +203,24 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
     bits = (bits & ~BLOCK_VALID_MASK) | valid;
     if (!p->ahead) bits &= ~BLOCK_AHEAD;
     STORE(b->bits, with_whole(bits, p->shift));
-    seq_end(b);
 }
 
-void cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes)
+int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes)
 {
     block_t *b = &c->blocks[i];
-    seq_begin(b);
+    if (!seq_begin_alone(b)) return 0;
     cachefs__copy_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from, bytes,
                      to - from);
     STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
-    seq_end(b);
+    return 1;
 }
 
-/* Move a block to larger or unshared memory. Shard locked. */
+void cachefs__block_overwritten(cache_t *c, uint32_t i)
+{
+    seq_end(&c->blocks[i]);
+}
+
+/* A change begins that moves the block to larger or unshared memory. Shard locked. */
 static void move_data(cache_t *c, uint32_t i, uint32_t chunk, uint32_t shift)
 {
     block_t *b = &c->blocks[i];
@@ -205,33 +228,32 @@ static void move_data(cache_t *c, uint32_t i, uint32_t chunk, uint32_t shift)
     unsigned cls = cachefs__arena_class(&c->arena, chunk);
     uint32_t new_bytes = cachefs__class_bytes(cls);
     uint8_t *to = cachefs__chunk_ptr(&c->arena, chunk);
-    seq_begin(b);
+    uint32_t borrowers = seq_begin(b);
     uint32_t n = old_bytes < new_bytes ? old_bytes : new_bytes;
     cachefs__copy_in(to, cachefs__chunk_ptr(&c->arena, LOAD(b->data)), n);
     if (n < new_bytes) cachefs__zero_in(to + n, new_bytes - n);
-    data_release(c, b);
+    data_release(c, b, borrowers);
     STORE(b->data, chunk);
     uint32_t bits = (LOAD(b->bits) & ~(15u << BLOCK_CLASS_SHIFT)) | cls << BLOCK_CLASS_SHIFT;
     STORE(b->bits, with_whole(bits, shift));
-    seq_end(b);
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
     account(c, LOAD(b->ver), (int64_t)new_bytes - (int64_t)old_bytes);
 }
 
+/* The change that makes the block begins. Shard locked. */
 static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint32_t chunk,
                          const cachefs__put_t *p)
 {
     block_t *b = &c->blocks[i];
     _Atomic uint32_t *head = cachefs__head(c, mix);
     unsigned cls = cachefs__arena_class(&c->arena, chunk);
-    seq_begin(b);
+    uint32_t borrowers = seq_begin(b);
+    VFS_ASSERT(!borrowers);
     STORE(b->ver, p->ver);
     STORE(b->no, p->no);
     STORE(b->data, chunk);
     STORE(b->bits, cls << BLOCK_CLASS_SHIFT | (p->ahead ? BLOCK_AHEAD : 0));
-    STORE(b->mark, 0);
     STORE(b->next, LOAD(*head));
-    seq_end(b);
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
     account(c, p->ver, cachefs__class_bytes(cls));
     atomic_store_explicit(head, i, memory_order_release);
@@ -247,6 +269,33 @@ static void settle(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__
         cachefs__dirty_add(c, o, i, cachefs__granules(p->shift, p->from, p->to));
     }
     cachefs__block_rest(c, s, i, p->keep || atomic_load(&o->pins));
+}
+
+/* The bytes are in: the change ends. A block is dirty before anybody can borrow it as it is now. */
+static void change_end(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__put_t *p)
+{
+    apply(c, i, p);
+    settle(c, s, o, i, p);
+    seq_end(&c->blocks[i]);
+}
+
+/* Change a block that is there: in place, or, if it needs more memory or somebody borrowed it, in
+ * *spare, which it takes. 0: it needs some and there is none. Shard locked. */
+static int change(cache_t *c, shard_t *s, obj_t *o, uint32_t i, uint32_t need, uint32_t *spare,
+                  const cachefs__put_t *p)
+{
+    block_t *b = &c->blocks[i];
+    if (cachefs__class_bytes(block_class(b)) < need || !seq_begin_alone(b)) {
+        int kept = (LOAD(b->bits) & BLOCK_KEEP) != 0;
+        if (!*spare) return 0;
+        cachefs__block_unlist(c, s, i); /* its size changes */
+        cachefs__block_unprotect(c, i);
+        move_data(c, i, *spare, p->shift);
+        *spare = 0;
+        cachefs__block_rest(c, s, i, kept);
+    }
+    change_end(c, s, o, i, p);
+    return 1;
 }
 
 /* An entry for a new block; evicts one for it where the table is full. */
@@ -283,19 +332,9 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
                               */
             break;
         }
-        int moves = i && (cachefs__class_bytes(block_class(&c->blocks[i])) < need ||
-                          LOAD(c->blocks[i].mark) >= MARK_BORROW);
-        if (i && (!moves || (spare && spare != p->chunk))) {
-            if (moves) {
-                int kept = (LOAD(c->blocks[i].bits) & BLOCK_KEEP) != 0;
-                cachefs__block_unlist(c, s, i); /* its size changes */
-                cachefs__block_unprotect(c, i);
-                move_data(c, i, spare, p->shift);
-                spare = 0;
-                cachefs__block_rest(c, s, i, kept);
-            }
-            apply(c, i, p);
-            settle(c, s, o, i, p);
+        uint32_t other = spare == p->chunk ? 0 : spare; /* bytes are not copied onto themselves */
+        if (i && change(c, s, o, i, need, &other, p)) {
+            if (!other && spare != p->chunk) spare = 0;
             break;
         }
         if (!i && p->existing) {
@@ -304,8 +343,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
         }
         if (!i && spare && entry && chunk_fits(c, spare, need)) {
             block_insert(c, s, entry, mix, spare, p);
-            apply(c, entry, p);
-            settle(c, s, o, entry, p);
+            change_end(c, s, o, entry, p);
             if (spare == p->chunk) taken = 1;
             entry = NONE;
             spare = 0;
@@ -368,12 +406,11 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         block_t *b = &c->blocks[i];
         uint32_t cap = cachefs__class_bytes(block_class(b));
         uint32_t end = to > cap ? cap : to; /* a granule is valid behind its memory too: zeros */
-        if (zero && LOAD(b->mark) >= MARK_BORROW) { /* so it is clean */
-            cachefs__block_free(c, s, i); /* whoever borrowed the bytes keeps them as they are */
+        if (!seq_begin_alone(b)) {          /* it is borrowed, so it is clean */
+            cachefs__block_free(c, s, i);   /* whoever borrowed the bytes keeps them as they are */
             cachefs__unlock(&s->lock, RANK_SHARD);
             return;
         }
-        seq_begin(b);
         if (zero && from < end)
             cachefs__zero_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from,
                              end - from);
@@ -423,8 +460,8 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
         shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
         if (!cachefs__trylock(&s->lock, RANK_SHARD))
             continue; /* the mark stays: the evictor looks at it */
-        if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && (LOAD(b->mark) & MARK_TOUCHED)) {
-            atomic_fetch_and_explicit(&b->mark, ~MARK_TOUCHED, memory_order_relaxed);
+        if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && cachefs__block_touched(b)) {
+            cachefs__block_untouch(b);
             STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
             if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, 1);
         }

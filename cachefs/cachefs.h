@@ -366,7 +366,8 @@ VFS_API apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx,
 typedef struct cachefs_ref_t cachefs_ref_t;
 /** Read without a copy: `iov` points at cached bytes until cachefs_ref_release. They are a version
  * of their own: later writes do not show in them. What is dirty is copied once, within the cache's
- * memory. Blocks that are borrowed count against pin_bytes_max.
+ * memory. Blocks that are borrowed count against pin_bytes_max, of which a thread may keep a 64th
+ * for the next time.
  *  @param ref  receives what is borrowed
  *  @param file  a handle of this cache, open for reading
  *  @param ctx  the context; may be NULL

@@ -176,7 +176,7 @@ void cachefs__dirty_add(cache_t *c, obj_t *o, uint32_t i, uint32_t granules)
     uint32_t bits = LOAD(b->bits);
     VFS_ASSERT((bits & granules) == granules); /* invariant 5: what is dirty is valid */
     VFS_ASSERT(!(bits & BLOCK_LISTED));
-    VFS_ASSERT(LOAD(b->mark) < MARK_BORROW); /* invariant 8: what is dirty is lent as a copy */
+    VFS_ASSERT(!cachefs__block_borrowers(b)); /* invariant 8: what is dirty is lent as a copy */
     if (!(bits & BLOCK_DIRTY)) {
         atomic_store_explicit(&b->bits, bits | BLOCK_DIRTY, memory_order_relaxed);
         l->word = 0;

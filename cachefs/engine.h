@@ -59,20 +59,28 @@ typedef struct cachefs__watch_t cachefs__watch_t;
  *            v  |  (flushed, and not written since)
  *           dirty                          a write in write-back; the evictor cannot see it
  *
- * seq is even while the block is stable. It changes by 2 with every change of key, memory or bytes;
- * a reader without a lock believes what it copied only if seq was even before and the same after.
- * All other fields change under the shard's lock while seq is odd; mark alone is written by
- * readers.
+ * `state` holds the block's sequence, how many borrow its memory, and whether it was touched. The
+ * sequence is even while the block is stable, and changes by 2 with every change of key, memory or
+ * bytes; a reader without a lock believes what it copied only if the sequence was even before and
+ * the same after. All other fields change under the shard's lock while the sequence is odd. Readers
+ * write `state` alone, and only while the sequence is the even one that they saw: so who borrows
+ * has the bytes that were looked at, and who makes the sequence odd knows of all who borrow.
  */
 typedef struct block_t {
-    _Atomic uint32_t seq;
-    _Atomic uint32_t no;   /* number within its version */
+    _Atomic uint64_t state;
     _Atomic uint64_t ver;  /* version: generation in the upper half, object in the lower; 0: free */
+    _Atomic uint32_t no;   /* number within its version */
     _Atomic uint32_t next; /* in the chain of its bucket */
     _Atomic uint32_t data; /* arena chunk */
     _Atomic uint32_t bits; /* BLOCK_* and the valid granules */
-    _Atomic uint32_t mark; /* MARK_TOUCHED, and borrowers above it */
 } block_t;
+
+#define STATE_SEQ_SHIFT 32
+#define STATE_ODD (1ull << STATE_SEQ_SHIFT)
+#define STATE_BORROWERS (STATE_ODD - STATE_BORROW)
+#define STATE_BORROW 2ull /* one borrower */
+#define STATE_TOUCHED 1ull
+#define BORROWERS_MAX (1u << 27) /* of a block: beyond that they get copies */
 
 #define BLOCK_VALID_MASK 0xffffu /* one bit a granule */
 #define BLOCK_CLASS_SHIFT 16     /* 4 bits: arena class of data */
@@ -84,8 +92,6 @@ typedef struct block_t {
     24                      /* 8 bits: pages from its beginning on that are valid and in memory    \
                              */
 #define BLOCK_PAGE_SHIFT 12 /* these pages: 4 KiB */
-#define MARK_TOUCHED 1u
-#define MARK_BORROW 2u /* one borrower */
 
 /* ---- nodes
  *
@@ -251,7 +257,9 @@ typedef struct ring_t {
     _Atomic uint32_t n;
     _Atomic uint32_t entry[RING_LEN];
     _Atomic(cachefs_ref_t *) spare; /* a reference to borrowed blocks that the thread gave back */
-} __attribute__((aligned(64))) ring_t;
+    _Atomic uint64_t spare_bytes;   /* of pin_bytes_max that it took */
+} __attribute__((aligned(512))) ring_t;
+_Static_assert(sizeof(ring_t) == METRICS__ROW_BYTES, "a thread's ring is as far as its row");
 
 /* Closed handles, for the next opens of the threads of a stripe (handle_pool.c). */
 #define SPARE_STRIPES 16u
@@ -367,9 +375,6 @@ struct cache_t {
     struct handle_t *handle_free;
     _Atomic uint64_t handle_count; /* credits: open files, open directories, spares */
     cachefs__spares_t spares[SPARE_STRIPES];
-
-    pthread_mutex_t orphan_lock; /* a leaf: chunks that blocks gave up while they were borrowed */
-    struct orphan_t *orphans;
 
     pthread_mutex_t flight_lock; /* a leaf: look-ups under way */
     pthread_cond_t flight_cond;

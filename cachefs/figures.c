@@ -68,7 +68,7 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     s.dirty_files = c->wb_files;
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     s.oldest_dirty_age_us = oldest_age(c);
-    s.pinned_bytes = atomic_load(&c->pinned_bytes);
+    s.pinned_bytes = cachefs__pinned(c);
     memcpy(out, &s, out->size);
     return APR_SUCCESS;
 }

@@ -98,9 +98,9 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
     }
     if (!p->mask) {
         p->mask = c->links[p->block].word;
-        p->seq = LOAD(b->seq);
-    } else if (p->seq != LOAD(b->seq)) {
-        p->seq = LOAD(b->seq) | 1; /* never equal to an even one: it stays dirty */
+        p->seq = cachefs__block_seq(b);
+    } else if (p->seq != cachefs__block_seq(b)) {
+        p->seq = cachefs__block_seq(b) | 1; /* never equal to an even one: it stays dirty */
     }
     uint32_t cap = cachefs__class_bytes(LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15);
     uint64_t size = atomic_load(&o->size);
@@ -171,7 +171,7 @@ static void settle_pieces(cache_t *c, obj_t *o, const piece_t *p, size_t n)
         cachefs__lock(&s->lock, RANK_SHARD);
         int ours = LOAD(b->ver) == atomic_load(&o->ver) && LOAD(b->no) == p[k].no &&
                    (LOAD(b->bits) & BLOCK_DIRTY);
-        if (ours && LOAD(b->seq) == p[k].seq)
+        if (ours && cachefs__block_seq(b) == p[k].seq)
             cachefs__dirty_to_clean(c, o, s, p[k].block); /* invariant 6 */
         else if (ours)
             cachefs__dirty_to_last(c, o, p[k].block);

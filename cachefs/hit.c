@@ -9,55 +9,32 @@
  */
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
-
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-#define LIKELY(x) __builtin_expect(!!(x), 1)
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define ALWAYS_INLINE inline __attribute__((always_inline))
+#include "cachefs/hit.h"
 
 /* ---- a block */
 
-/* The first hit since the policy heard of the block: note it for the policy. */
-static __attribute__((noinline)) void touch(cache_t *c, block_t *b)
+void cachefs__touch_note(cache_t *c, const block_t *b)
 {
-    atomic_fetch_or_explicit(&b->mark, MARK_TOUCHED, memory_order_relaxed);
-    ring_t *ring = &c->rings[cachefs__thread_ring()];
+    ring_t *ring = cachefs__own_ring(c);
     uint32_t n;
-    if (LIKELY(metrics__row > 0)) { /* a ring of its own, as the row: no locked addition */
+    if (LIKELY(ring)) { /* no locked addition */
         n = LOAD(ring->n);
-        atomic_store_explicit(&ring->n, n + 1, memory_order_relaxed);
+        STORE(ring->n, n + 1);
     } else {
+        ring = &c->rings[cachefs__thread_ring()];
         n = atomic_fetch_add_explicit(&ring->n, 1, memory_order_relaxed);
     }
-    if (n < RING_LEN)
-        atomic_store_explicit(&ring->entry[n], (uint32_t)(b - c->blocks), memory_order_relaxed);
+    if (n < RING_LEN) STORE(ring->entry[n], (uint32_t)(b - c->blocks));
     if (n + 1 >= RING_LEN) cachefs__touch_drain(c, ring);
 }
 
-/* A block as it was found, to be believed once seen_same says so. */
-typedef struct seen_t {
-    block_t *block;
-    const uint8_t *bytes;
-    uint32_t seq;
-} seen_t;
-
-/* Bytes [from, to) of the block are valid and in memory: one comparison, unless what is there does
- * not begin with the block. */
-static __attribute__((noinline)) int holds_part(uint32_t bits, uint32_t shift, uint32_t from,
-                                                uint32_t to)
+int cachefs__holds_part(uint32_t bits, uint32_t shift, uint32_t from, uint32_t to)
 {
     return !(cachefs__granules(shift, from, to) & ~bits) &&
            to <= cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
 }
-static ALWAYS_INLINE int holds(uint32_t bits, uint32_t shift, uint32_t from, uint32_t to)
-{
-    return LIKELY(to <= bits >> BLOCK_WHOLE_SHIFT << BLOCK_PAGE_SHIFT) ||
-           holds_part(bits, shift, from, to);
-}
 
-/* The chain goes on behind i. */
-static __attribute__((noinline)) uint32_t walk(const cache_t *c, uint64_t ver, uint32_t no,
-                                               uint32_t i)
+uint32_t cachefs__chain_walk(const cache_t *c, uint64_t ver, uint32_t no, uint32_t i)
 {
     for (int steps = 0; steps < WALK_MAX; steps++) {
         i = atomic_load_explicit(&c->blocks[i].next, memory_order_acquire);
@@ -66,26 +43,17 @@ static __attribute__((noinline)) uint32_t walk(const cache_t *c, uint64_t ver, u
     return NONE;
 }
 
-/* Find the block and its memory. 0: not there, or not whole. What was found in a block that was
- * changing is not believed later: its sequence is noted as an even one, and was odd. */
-static ALWAYS_INLINE int see(const cache_t *c, uint64_t ver, uint64_t no, uint32_t shift,
-                             uint32_t from, uint32_t to, seen_t *seen)
+/* The state is another one: the sequence moved (0), somebody borrows the block, or it is its first
+ * hit since the policy heard of it, which is noted. */
+static __attribute__((noinline)) int state_same(cache_t *c, const seen_t *seen)
 {
-    uint32_t i =
-        atomic_load_explicit(cachefs__head(c, cachefs__mix(ver, no)), memory_order_acquire);
-    if (UNLIKELY(i == NONE)) return 0;
-    block_t *b = &c->blocks[i];
-    seen->seq = atomic_load_explicit(&b->seq, memory_order_acquire) & ~1u;
-    if (UNLIKELY(LOAD(b->ver) != ver || LOAD(b->no) != (uint32_t)no)) {
-        i = walk(c, ver, (uint32_t)no, i);
-        if (i == NONE) return 0;
-        b = &c->blocks[i];
-        seen->seq = atomic_load_explicit(&b->seq, memory_order_acquire) & ~1u;
-        if (LOAD(b->ver) != ver || LOAD(b->no) != (uint32_t)no) return 0;
-    }
-    if (UNLIKELY(!holds(LOAD(b->bits), shift, from, to))) return 0;
-    seen->block = b;
-    seen->bytes = c->memory + (size_t)LOAD(b->data) * ARENA_UNIT + from;
+    uint64_t now = LOAD(seen->block->state);
+    do {
+        if ((now ^ seen->state) >> STATE_SEQ_SHIFT) return 0;
+        if (now & STATE_TOUCHED) return 1;
+    } while (!atomic_compare_exchange_weak_explicit(&seen->block->state, &now, now | STATE_TOUCHED,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    cachefs__touch_note(c, seen->block);
     return 1;
 }
 
@@ -93,17 +61,15 @@ static ALWAYS_INLINE int see(const cache_t *c, uint64_t ver, uint64_t no, uint32
 static ALWAYS_INLINE int seen_same(cache_t *c, const seen_t *seen)
 {
     atomic_thread_fence(memory_order_acquire); /* the copy is done before we look again */
-    if (UNLIKELY(LOAD(seen->block->seq) != seen->seq)) return 0;
-    if (UNLIKELY(!(LOAD(seen->block->mark) & MARK_TOUCHED))) touch(c, seen->block);
-    return 1;
+    return LIKELY(LOAD(seen->block->state) == seen->state) || state_same(c, seen);
 }
 
 static ALWAYS_INLINE int copy_block(cache_t *c, uint64_t ver, uint64_t no, uint32_t shift,
                                     uint32_t boff, uint32_t n, void *dst)
 {
     seen_t seen;
-    if (!see(c, ver, no, shift, boff, boff + n, &seen)) return 0;
-    cachefs__copy_out(dst, seen.bytes, n);
+    if (!cachefs__see(c, ver, no, shift, boff, boff + n, &seen)) return 0;
+    cachefs__copy_out(dst, c->memory + (size_t)seen.chunk * ARENA_UNIT + boff, n);
     return seen_same(c, &seen);
 }
 

@@ -63,9 +63,10 @@ typedef struct cachefs__put_t {
                        none. Taken over in any case */
 } cachefs__put_t;
 apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
-/* Write over bytes that are valid and in memory, and lent to nobody. Shard locked. */
-void cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to,
-                              const void *bytes);
+/* Write over bytes that are valid and in memory. 0: they are lent to somebody; else the change goes
+ * on until cachefs__block_overwritten. Shard locked. */
+int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes);
+void cachefs__block_overwritten(cache_t *c, uint32_t i);
 /* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
 int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
 /* Drop the clean blocks of a version (0: of all) from number `first` on, by a look at every entry:

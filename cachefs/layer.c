@@ -179,8 +179,8 @@ static void cond_init(pthread_cond_t *cond)
 
 static void locks_create(cache_t *c)
 {
-    pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,  &c->handle_lock, &c->orphan_lock,
-                                &c->flight_lock, &c->mut_lock, &c->tune_lock,   &c->watch_lock};
+    pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,   &c->handle_lock, &c->flight_lock,
+                                &c->mut_lock,    &c->tune_lock, &c->watch_lock};
     pthread_cond_t *conds[] = {&c->wb_cond, &c->flight_cond, &c->mut_cond, &c->tune_cond};
     for (size_t i = 0; i < sizeof(locks) / sizeof(*locks); i++)
         pthread_mutex_init(locks[i], NULL);
@@ -299,7 +299,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     atomic_store(&c->ns_epoch, 1);
     atomic_store(&c->mut_seq, 1);
     atomic_store(&c->own_uid, (uint32_t)geteuid());
-    c->rings = aligned_alloc(64, THREAD_RINGS * sizeof(*c->rings));
+    c->rings = aligned_alloc(sizeof(ring_t), THREAD_RINGS * sizeof(*c->rings));
     if (c->rings) memset(c->rings, 0, THREAD_RINGS * sizeof(*c->rings));
     st = c->rings ? cachefs__counters_create(&c->counters) : APR_ENOMEM;
     if (!st) st = cachefs__arena_create(&c->arena, defaults.ram_bytes);

@@ -309,8 +309,8 @@ apr_status_t cachefs__use_begin(cachefs__use_t *use, cache_t *c, const vfs_ctx_t
                                 const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                 vfs_validator_t *validator);
 void cachefs__use_end(cachefs__use_t *use, cache_t *c);
-/* A chunk that its block gave up while `borrowers` still read it. */
-void cachefs__orphan_add(cache_t *c, uint32_t chunk, uint32_t borrowers);
+/* Bytes that are borrowed or protected. */
+uint64_t cachefs__pinned(const cache_t *c);
 /* Free the references that threads kept. Nobody borrows any more. */
 void cachefs__refs_end(cache_t *c);
 

@@ -20,7 +20,7 @@ typedef enum cachefs__rank_e {
     RANK_TREE,       /* tree of names */
     RANK_IDS,        /* identity table */
     RANK_ARENA,      /* arena and pools */
-    RANK_LEAF        /* handle list, dirty queue, configuration, orphans, names, flights */
+    RANK_LEAF        /* handle list, dirty queue, configuration, names, flights */
 } cachefs__rank_e;
 
 #ifdef NDEBUG

@@ -286,8 +286,8 @@ static uint32_t choose_victim(cache_t *c, shard_t *s)
         VFS_ASSERT(bits & BLOCK_LISTED);
         VFS_ASSERT(
             !(bits & BLOCK_DIRTY)); /* invariant 3: dirty is a state the evictor cannot see */
-        uint32_t mark = atomic_load_explicit(&b->mark, memory_order_relaxed);
-        if (mark < MARK_BORROW && !(mark & MARK_TOUCHED)) {
+        int touched = cachefs__block_touched(b);
+        if (!cachefs__block_borrowers(b) && !touched) {
             atomic_store_explicit(&b->bits, bits & ~BLOCK_LISTED, memory_order_relaxed);
             return i;
         }
@@ -296,8 +296,8 @@ static uint32_t choose_victim(cache_t *c, shard_t *s)
         uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
         uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
         c->policy->insert(s->policy, i, ver * 31 + no, cachefs__class_bytes(cls));
-        if (mark & MARK_TOUCHED) {
-            atomic_fetch_and_explicit(&b->mark, ~MARK_TOUCHED, memory_order_relaxed);
+        if (touched) {
+            cachefs__block_untouch(b);
             c->policy->touch(s->policy, i, 1);
         }
     }
@@ -349,7 +349,7 @@ static void ask_block(cache_t *c, uint32_t i, uint32_t chunk)
     if (ver && atomic_load_explicit(&b->ver, memory_order_relaxed) == ver &&
         atomic_load_explicit(&b->no, memory_order_relaxed) == no &&
         atomic_load_explicit(&b->data, memory_order_relaxed) == chunk && (bits & BLOCK_LISTED) &&
-        atomic_load_explicit(&b->mark, memory_order_relaxed) < MARK_BORROW) {
+        !cachefs__block_borrowers(b)) {
         cachefs__block_free(c, s, i);
         count_eviction(c, cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
     }

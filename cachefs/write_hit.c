@@ -41,13 +41,12 @@ static int find_spot(cache_t *c, const obj_t *o, uint64_t off, uint64_t len, spo
     return 1;
 }
 
-/* Are these bytes valid, in memory, and lent to nobody? Shard locked. */
+/* Are these bytes valid and in memory? Shard locked. */
 static int can_write(const block_t *b, const spot_t *at)
 {
     uint32_t bits = LOAD(b->bits);
     return !(cachefs__granules(at->shift, at->from, at->to) & ~bits) &&
-           at->to <= cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15) &&
-           LOAD(b->mark) < MARK_BORROW;
+           at->to <= cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
 }
 
 /* ---- back */
@@ -61,13 +60,15 @@ static int make_dirty(cache_t *c, obj_t *o, const spot_t *at, uint32_t i, const 
     if (LOAD(c->blocks[i].bits) & BLOCK_DIRTY) clean &= ~c->links[i].word;
     if (clean) bytes = (uint64_t)__builtin_popcount(clean) * cachefs__granule(at->shift);
     if (!cachefs__dirty_try(c, bytes)) return 0;
-    cachefs__block_overwrite(c, i, at->from, at->to, buf);
-    if (!clean) return 1;
-    cachefs__block_unlist(c, at->shard, i);
-    cachefs__dirty_add(c, o, i, clean);
-    cachefs__block_rest(c, at->shard, i, LOAD(o->pins) != 0);
-    cachefs__dirty_unreserve(c, bytes);
-    return 1;
+    int done = cachefs__block_overwrite(c, i, at->from, at->to, buf); /* else it is borrowed */
+    if (done && clean) { /* before the change ends: nobody borrows what is dirty */
+        cachefs__block_unlist(c, at->shard, i);
+        cachefs__dirty_add(c, o, i, clean);
+        cachefs__block_rest(c, at->shard, i, LOAD(o->pins) != 0);
+    }
+    if (done) cachefs__block_overwritten(c, i);
+    if (clean) cachefs__dirty_unreserve(c, bytes);
+    return done;
 }
 
 /* Object locked. */
@@ -121,7 +122,8 @@ static int through_end(cache_t *c, obj_t *o, gate_t *gate, const uint8_t *buf, u
         cachefs__lock(&at.shard->lock, RANK_SHARD);
         i = cachefs__block_find(c, at.ver, at.no, at.mix);
         if (i && !can_write(&c->blocks[i], &at)) i = NONE;
-        if (i) cachefs__block_overwrite(c, i, at.from, at.to, buf);
+        if (i && !cachefs__block_overwrite(c, i, at.from, at.to, buf)) i = NONE;
+        if (i) cachefs__block_overwritten(c, i);
         cachefs__unlock(&at.shard->lock, RANK_SHARD);
     }
     if (i) {

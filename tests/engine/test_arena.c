@@ -316,3 +316,25 @@ Test(arena, memory_is_resident_where_it_is_used)
             EQ(((uint8_t *)cachefs__chunk_ptr(&a, c[i]))[at], 1);
     cachefs__arena_destroy(&a);
 }
+
+Test(arena, an_orphan_is_free_when_all_gave_it_back_whoever_comes_first)
+{
+    arena_t a;
+    cr_assert_eq(cachefs__arena_create(&a, 1u << 20), APR_SUCCESS);
+    for (int early = 0; early <= 3;
+         early++) { /* so many, before the block tells that there are 3 */
+        uint32_t chunk = cachefs__arena_alloc(&a, 4, OWNER_BLOCK | 7);
+        int ends = 0;
+        cr_assert_neq(chunk, 0);
+        for (int k = 0; k < early; k++)
+            ends += cachefs__arena_give_back(&a, chunk);
+        cr_assert_eq(ends, 0, "with %d early", early);
+        ends += cachefs__arena_leave(&a, chunk, 3);
+        cr_assert_eq(ends, early == 3, "with %d early", early);
+        for (int k = early; k < 3; k++)
+            ends += cachefs__arena_give_back(&a, chunk);
+        cr_assert_eq(ends, 1, "with %d early", early);
+        cachefs__arena_free(&a, chunk);
+    }
+    cachefs__arena_destroy(&a);
+}

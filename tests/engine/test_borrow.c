@@ -279,3 +279,36 @@ Test(borrow, an_error_below_borrows_nothing)
     free(data);
     rig_close(&rig);
 }
+
+Test(borrow, what_is_borrowed_again_is_what_the_file_has_by_then)
+{
+    rig_t rig;
+    char *data = rig_bytes(16384, 1), *other = rig_bytes(16384, 2);
+
+    rig_open(&rig, LONG "block_size=4k");
+    rig_put(&rig, "/f", data, 16384);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_W);
+    for (int step = 0; step < 5; step++) {
+        for (int again = 0; again < 3; again++) {
+            cachefs_ref_t *a = borrow(f, 4096, 4096, data + 4096, 1);
+            cachefs_ref_t *b = borrow(f, 4096, 4096, data + 4096, 1);
+            cachefs_ref_release(a);
+            cachefs_ref_release(b);
+        }
+        if (step == 0) rig_write(f, 0, memcpy(data, other, 16384), 16384);
+        if (step == 1) OK(vfs_ftruncate(f, NULL, 4100));
+        if (step == 1) OK(vfs_ftruncate(f, NULL, 16384));
+        if (step == 1) memset(data + 4100, 0, 16384 - 4100);
+        if (step == 2) OK(cachefs_invalidate(rig.fs, "/f", NULL, NULL));
+        if (step == 3) OK(cachefs_clear(rig.fs, NULL));
+    }
+    EQ(rig_stats(&rig).pinned_bytes, 0);
+    cachefs_ref_t *kept = borrow(f, 4096, 4096, data + 4096, 1);
+    OK(cachefs_clear(rig.fs, NULL));
+    CHECK(rig_stats(&rig).pinned_bytes >= 4096);
+    cachefs_ref_release(kept);
+    OK(vfs_close(f, NULL));
+    free(other);
+    free(data);
+    rig_close(&rig);
+}

@@ -242,13 +242,17 @@ static void give(const thread_t *t, unsigned chunk)
     store(&other, chunk, FOREIGN, RELAXED);
     store(&other, chunk + 1, FOREIGN, RELAXED);
 }
-static void apply(thread_t *t, unsigned b, unsigned from, unsigned value)
+static void bytes(thread_t *t, unsigned b, unsigned from, unsigned value)
 {
-    block_begin(t, b);
     for (unsigned i = from; i < 2; i++)
         store(t, last(b + B_DATA) + i, value, RELAXED);
     store(t, b + B_BITS, 1, RELAXED);
     block_end(t, b);
+}
+static void apply(thread_t *t, unsigned b, unsigned from, unsigned value)
+{
+    block_begin(t, b);
+    bytes(t, b, from, value);
 }
 static void block_free(thread_t *t, unsigned b)
 {
@@ -263,7 +267,8 @@ static void block_free(thread_t *t, unsigned b)
     block_end(t, b);
     hand_over(t);
 }
-static void block_insert(thread_t *t, unsigned i, unsigned ver, unsigned no, unsigned chunk)
+static void block_insert(thread_t *t, unsigned i, unsigned ver, unsigned no, unsigned chunk,
+                         unsigned value)
 {
     unsigned b = BLOCK(i);
     block_begin(t, b);
@@ -272,8 +277,8 @@ static void block_insert(thread_t *t, unsigned i, unsigned ver, unsigned no, uns
     store(t, b + B_DATA, chunk, RELAXED);
     store(t, b + B_BITS, 0, RELAXED);
     store(t, b + B_NEXT, last(HEAD), RELAXED);
-    block_end(t, b);
     store(t, HEAD, i, RELEASE);
+    bytes(t, b, 0, value);
 }
 
 static void write_in_place(thread_t *t)
@@ -293,20 +298,17 @@ static void evict(thread_t *t)
 static void evict_and_reuse(thread_t *t)
 {
     block_free(t, BLOCK(1));
-    block_insert(t, 1, 1, 7, CHUNK_B);
-    apply(t, BLOCK(1), 0, FOREIGN);
+    block_insert(t, 1, 1, 7, CHUNK_B, FOREIGN);
 }
 static void evict_and_come_back(thread_t *t)
 {
     block_free(t, BLOCK(1));
-    block_insert(t, 1, 1, 1, CHUNK_B);
-    apply(t, BLOCK(1), 0, NEW);
+    block_insert(t, 1, 1, 1, CHUNK_B, NEW);
 }
 /* Another block comes before ours in the chain, and ours is replaced by one of another key. */
 static void replace_behind(thread_t *t)
 {
-    block_insert(t, 2, 1, 7, CHUNK_B);
-    apply(t, BLOCK(2), 0, FOREIGN);
+    block_insert(t, 2, 1, 7, CHUNK_B, FOREIGN);
     hand_over(t);
     block_begin(t, BLOCK(1)); /* freed and taken again, in place */
     store(t, BLOCK(1) + B_NO, 8, RELAXED);
@@ -322,8 +324,7 @@ static void move_and_write(thread_t *t)
     store(t, CHUNK_B + 1, OLD, RELAXED);
     if (mutant != MEMORY_GIVEN_TOO_EARLY) give(t, CHUNK_A);
     store(t, b + B_DATA, CHUNK_B, RELAXED);
-    block_end(t, b);
-    apply(t, b, 0, NEW);
+    bytes(t, b, 0, NEW);
 }
 /* Others replaced the file by one of a byte: it is another version, whose block comes with a fill.
  */
@@ -339,8 +340,7 @@ static void new_version(thread_t *t)
     hand_over(t);
     store(t, O_SHIFT, 14, RELEASE);
     hand_over(t);
-    block_insert(t, 2, 2, 1, CHUNK_B);
-    apply(t, BLOCK(2), 0, NEW);
+    block_insert(t, 2, 2, 1, CHUNK_B, NEW);
 }
 static void cut(thread_t *t)
 {
