@@ -461,9 +461,11 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
         if (!cachefs__trylock(&s->lock, RANK_SHARD))
             continue; /* the mark stays: the evictor looks at it */
         if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && cachefs__block_touched(b)) {
+            uint32_t bits = LOAD(b->bits);
             cachefs__block_untouch(b);
-            STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
-            if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, 1);
+            STORE(b->bits, bits & ~BLOCK_AHEAD);
+            /* what came before it was asked for is used for the first time */
+            if ((bits & BLOCK_LISTED) && !(bits & BLOCK_AHEAD)) c->policy->touch(s->policy, i, 1);
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
     }

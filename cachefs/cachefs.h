@@ -98,10 +98,10 @@ typedef struct cachefs_config_t {
         *ttl_rules; /**< "ttl": "GLOB=DURATION,GLOB=DURATION": the first that matches counts */
 } cachefs_config_t;
 
-/** The defaults: write-through, LRU, 256 MiB, 32 shards. */
+/** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards. */
 #define CACHEFS_CONFIG_INIT                                                                        \
     {                                                                                              \
-        .size = sizeof(cachefs_config_t), .mode = CACHEFS_THROUGH, .policy = "lru",                \
+        .size = sizeof(cachefs_config_t), .mode = CACHEFS_THROUGH, .policy = "auto",               \
         .ram_bytes = 256u << 20, .shards = 32, .block_bytes = 0, .handles_max = 65536,             \
         .workers = 8, .attr_ttl_us = 1000000, .negative_ttl_us = 1000000,                          \
         .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 4u << 20,          \

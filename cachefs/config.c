@@ -103,7 +103,7 @@ static const cachefs__key_t keys[] = {
         "when a write returns: through (the lower layer has it), back (the cache has it), around "
         "(the lower layer has it, the cache drops it)",
         modes),
-    TEXT("policy", policy, 0, "lru", "who is evicted", check_policy),
+    TEXT("policy", policy, 0, "auto", "who is evicted", check_policy),
     SIZE("ram", ram_bytes, 0, "256m", "memory for data and index together; hard", .min = MIB,
          .max = ARENA_BYTES_MAX),
     COUNT("shards", shards, 0, "32", "parts that are locked apart", .min = 1, .max = 1024,

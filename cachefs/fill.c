@@ -375,7 +375,8 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
     uint64_t stop = off + len >= size ? size : (off + len) / g * g;
     for (uint64_t at = off; at < stop;) {
         uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
-        cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
+        cachefs__put_t p = {
+            .ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1, .ahead = 1};
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(end - base);
         p.bytes = (const uint8_t *)buf + (at - off);

@@ -287,6 +287,10 @@ static uint32_t choose_victim(cache_t *c, shard_t *s)
         VFS_ASSERT(
             !(bits & BLOCK_DIRTY)); /* invariant 3: dirty is a state the evictor cannot see */
         int touched = cachefs__block_touched(b);
+        if (touched && (bits & BLOCK_AHEAD)) { /* its first use, which is no reuse */
+            bits &= ~BLOCK_AHEAD;
+            touched = 0;
+        }
         if (!cachefs__block_borrowers(b) && !touched) {
             atomic_store_explicit(&b->bits, bits & ~BLOCK_LISTED, memory_order_relaxed);
             return i;

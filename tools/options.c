@@ -120,7 +120,7 @@ static const char *set_corfs(cli_t *cli, const char *value)
 const cli_option_t cli_options[] = {
     { "ram", 0, "SIZE", CLI_STACKED, CLI_KEY, 0, "ram", NULL, "memory of the cache, all included (256m)" },
     { "mode", 0, "MODE", CLI_STACKED, CLI_KEY, 0, "mode", NULL, "through (the default), back or around: when a write is done" },
-    { "policy", 0, "NAME", CLI_STACKED, CLI_KEY, 0, "policy", NULL, "who is evicted: see `cachefs version` (lru)" },
+    { "policy", 0, "NAME", CLI_STACKED, CLI_KEY, 0, "policy", NULL, "who is evicted: see `cachefs version` (auto)" },
     { "block-size", 0, "SIZE", CLI_STACKED, CLI_KEY, 0, "block_size", NULL, "4k, 16k, 64k or 256k; 0, the default, adapts" },
     { "shards", 0, "N", CLI_STACKED, CLI_KEY, 0, "shards", NULL, "a power of two up to 1024 (32)" },
     { "workers", 0, "N", CLI_STACKED, CLI_KEY, 0, "workers", NULL, "threads of the cache for read-ahead and flushing (8)" },
@@ -140,7 +140,7 @@ const cli_option_t cli_options[] = {
     { "into", 0, "DIR", CLI_CP, CLI_TEXT, AT(into), NULL, NULL, "directory of the destination's stack, made if missing (/)" },
     { "no-clobber", 'n', NULL, CLI_CP, CLI_FLAG, AT(no_clobber), NULL, NULL, "leave files alone that are there already" },
 
-    { "policy", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(policies), NULL, NULL, "policies, with commas: see `cachefs version` (lru)" },
+    { "policy", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(policies), NULL, NULL, "policies, with commas: see `cachefs version` (auto)" },
     { "size", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(sizes), NULL, NULL, "sizes of the cache, with commas (1%,10%)" },
     { "shards", 0, "N", CLI_REPLAY, CLI_COUNT, AT(replay_shards), NULL, NULL, "shards of the cache (1)" },
     { "bytes", 0, NULL, CLI_REPLAY, CLI_FLAG, AT(bytes), NULL, NULL, "let the sizes of objects count" },

@@ -58,7 +58,7 @@ typedef struct replay_t {
 static int take_policies(replay_t *replay)
 {
     cli_t *cli = replay->cli;
-    const char *list = cli->opt.policies != NULL ? cli->opt.policies : "lru";
+    const char *list = cli->opt.policies != NULL ? cli->opt.policies : "auto";
     char *last = NULL;
     for (char *name = apr_strtok(apr_pstrdup(cli->pool, list), ",", &last); name != NULL;
          name = apr_strtok(NULL, ",", &last)) {

@@ -43,6 +43,8 @@ static double lru_misses(uint32_t capacity)
     return (double)misses / REQUESTS;
 }
 
+enum { HOT_REQUESTS = 20000, SCANNED = 100000 };
+
 /* The requests as text. `format` takes the number of the request and the object. */
 static char *trace_file(const char *dir, const char *name, const char *head, const char *format)
 {
@@ -116,6 +118,40 @@ Test(cli_replay, every_format_gives_the_ratios_of_a_slow_lru)
     }
 }
 
+/* 400 objects asked for at random; with `scan`, among them a hundred caches of such as come once.
+ */
+static char *scanned_file(const char *dir, const char *name, int scan)
+{
+    char *path = path_in(dir, name);
+    FILE *file = fopen(path, "w");
+    uint32_t random = 1, once = 1000;
+    cr_assert_not_null(file);
+    for (uint32_t i = 0; i < 2 * HOT_REQUESTS; i++) { /* in the first half it gets hot */
+        random = random * 1664525u + 1013904223u;
+        (void)fprintf(file, "%u\n", (random >> 8) % 400);
+        for (int k = 0; scan && i >= HOT_REQUESTS && k < SCANNED / HOT_REQUESTS; k++)
+            (void)fprintf(file, "%u\n", once++);
+    }
+    cr_assert_eq(fclose(file), 0);
+    return path;
+}
+
+Test(cli_replay, a_scan_of_a_hundred_caches_costs_a_hot_set_two_points_at_most)
+{
+    char *dir = tree_make();
+    const char *alone = scanned_file(dir, "alone.trc", 0), *both = scanned_file(dir, "both.trc", 1);
+    for (int shards = 0; shards < 2; shards++) {
+        const char *n = shards ? "8" : "1";
+        run_t a = run("replay", alone, "--size", "1000", "--shards", n, "--json", NULL);
+        run_t b = run("replay", both, "--size", "1000", "--shards", n, "--json", NULL);
+        cr_assert_eq(a.code + b.code, 0, "%s%s", a.err, b.err);
+        double hot = misses(b.out, "auto", "1000") * (SCANNED + 2 * HOT_REQUESTS) - SCANNED;
+        double before = misses(a.out, "auto", "1000") * 2 * HOT_REQUESTS;
+        cr_assert_leq(hot, before + 0.02 * HOT_REQUESTS, "%s shards: %f, before %f", n, hot,
+                      before);
+    }
+}
+
 Test(cli_replay, every_policy_runs_and_none_beats_the_optimum)
 {
     char *dir = tree_make();
@@ -158,7 +194,7 @@ Test(cli_replay, sizes_count_with_bytes)
     cr_assert_float_eq(json_get(at, "byte_miss_ratio")->number, (60 + 30 + 50 + 60 + 200) / 520.0,
                        1e-6);
     r = run("replay", path, "--size", "50%", "--bytes", "--json", NULL);
-    cr_assert_eq(json_get(row(json_read(r.out), "lru", "50%"), "capacity")->number, 170);
+    cr_assert_eq(json_get(row(json_read(r.out), "auto", "50%"), "capacity")->number, 170);
 }
 
 Test(cli_replay, table_has_a_line_a_run_and_a_note_of_the_speed)

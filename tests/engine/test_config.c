@@ -228,8 +228,8 @@ Test(config, unknown_key_is_refused_with_the_list_of_keys)
     cr_assert_eq(small[sizeof(small) - 1], '\0');
     cr_assert_eq(cachefs_config_set(&config, "rum", "1g", NULL, 0, pool), APR_EINVAL);
     cr_assert_eq(cachefs_config_get(&config, "rum", buf, sizeof(buf)), APR_EINVAL);
-    cr_assert_eq(cachefs_config_get(&config, "policy", buf, 3), APR_FROM_OS_ERROR(ERANGE));
-    cr_assert_eq(cachefs_config_get(&config, "policy", buf, 4), APR_SUCCESS);
+    cr_assert_eq(cachefs_config_get(&config, "policy", buf, 4), APR_FROM_OS_ERROR(ERANGE));
+    cr_assert_eq(cachefs_config_get(&config, "policy", buf, 5), APR_SUCCESS);
     cr_assert_eq(cachefs_config_set(NULL, "ram", "1g", NULL, 0, pool), APR_EINVAL);
     cr_assert_eq(cachefs_config_set(&config, NULL, "1g", NULL, 0, pool), APR_EINVAL);
     cr_assert_eq(cachefs_config_set(&config, "ram", NULL, NULL, 0, pool), APR_EINVAL);

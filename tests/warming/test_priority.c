@@ -16,6 +16,7 @@ static void open_small(warm_stack_t *stack)
 
     config.ram_bytes = 4u << 20;
     config.shards = 4;
+    config.policy = "lru"; /* others may keep what is older: that is not what is tested */
     config.attr_ttl_us = 60000000;
     stack_open(stack, &config);
 }
