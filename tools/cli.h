@@ -154,6 +154,10 @@ const char *cli_origin_root(const char *uri, apr_pool_t *pool);
 const char *cli_stack_path(const char *path, apr_pool_t *pool);
 /* Does a symbolic link take this path of the stack out of a "file:" origin? */
 int cli_leads_out(const char *uri, const char *path, apr_pool_t *pool);
+/* An OS path with all links resolved, also where its last names do not exist yet. */
+const char *cli_resolve(const char *path, apr_pool_t *pool);
+/* Is `path` the directory `dir`, or below it? */
+int cli_path_within(const char *path, const char *dir);
 /* Where an OS path lies in the stack of an origin, or NULL. */
 const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t *pool);
 

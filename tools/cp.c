@@ -26,6 +26,7 @@ typedef struct cp_t {
     cli_t *cli;
     cli_stack_t from, to; /* `to` is a stack, or one backend over an OS directory */
     const char *dest;     /* the argument */
+    const char *os_dir;   /* the OS directory that `to` stands on; NULL for an origin */
     const char *dir;      /* where copies go, in `to` */
     const char *name;     /* the one new name, where the destination is no directory; else NULL */
     apr_array_header_t *files, *links, *dirs; /* of pair_t */
@@ -65,6 +66,7 @@ static int open_os_dest(cp_t *cp)
         cli_error(cli, "%s: %s", dir, vfs_strerror(status, why, sizeof(why)));
         return CLI_USAGE;
     }
+    cp->os_dir = dir;
     cp->dir = "/";
     return cli_stack_push(cli, &cp->to, fs, status, dir);
 }
@@ -72,20 +74,24 @@ static int open_os_dest(cp_t *cp)
 static int open_dest(cp_t *cp)
 {
     cli_t *cli = cp->cli;
-    char why[256];
     if (!cli_is_origin(cp->dest)) {
         if (cli->opt.into == NULL) return open_os_dest(cp);
         cli_error(cli, "--into goes with a destination that is an origin; write %s/%s", cp->dest,
                   cli->opt.into);
         return CLI_USAGE;
     }
-    int code = cli_stack_open(cli, &cp->to, cp->dest, !cli->opt.no_cache);
-    if (code != CLI_DONE) return code;
     cp->dir = cli->opt.into != NULL ? cli_stack_path(cli->opt.into, cli->pool) : "/";
-    apr_status_t status = vfs_mkdir_all(cp->to.top, &cli->ctx, cp->dir, 0755);
+    return cli_stack_open(cli, &cp->to, cp->dest, !cli->opt.no_cache);
+}
+
+/* --into may name a directory that is not there yet. */
+static int make_into(cp_t *cp)
+{
+    char why[256];
+    if (cp->os_dir != NULL) return CLI_DONE;
+    apr_status_t status = vfs_mkdir_all(cp->to.top, &cp->cli->ctx, cp->dir, 0755);
     if (status == APR_SUCCESS) return CLI_DONE;
-    cli_error(cli, "%s: %s: %s", cp->dest, cp->dir, vfs_strerror(status, why, sizeof(why)));
-    (void)cli_stack_close(cli, &cp->to);
+    cli_error(cp->cli, "%s: %s: %s", cp->dest, cp->dir, vfs_strerror(status, why, sizeof(why)));
     return CLI_SOME_FAILED;
 }
 
@@ -128,8 +134,33 @@ static apr_status_t visit(void *baton, const char *path, const vfs_attr_t *attr,
     return APR_SUCCESS;
 }
 
-/* One PATH of the command line: a file, or with --recursive a tree. */
-static apr_status_t plan_path(cp_t *cp, const char *path)
+/* A name for a place that no other place has, where that can be known: through "file:" origins and
+ * links, and within one origin of another kind. */
+static const char *place(cp_t *cp, const char *uri, const char *root, const char *path)
+{
+    apr_pool_t *pool = cp->cli->pool;
+    if (root == NULL) root = cli_origin_root(uri, pool);
+    return root != NULL ? cli_resolve(apr_pstrcat(pool, root, path, NULL), pool)
+                        : apr_pstrcat(pool, uri, path, NULL);
+}
+
+/* A copy that is part of what is copied would grow without end, or replace what it reads. */
+static int hits_itself(cp_t *cp, const char *from, const char *to, vfs_type_e type)
+{
+    const char *source = place(cp, cp->from.uri, NULL, from);
+    const char *target = place(cp, cp->to.uri, cp->os_dir, to);
+    if (type == VFS_TYPE_DIR && cli_path_within(target, source)) {
+        cli_error(cp->cli, "%s: cannot copy a directory into itself, %s", source, target);
+        return 1;
+    }
+    if (strcmp(source, target) != 0) return 0;
+    cli_error(cp->cli, "%s: cannot copy a file to itself", source);
+    return 1;
+}
+
+/* One PATH of the command line: a file, or with --recursive a tree. *code: CLI_USAGE after a
+ * message, where nothing at all is to be copied. */
+static apr_status_t plan_path(cp_t *cp, const char *path, int *code)
 {
     cli_t *cli = cp->cli;
     char buf[VFS_PATH_MAX + 1];
@@ -145,6 +176,10 @@ static apr_status_t plan_path(cp_t *cp, const char *path)
     if (attr.type == VFS_TYPE_DIR && !cli->opt.recursive) {
         cli_error(cli, "%s is a directory: --recursive copies it", path);
         atomic_fetch_add(&cli->failures, 1);
+        return APR_SUCCESS;
+    }
+    if (hits_itself(cp, normal.str, to, attr.type)) {
+        *code = CLI_USAGE;
         return APR_SUCCESS;
     }
     if (attr.type != VFS_TYPE_DIR) {
@@ -290,9 +325,10 @@ static int run(cli_t *cli)
         code = CLI_USAGE;
     }
     for (int i = 1; code == CLI_DONE && i <= sources && !cli_stopped(cli); i++) {
-        apr_status_t status = plan_path(&cp, cli->args[i]);
+        apr_status_t status = plan_path(&cp, cli->args[i], &code);
         if (status != APR_SUCCESS) cli_file_failed(cli, cli->args[0], cli->args[i], status);
     }
+    if (code == CLI_DONE) code = make_into(&cp);
     if (code == CLI_DONE) copy_all(&cp);
     int closed = cli_stack_close(cli, &cp.to);
     if (code == CLI_DONE) {

@@ -65,6 +65,32 @@ const char *cli_origin_root(const char *uri, apr_pool_t *pool)
     return absolute(decoded != NULL ? decoded : path, pool);
 }
 
+const char *cli_resolve(const char *path, apr_pool_t *pool)
+{
+    const char *full = absolute(path, pool), *rest = "";
+    for (;;) {
+        char *real = realpath(full, NULL);
+        const char *slash = strrchr(full, '/');
+        if (real != NULL || slash == NULL || slash == full) {
+            const char *dir = real != NULL && strcmp(real, "/") != 0 ? real : "";
+            const char *all = real != NULL ? apr_pstrcat(pool, dir, rest, NULL)
+                                           : apr_pstrcat(pool, full, rest, NULL);
+            free(real);
+            return all[0] != '\0' ? all : "/";
+        }
+        rest = apr_pstrcat(pool, slash, rest, NULL);
+        full = apr_pstrndup(pool, full, (apr_size_t)(slash - full));
+    }
+}
+
+int cli_path_within(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+    while (len > 0 && dir[len - 1] == '/')
+        len--;
+    return strncmp(path, dir, len) == 0 && (path[len] == '/' || path[len] == '\0');
+}
+
 const char *cli_path_in_origin(const char *uri, const char *os_path, apr_pool_t *pool)
 {
     const char *root = cli_origin_root(uri, pool);

@@ -93,6 +93,42 @@ Test(cli_cp, a_tree_takes_recursive)
     same_file(path_in(dir, "sub/deep/c.bin"), path_in(dest, "renamed/deep/c.bin"));
 }
 
+/* Refused as a whole, and nothing was made below `dir`. */
+static void refused(const run_t *r, const char *dir, const char *why)
+{
+    cr_assert_eq(r->code, 2, "%d: %s", r->code, r->err);
+    cr_assert_not_null(strstr(r->err, why), "%s", r->err);
+    cr_assert_eq(count_names(path_in(dir, "sub/deep"), ""), 1, "c.bin alone");
+    cr_assert_eq(count_names(path_in(dir, "sub"), ""), 2, "b.txt and deep");
+}
+
+Test(cli_cp, a_directory_is_not_copied_into_itself)
+{
+    static const char *const why = "cannot copy a directory into itself";
+    char *dir = tree_make(), *dest = empty_dir();
+    run_t r = run("cp", origin_of(dir), "/sub", path_in(dir, "sub/deep"), "-r", NULL);
+    refused(&r, dir, why);
+    r = run("cp", origin_of(dir), "/sub", path_in(dir, "sub/new"), "-r", NULL);
+    refused(&r, dir, why);
+    r = run("cp", origin_of(dir), "/sub", dir, "-r", NULL); /* it would be its own copy */
+    refused(&r, dir, why);
+    r = run("cp", origin_of(dir), "/", dir, "-r", NULL);
+    refused(&r, dir, why);
+    r = run("cp", origin_of(dir), "/sub", origin_of(dir), "-r", "--into", "/sub/x/y", NULL);
+    refused(&r, dir, why);
+    r = run("cp", origin_of(path_in(dir, "sub")), "/", origin_of(path_in(dir, "sub/deep")), "-r",
+            NULL);
+    refused(&r, dir, why);
+    cr_assert_eq(symlink(path_in(dir, "sub"), path_in(dest, "aside")), 0);
+    r = run("cp", origin_of(dir), "/sub", path_in(dest, "aside"), "-r", NULL);
+    refused(&r, dir, why);
+    r = run("cp", origin_of(dir), "a.txt", dir, NULL);
+    refused(&r, dir, "cannot copy a file to itself");
+    r = run("cp", origin_of(dir), "/sub", path_in(dir, "sub2"), "-r", NULL); /* beside it */
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    same_file(path_in(dir, "sub/b.txt"), path_in(dir, "sub2/b.txt"));
+}
+
 Test(cli_cp, into_another_origin_in_every_mode)
 {
     static const char *const modes[] = {"through", "back", "around"};
