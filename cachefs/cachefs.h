@@ -413,13 +413,14 @@ typedef struct cachefs_stats_t {
     uint64_t backend_calls; /**< calls of the lower layer, but closing, pages of a listing, locks */
     uint64_t evictions;     /**< blocks that made room for others */
     uint64_t evicted_bytes; /**< memory that they freed */
-    uint64_t metadata_evictions;     /**< names that made room for others */
-    uint64_t invalidations;          /**< files and directories that were invalidated */
-    uint64_t flushes;                /**< files whose dirty data went below */
-    uint64_t flush_errors;           /**< attempts that failed */
-    uint64_t flush_retries;          /**< attempts after one that failed */
-    uint64_t conflicts;              /**< flushes that met a file that somebody else had changed */
-    uint64_t readahead_bytes;        /**< brought before they were asked for */
+    uint64_t metadata_evictions; /**< names that made room for others */
+    uint64_t invalidations;   /**< files and directories made to ask again: by calls, by commits and
+                                 by events that were lost */
+    uint64_t flushes;         /**< files whose dirty data went below */
+    uint64_t flush_errors;    /**< attempts that failed */
+    uint64_t flush_retries;   /**< attempts after one that failed */
+    uint64_t conflicts;       /**< flushes that met a file that somebody else had changed */
+    uint64_t readahead_bytes; /**< brought before they were asked for */
     uint64_t readahead_wasted_bytes; /**< of these, memory of blocks that were evicted unread */
     uint64_t single_flight_waits;    /**< waits for another call on the same range or path */
     uint64_t revalidations;          /**< questions whether a version is still the one */
