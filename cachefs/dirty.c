@@ -64,10 +64,12 @@ static int queue_remove(cache_t *c, obj_t *o)
     return 1;
 }
 
-void cachefs__dirty_next_turn(cache_t *c, obj_t *o)
+/* Others have their turn first. It does not leave the queue for that: whoever flushes all takes
+ * what he finds there. Object locked. */
+static void next_turn(cache_t *c, obj_t *o)
 {
-    if (!(o->flags & OBJ_QUEUED)) return;
     cachefs__lock(&c->wb_lock, RANK_LEAF);
+    VFS_ASSERT(o->flags & OBJ_QUEUED); /* as all that is dirty */
     queue_unlink(c, o);
     queue_link(c, o);
     pthread_cond_broadcast(&c->wb_cond); /* a part of it went: there may be room */
@@ -223,8 +225,7 @@ void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t i)
 int cachefs__dirty_done(cache_t *c, obj_t *o)
 {
     if (o->dirty_bytes) {
-        (void)queue_remove(c, o); /* to its end; the reference stays */
-        queue_add(c, o);
+        next_turn(c, o);
         return 0;
     }
     VFS_ASSERT(o->dirty_first == NONE && o->dirty_last == NONE && !o->dirty_blocks);

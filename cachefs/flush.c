@@ -242,8 +242,7 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
     (void)cachefs__lower_close(&idle); /* all data was written with its own status */
 }
 
-/* What the flush that began at `start` came to. What is dirty still became so later, or failed:
- * others have their turn first. */
+/* What the flush that began at `start` came to. What is dirty still became so later, or failed. */
 static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t start, apr_status_t st)
 {
     /* the caller had no more time: that says nothing about the file */
@@ -265,7 +264,6 @@ static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t star
         cachefs__count(&c->counters, CNT_FLUSHES, 1);
     }
     int drop = cachefs__dirty_done(c, o);
-    cachefs__dirty_next_turn(c, o);
     cachefs__obj_unlock(c, o);
     if (drop) cachefs__obj_put(c, o);
 }

@@ -163,8 +163,8 @@ void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t block);
 /* It was written while it was flushed: it comes after all that was dirty before. Object and shard
  * locked. */
 void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
-/* If nothing is dirty any more the object leaves the queue. Object locked. 1: the caller drops the
- * queue's reference. */
+/* The object had its turn: if nothing is dirty any more it leaves the queue, else others come
+ * first. Object locked. 1: the caller drops the queue's reference. */
 int cachefs__dirty_done(cache_t *c, obj_t *o);
 /* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
  * bytes. */
@@ -173,8 +173,6 @@ uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
 size_t cachefs__dirty_objs(cache_t *c, obj_t **out, size_t max);
 /* All of them; *objs is the caller's to free. APR_ENOMEM, with none */
 apr_status_t cachefs__dirty_all(cache_t *c, obj_t ***objs, size_t *count);
-/* The object had its turn: others come first. Object locked. */
-void cachefs__dirty_next_turn(cache_t *c, obj_t *o);
 /* Since when the oldest dirty byte is dirty; INT64_MAX: nothing is. */
 int64_t cachefs__dirty_oldest(cache_t *c);
 /* The flusher looks at `at_us` at the latest. */
