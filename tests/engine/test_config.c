@@ -70,6 +70,21 @@ Test(config, defaults_of_the_table_are_those_of_the_macro)
     cr_assert_eq(i, 31);
 }
 
+/* What docs/contract.md says in figures: who leaves a key alone relies on it. */
+Test(config, defaults_are_those_of_the_contract)
+{
+    static const char *const promised[][2] = {
+        {"mode", "through"},      {"attr_ttl", "1s"},     {"negative_ttl", "1s"},
+        {"listing_ttl", "5s"},    {"serve_stale", "off"}, {"watch", "off"},
+        {"flush_interval", "5s"}, {"dirty_age", "30s"},   {"flush_on_close", "on"},
+        {"retry_min", "1s"},      {"retry_max", "1m"},    {"write_wait_max", "0"},
+        {"conflict", "keep-both"}};
+    const cachefs_config_t config = CACHEFS_CONFIG_INIT;
+
+    for (size_t i = 0; i < sizeof(promised) / sizeof(promised[0]); i++)
+        shall_be(&config, promised[i][0], promised[i][1]);
+}
+
 Test(config, each_default_can_be_set_and_the_whole_is_fine)
 {
     cachefs_config_t config;

@@ -14,6 +14,7 @@ typedef struct syncer_t {
     rig_t *rig;
     apr_status_t st;
     atomic_int done;
+    uint64_t calls; /* below that were let go on: such a one counts as blocked until it wakes */
 } syncer_t;
 
 static void *sync_it(void *arg)
@@ -29,7 +30,7 @@ static int is_done_or_blocked(void *baton)
 {
     syncer_t *s = baton;
 
-    return atomic_load(&s->done) || vfs_fault_blocked(s->rig->fault);
+    return atomic_load(&s->done) || vfs_fault_injected(s->rig->fault, NULL) > s->calls;
 }
 
 Test(flush, sync_covers_what_was_dirty_while_others_write_on)
@@ -39,7 +40,6 @@ Test(flush, sync_covers_what_was_dirty_while_others_write_on)
     char *data = rig_bytes(BLOCKS * BLOCK, 1), *below = NULL;
     pthread_t thread;
     size_t len;
-    int calls = 0;
 
     rig_open(&rig, LAZY "ram=64m block_size=16k");
     vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
@@ -47,13 +47,13 @@ Test(flush, sync_covers_what_was_dirty_while_others_write_on)
     rig_block(&rig, VFS_OPID_write_at, 0);
     syncer_t s = {.file = w, .rig = &rig};
     EQ(pthread_create(&thread, NULL, sync_it, &s), 0);
-    for (;; calls++) { /* at each of its writes, the oldest blocks are written again */
+    for (;; s.calls++) { /* at each of its writes, the oldest blocks are written again */
         CHECK(rig_until(is_done_or_blocked, &s));
         if (atomic_load(&s.done)) break;
         for (int i = 0; i < HOT; i++)
             rig_write(w, (apr_off_t)i * BLOCK, "x", 1);
         vfs_fault_release(rig.fault);
-        CHECK(calls < BLOCKS); /* and it ends */
+        CHECK(s.calls < BLOCKS); /* and it ends */
     }
     pthread_join(thread, NULL);
     OK(s.st);
@@ -155,5 +155,78 @@ Test(flush, a_file_that_waits_for_its_next_turn_is_dirty_all_the_while)
     EQ(clean, 0);
     EQ(missed, 0);
     cachefs__obj_put(rig.c, t.o);
+    rig_close(&rig);
+}
+
+/* ---- which file, and when again */
+
+static int is_dirty(rig_t *rig, const char *path)
+{
+    return rig_entry(rig, path).dirty != 0;
+}
+
+Test(flush, the_file_that_is_dirty_longest_goes_first)
+{
+    static const char *const names[] = {"/c", "/a", "/b"};
+    rig_t rig;
+
+    rig_open(&rig, LAZY);
+    for (int i = 0; i < 3; i++)
+        rig_save(&rig, names[i], "first", 5);
+    vfs_file_t *w = rig_file(rig.fs, "/c", RIG_W);
+    rig_write(w, 0, "again", 5); /* that makes it no younger */
+    OK(vfs_close(w, NULL));
+    for (int i = 0; i < 3; i++) {
+        OK(cachefs__flush_some(rig.c, NULL)); /* as a writer does who finds no room */
+        for (int k = 0; k < 3; k++)
+            cr_assert_eq(is_dirty(&rig, names[k]), k > i, "%s after %d", names[k], i + 1);
+    }
+    IS(APR_NOTFOUND, cachefs__flush_some(rig.c, NULL));
+    rig_close(&rig);
+}
+
+Test(flush, after_failures_the_waits_double_up_to_their_limit)
+{
+    enum { FIRST = 3600, MOST = 4 * FIRST }; /* seconds */
+    static const int64_t waits[] = {FIRST, 2 * FIRST, MOST, MOST, MOST};
+    const int64_t s = 1000000;
+    rig_t rig;
+
+    rig_open(&rig, LAZY "retry_min=1h retry_max=4h");
+    rig_save(&rig, "/f", "precious", 8);
+    obj_t *o = rig_obj(&rig, "/f");
+    rig_fail(&rig, VFS_OPID_write_at, APR_FROM_OS_ERROR(EIO), 0, 5);
+    for (int i = 0; i < 5; i++) { /* asked for, it is tried at once */
+        int64_t before = cachefs__clock_us();
+        IS(APR_FROM_OS_ERROR(EIO), cachefs_flush(rig.fs, NULL, "/f", 0));
+        int64_t after = cachefs__clock_us();
+        CHECK(o->retry_at_us >= before + waits[i] * s * 3 / 4); /* less a random part */
+        CHECK(o->retry_at_us <= after + waits[i] * s);
+    }
+    OK(cachefs_flush(rig.fs, NULL, "/f", 0));
+    EQ(o->retry_at_us, 0); /* the next error is a first one */
+    rig_holds_text(rig.bottom, "/f", "precious");
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
+Test(flush, writers_are_slowed_from_four_fifths_of_the_limit_on)
+{
+    enum { PIECE = 65536 };
+    rig_t rig;
+    char *data = rig_bytes(PIECE, 1);
+
+    rig_open(&rig, LAZY "ram=16m dirty_max=1280k block_size=64k"); /* of 20 pieces */
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    for (apr_off_t i = 0; i < 18; i++) {
+        EQ(rig_stats(&rig).dirty_bytes, i * PIECE);
+        EQ(cachefs__counter(&rig.c->counters, CNT_THROTTLED), 0);
+        int64_t start = cachefs__clock_us();
+        rig_write(w, i * PIECE, data, PIECE);
+        if (i > 16) CHECK(cachefs__clock_us() - start >= 2500); /* a quarter of what is left */
+    }
+    EQ(cachefs__counter(&rig.c->counters, CNT_THROTTLED), 1);
+    OK(vfs_close(w, NULL));
+    free(data);
     rig_close(&rig);
 }

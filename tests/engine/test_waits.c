@@ -401,6 +401,40 @@ Test(waits, a_flush_waits_for_memory_no_longer_than_its_deadline)
     rig_close(&rig);
 }
 
+static void *flush_f(void *arg)
+{
+    OK(cachefs_flush(((rig_t *)arg)->fs, NULL, "/f", 0));
+    return NULL;
+}
+
+Test(waits, a_flush_waits_for_another_one_no_longer_than_its_caller_will)
+{
+    rig_t rig;
+    pthread_t thread;
+
+    rig_open(&rig, LAZY);
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    rig_write(w, 0, "text", 4);
+    rig_block(&rig, VFS_OPID_write_at, 1);
+    EQ(pthread_create(&thread, NULL, flush_f, &rig), 0);
+    rig_wait_blocked(&rig, 1);
+    vfs_ctx_t ctx = soon(50);
+    IS(APR_TIMEUP, vfs_flush(w, &ctx));
+    ctx = soon(50);
+    IS(APR_TIMEUP, vfs_sync(w, &ctx, VFS_SYNC_ALL));
+    ctx = soon(50);
+    IS(APR_TIMEUP, vfs_rename(rig.fs, &ctx, "/f", "/g", 0)); /* it comes after the data */
+    ctx = soon(50);
+    IS(APR_TIMEUP, cachefs_flush(rig.fs, &ctx, NULL, 0));
+    EQ(rig_calls(&rig, VFS_OPID_rename), 0);
+    vfs_fault_release(rig.fault);
+    pthread_join(thread, NULL);
+    OK(vfs_flush(w, NULL)); /* nobody's time was an error of the file */
+    rig_holds_text(rig.bottom, "/f", "text");
+    OK(vfs_close(w, NULL));
+    rig_close(&rig);
+}
+
 /* ---- open files */
 
 Test(waits, rules_by_path_count_for_open_files_too)
