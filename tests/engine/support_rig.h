@@ -17,7 +17,7 @@
 
 typedef struct rig_t {
     apr_pool_t *pool;
-    vfs_t *bottom, *fault, *delay, *count, *fs;
+    vfs_t *bottom, *fault, *delay, *count, *fs; /* a lock held across a call below aborts */
     cache_t *c;
     char root[64]; /* of a local bottom, else "" */
     char keys[512];
