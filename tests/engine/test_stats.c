@@ -279,6 +279,43 @@ Test(stats, the_metrics_tell_what_the_figures_tell)
     rig_close(&rig);
 }
 
+/* Those by which the contract says that an error, a conflict or a stale answer is seen. */
+Test(stats, what_went_wrong_is_in_the_metrics_that_the_contract_names)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+
+    rig_open(&rig, "attr_ttl=1ms serve_stale=on mode=back flush_interval=1h dirty_age=1h "
+                   "flush_on_close=off");
+    rig_save(&rig, "/f", "text", 4);
+    EQ(metric(&rig, "cachefs_flush_errors_total", NULL), 0);
+    rig_fail(&rig, VFS_OPID_write_at, APR_FROM_OS_ERROR(EIO), 0, 2);
+    for (int i = 0; i < 2; i++)
+        IS(APR_FROM_OS_ERROR(EIO), cachefs_flush(rig.fs, NULL, "/f", 0));
+    EQ(metric(&rig, "cachefs_flush_errors_total", NULL), 2);
+    rig_nap(20);
+    CHECK(metric(&rig, "cachefs_oldest_dirty_age_seconds", NULL) >= 0.02);
+    OK(cachefs_flush(rig.fs, NULL, "/f", 0));
+    CHECK(metric(&rig, "cachefs_oldest_dirty_age_seconds", NULL) <= 0);
+
+    EQ(metric(&rig, "cachefs_stale_served_total", NULL), 0);
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    rig_nap(20);
+    rig_fail(&rig, VFS_OPID_stat, VFS_EOFFLINE, 0, 0);
+    OK(vfs_stat(rig.fs, NULL, "/f", &attr));
+    EQ(metric(&rig, "cachefs_stale_served_total", NULL), 1);
+    vfs_fault_clear(rig.fault);
+
+    EQ(metric(&rig, "cachefs_conflicts_total", NULL), 0);
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_W);
+    rig_write(w, 0, "OURS", 4);
+    rig_poke(&rig, "/f", 0, "THEIRS", 6);
+    OK(vfs_flush(w, NULL)); /* opened after the errors: they are not told here */
+    EQ(metric(&rig, "cachefs_conflicts_total", NULL), 1);
+    OK(vfs_close(w, NULL));
+    rig_close(&rig);
+}
+
 Test(stats, promtool_finds_nothing_wrong_with_the_export)
 {
     rig_t rig;
