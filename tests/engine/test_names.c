@@ -169,3 +169,29 @@ Test(names, a_directory_that_moves_tells_the_names_of_all_that_is_open_or_dirty_
     OK(vfs_close(beside, NULL));
     rig_close(&rig);
 }
+
+/* Contract: after the dirty data that it depends on; where that cannot go, nothing has changed. */
+Test(names, a_rename_goes_below_after_what_is_dirty_of_its_source)
+{
+    static const char *const moves[][4] = {{"/a", "/b", "/a", "/b"}, {"/d", "/e", "/d/f", "/e/f"}};
+    const apr_status_t full = APR_FROM_OS_ERROR(ENOSPC);
+
+    for (int k = 0; k < 2; k++) {
+        const char *from = moves[k][0], *to = moves[k][1], *old = moves[k][2], *new = moves[k][3];
+        rig_t rig;
+
+        rig_open(&rig, LONG "mode=back flush_interval=1h dirty_age=1h flush_on_close=off");
+        OK(vfs_mkdir(rig.fs, NULL, "/d", 0755));
+        rig_save(&rig, old, "precious", 8);
+        rig_fail(&rig, VFS_OPID_write_at, full, 0, 1);
+        rig_reset(&rig);
+        IS(full, vfs_rename(rig.fs, NULL, from, to, 0));
+        EQ(rig_calls(&rig, VFS_OPID_rename), 0);
+        rig_holds_text(rig.fs, old, "precious");
+        IS(APR_FROM_OS_ERROR(ENOENT), vfs_stat(rig.fs, NULL, new, NULL));
+        OK(vfs_rename(rig.fs, NULL, from, to, 0));
+        rig_holds_text(rig.bottom, new, "precious");
+        rig_holds_text(rig.fs, new, "precious");
+        rig_close(&rig);
+    }
+}
