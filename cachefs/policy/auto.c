@@ -194,7 +194,7 @@ static void auto_judge(auto_t *all, uint32_t part)
         atomic_store_explicit(&common->leader, part, memory_order_relaxed);
 }
 
-/* A key is asked for: what do the shadows say? */
+/* A key is asked for in a shard with shadows: what do they say? */
 static void auto_ask(auto_t *all, uint64_t hash, uint32_t bytes)
 {
     uint64_t capacity = all->held.capacity >> all->sample_shift;
@@ -202,9 +202,8 @@ static void auto_ask(auto_t *all, uint64_t hash, uint32_t bytes)
     int hit[AUTO_PARTS];
     uint32_t part, other, leader = all->leader;
 
-    auto_follow(all);
     /* the bits that choose are not those that name the key in a shadow */
-    if (all->shadows == NULL || (hash >> 32 & ((1ull << all->sample_shift) - 1)) != 0) return;
+    if ((hash >> 32 & ((1ull << all->sample_shift) - 1)) != 0) return;
     for (part = 0; part < AUTO_PARTS; part++)
         hit[part] = cachefs__shadow_ask(&all->shadows[part], hash, bytes, capacity);
     for (part = 0; part < AUTO_PARTS; part++) {
@@ -244,7 +243,8 @@ static void auto_insert(void *state, uint32_t entry, uint64_t key, uint32_t byte
     VFS_ASSERT(entry < all->held.entries_max);
     VFS_ASSERT(auto_count(all) < all->held.entries_max);
     if (all->held.keys != NULL) all->held.keys[entry] = key;
-    auto_ask(all, cachefs__mix(key), bytes);
+    auto_follow(all);
+    if (all->shadows != NULL) auto_ask(all, cachefs__mix(key), bytes);
     all->ops[all->leader]->insert(all->state[all->leader], entry, key, bytes);
     held = auto_bytes(all);
     if (held > all->held.capacity) all->held.capacity = held;
@@ -255,22 +255,28 @@ static uint32_t auto_holder(const auto_t *all, uint32_t entry)
     return all->held.nodes[entry].word >> CACHEFS__WHOSE_SHIFT & CACHEFS__WHOSE_MASK;
 }
 
+/* The old leader's entry becomes the leader's. */
+static void auto_move(auto_t *all, uint32_t entry, uint32_t holder)
+{
+    uint32_t bytes = cachefs__size(&all->held, entry);
+    uint64_t key = all->held.keys != NULL ? all->held.keys[entry]
+                                          : all->held.key_of(all->held.key_baton, entry);
+
+    all->ops[holder]->remove(all->state[holder], entry);
+    all->ops[all->leader]->insert(all->state[all->leader], entry, key, bytes);
+}
+
 static void auto_touch(void *state, uint32_t entry, uint32_t hits)
 {
     auto_t *all = state;
-    uint32_t holder, bytes;
+    uint32_t holder;
 
     cachefs__check_held(&all->held, entry);
-    bytes = cachefs__size(&all->held, entry);
-    auto_ask(all, cachefs__hash_of(&all->held, entry), bytes);
+    auto_follow(all);
+    if (all->shadows != NULL)
+        auto_ask(all, cachefs__hash_of(&all->held, entry), cachefs__size(&all->held, entry));
     holder = auto_holder(all, entry);
-    if (holder != all->leader) {
-        uint64_t key = all->held.keys != NULL ? all->held.keys[entry]
-                                              : all->held.key_of(all->held.key_baton, entry);
-
-        all->ops[holder]->remove(all->state[holder], entry);
-        all->ops[all->leader]->insert(all->state[all->leader], entry, key, bytes);
-    }
+    if (holder != all->leader) auto_move(all, entry, holder);
     all->ops[all->leader]->touch(all->state[all->leader], entry, hits);
 }
 

@@ -83,11 +83,25 @@ static int lirs_on_s(const lirs_t *lirs, uint32_t entry)
            lirs_epoch(lirs, entry) > lirs->past->ended;
 }
 
-/* An entry that is on neither list is used now: to the top of S, and the head of its list. */
-static void lirs_push(lirs_t *lirs, uint32_t entry, uint32_t role)
+/* The entry is used now, in this role. */
+static void lirs_note(lirs_t *lirs, uint32_t entry, uint32_t role)
 {
     cachefs__set_note(&lirs->held, entry,
                       (lirs->past->now & (LIRS_EPOCHS - 1u)) << LIRS_EPOCH_SHIFT | role);
+}
+
+/* A LIR block is used: to the top of S. */
+static void lirs_raise(lirs_t *lirs, uint32_t entry)
+{
+    lirs_note(lirs, entry, LIRS_LIR);
+    cachefs__plist_unlink(&lirs->lir.list, lirs->held.nodes, entry);
+    cachefs__plist_push(&lirs->lir.list, lirs->held.nodes, entry);
+}
+
+/* An entry that is on neither list is used now: to the top of S, and the head of its list. */
+static void lirs_push(lirs_t *lirs, uint32_t entry, uint32_t role)
+{
+    lirs_note(lirs, entry, role);
     cachefs__queue_push(role == LIRS_LIR ? &lirs->lir : &lirs->q, &lirs->held, entry);
 }
 
@@ -151,13 +165,12 @@ static void lirs_touch(void *state, uint32_t entry, uint32_t hits)
 
     (void)hits;
     cachefs__check_held(&lirs->held, entry);
-    size = cachefs__size(&lirs->held, entry);
     if (cachefs__note(&lirs->held, entry) & LIRS_LIR) {
-        cachefs__queue_unlink(&lirs->lir, &lirs->held, entry);
-        lirs_push(lirs, entry, LIRS_LIR);
+        lirs_raise(lirs, entry);
         lirs_prune(lirs);
         return;
     }
+    size = cachefs__size(&lirs->held, entry);
     cachefs__queue_unlink(&lirs->q, &lirs->held, entry);
     if (lirs_on_s(lirs, entry)) {
         lirs_make_room(lirs, size);
