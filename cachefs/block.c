@@ -261,6 +261,17 @@ static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint3
     atomic_fetch_add_explicit(&c->block_count, 1, memory_order_relaxed);
 }
 
+/* A read that is announced counts as two uses: the announcement, and the read to come. One is what
+ * any newcomer has, and policies that wait for the second let it go. Shard locked. */
+#define WANTED_USES 2u
+
+static void wanted(cache_t *c, shard_t *s, uint32_t i)
+{
+    block_t *b = &c->blocks[i];
+    STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
+    if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, WANTED_USES);
+}
+
 /* Who holds the block from now on: the flusher, nobody (protected), or the policy. */
 static void settle(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__put_t *p)
 {
@@ -269,6 +280,7 @@ static void settle(cache_t *c, shard_t *s, obj_t *o, uint32_t i, const cachefs__
         cachefs__dirty_add(c, o, i, cachefs__granules(p->shift, p->from, p->to));
     }
     cachefs__block_rest(c, s, i, p->keep || atomic_load(&o->pins));
+    if (p->wanted) wanted(c, s, i);
 }
 
 /* The bytes are in: the change ends. A block is dirty before anybody can borrow it as it is now. */
@@ -443,6 +455,20 @@ uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)
     uint32_t i = cachefs__block_find(c, ver, no, mix);
     if (i) valid = LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK;
     if (dirty) *dirty = i && (LOAD(c->blocks[i].bits) & BLOCK_DIRTY);
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    return valid;
+}
+
+uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no)
+{
+    uint32_t mix = cachefs__mix(ver, no), valid = 0;
+    shard_t *s = cachefs__block_shard(c, mix);
+    cachefs__lock(&s->lock, RANK_SHARD);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
+    if (i) {
+        valid = LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK;
+        wanted(c, s, i);
+    }
     cachefs__unlock(&s->lock, RANK_SHARD);
     return valid;
 }

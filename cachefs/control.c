@@ -221,7 +221,7 @@ apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t 
     handle_t *h = cachefs__handle(file);
     uint64_t end = len ? (uint64_t)off + (uint64_t)len : UINT64_MAX;
     apr_status_t st = vfs_ctx_check(ctx);
-    if (!st) st = cachefs__prefetch(h->cache, h->obj, ctx, (uint64_t)off, end, 0, &bytes);
+    if (!st) st = cachefs__prefetch(h->cache, h->obj, ctx, (uint64_t)off, end, FILL_WANTED, &bytes);
     if (fetched) *fetched = bytes;
     return st;
 }
@@ -239,13 +239,15 @@ apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, const char *
     if (fetched) *fetched = 0;
     apr_status_t st = vfs_path_init(&p, path, buf);
     if (!st) st = vfs_ctx_check(ctx);
-    if (!st) st = cachefs__use_begin(&use, c, ctx, &p, LOOKUP_FOLLOW | LOOKUP_BYTES, &attr, NULL);
+    if (!st)
+        st = cachefs__use_begin(&use, c, ctx, &p, LOOKUP_FOLLOW | LOOKUP_BYTES | LOOKUP_WANTED,
+                                &attr, NULL);
     if (st) return st;
     got = cachefs__lookup_fetched();
     if (attr.type == VFS_TYPE_DIR) st = APR_FROM_OS_ERROR(EISDIR);
     if (!st && attr.type != VFS_TYPE_FILE) st = APR_EINVAL;
     if (!st) {
-        st = cachefs__prefetch(c, use.obj, ctx, 0, UINT64_MAX, 0, &got);
+        st = cachefs__prefetch(c, use.obj, ctx, 0, UINT64_MAX, FILL_WANTED, &got);
         if (bytes) *bytes = atomic_load(&use.obj->size);
     }
     if (fetched) *fetched = got;

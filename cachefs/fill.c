@@ -167,6 +167,7 @@ static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, un
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
         p.ahead = (flags & FILL_AHEAD) != 0;
+        p.wanted = (flags & FILL_WANTED) && !p.low;
         uint32_t chunk = r->chunk[i];
         r->chunk[i] = 0;
         if (p.from == 0) p.chunk = chunk; /* becomes the block's memory, or is freed */
@@ -369,14 +370,14 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
 }
 
 void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
-                        uint64_t off, size_t len, const vfs_ctx_t *ctx)
+                        uint64_t off, size_t len, unsigned flags, const vfs_ctx_t *ctx)
 {
     uint64_t size = atomic_load(&o->size), block = 1ull << shift, g = cachefs__granule(shift);
     uint64_t stop = off + len >= size ? size : (off + len) / g * g;
     for (uint64_t at = off; at < stop;) {
         uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
-        cachefs__put_t p = {
-            .ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1, .ahead = 1};
+        cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
+        p.ahead = (flags & FILL_AHEAD) != 0;
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(end - base);
         p.bytes = (const uint8_t *)buf + (at - off);
@@ -384,15 +385,28 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
         p.end = (uint32_t)min64(block, size - base);
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
+        p.wanted = (flags & FILL_WANTED) && !p.low;
         if (cachefs__block_put(c, o, &p)) return; /* no room: the rest is read when it is needed */
         at = end;
     }
 }
 
+/* Where what is there of the block of `at`, from `at` on, ends. */
+static uint64_t pass_over(cache_t *c, uint64_t ver, uint32_t shift, uint64_t at, int wanted)
+{
+    uint64_t no = at >> shift, g = cachefs__granule(shift), granule = (at - (no << shift)) / g;
+    uint32_t valid = wanted ? cachefs__block_wanted(c, ver, (uint32_t)no)
+                            : cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
+    uint32_t from_here = (valid & BLOCK_VALID_MASK) >> granule;
+    if (!(from_here & 1)) return at;
+    return at / g * g + (uint64_t)__builtin_ctz(~from_here) * g;
+}
+
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched)
 {
-    int hasty = flags != 0 || (ctx && ctx->priority == VFS_PRIORITY_LOW);
+    int low = ctx && ctx->priority == VFS_PRIORITY_LOW;
+    int hasty = low || (flags & (FILL_AHEAD | FILL_HASTY));
     cachefs__patience_t patience = {0, 0};
     uint64_t at = off;
     for (;;) {
@@ -400,13 +414,10 @@ apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
         uint64_t stop = end < size ? end : size;
         uint32_t shift = atomic_load(&o->shift);
         if (at >= stop) return APR_SUCCESS;
-        if (shift) { /* pass over what is there */
-            uint64_t no = at >> shift, g = cachefs__granule(shift);
-            uint32_t valid = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
-            if (valid & 1u << ((at - (no << shift)) / g)) {
-                at = at / g * g + g;
-                continue;
-            }
+        uint64_t there = shift ? pass_over(c, ver, shift, at, !low && (flags & FILL_WANTED)) : at;
+        if (there > at) {
+            at = there;
+            continue;
         }
         cachefs__sink_t sink = {NULL, at, stop - at,
                                 0}; /* what others push out then is no failure */

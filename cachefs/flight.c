@@ -27,7 +27,8 @@ static int same_creds(const vfs_ctx_t *a, const vfs_ctx_t *b)
 
 static int same_question(const cachefs__flight_t *f, const cachefs__flight_t *g)
 {
-    return f->path->hash == g->path->hash && f->path->len == g->path->len && f->want == g->want &&
+    return f->path->hash == g->path->hash && f->path->len == g->path->len &&
+           !((f->want ^ g->want) & ~LOOKUP_WANTED) &&
            memcmp(f->path->str, g->path->str, f->path->len) == 0 &&
            (!f->young || same_creds(f->ctx, g->ctx));
 }

@@ -58,11 +58,16 @@ typedef struct cachefs__put_t {
     int ahead;
     int existing;   /* do not make the block */
     int keep;       /* protected */
+    int wanted;     /* somebody said that he will read it: see cachefs__block_wanted */
     uint32_t end;   /* bytes of the block that the file has: sizes the memory */
     uint32_t chunk; /* private memory that holds the bytes from 0 on, to become the block's; 0:
                        none. Taken over in any case */
 } cachefs__put_t;
 apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *put);
+/* Somebody said that he will read the block: it counts as used, so that policies that keep
+ * newcomers apart keep it over what is colder. Returns what is valid of it, 0 if it is not there.
+ */
+uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no);
 /* Write over bytes that are valid and in memory. 0: they are lent to somebody; else the change goes
  * on until cachefs__block_overwritten. Shard locked. */
 int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes);

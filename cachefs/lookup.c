@@ -86,7 +86,7 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
 }
 
 /* Put the bytes of a `get` in, unless something of ours happened to the file meanwhile. */
-static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_t *a)
+static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, unsigned want, const answer_t *a)
 {
     gate_t gate = {.start = 0, .end = a->got ? a->got : 1, .kind = GATE_FILL};
     int waited;
@@ -105,7 +105,7 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const answer_
     cachefs__obj_unlock(c, o);
     if (good && ver)
         cachefs__put_bytes(c, o, ver, shift, cachefs__chunk_ptr(&c->arena, a->chunk), 0, a->got,
-                           ctx);
+                           want & LOOKUP_WANTED ? FILL_WANTED : FILL_AHEAD, ctx);
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
 }
 
@@ -118,7 +118,7 @@ static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     if (!o) return VFS_ELIMIT;
     cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);
     *outdated = made && cachefs__obj_outdates(c, o, a->asked);
-    keep_bytes(c, o, ctx, a);
+    keep_bytes(c, o, ctx, want, a);
     cachefs__node_set(c, path, follow, o, a->attr.flags, a->asked);
     *obj = o;
     return APR_SUCCESS;

@@ -8,9 +8,10 @@
 /* ---- lookup.c: asking below */
 /* What `path` is, from the cache or below; referenced. `want` LOOKUP_* */
 #define LOOKUP_FOLLOW 0x1u
-#define LOOKUP_BYTES 0x2u  /* the caller will read: bring the first bytes in the same trip */
-#define LOOKUP_PARENT 0x8u /* asked for because of a name in it */
-#define LOOKUP_FORCE 0x4u  /* ask below whatever is cached */
+#define LOOKUP_BYTES 0x2u   /* the caller will read: bring the first bytes in the same trip */
+#define LOOKUP_PARENT 0x8u  /* asked for because of a name in it */
+#define LOOKUP_WANTED 0x10u /* with BYTES: they count as used, as those of FILL_WANTED */
+#define LOOKUP_FORCE 0x4u   /* ask below whatever is cached */
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,
                              vfs_validator_t *validator);
@@ -64,6 +65,7 @@ apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 /* ---- fill.c, read.c, hit.c */
 #define FILL_AHEAD 0x1u
 #define FILL_HASTY 0x2u              /* a prefetch that waits for no room */
+#define FILL_WANTED 0x4u             /* somebody said that he will read it */
 #define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
 #define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
 /* Where a fill shall put bytes at once, besides the cache. */
@@ -82,13 +84,14 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
                                    cachefs__sink_t *sink, uint64_t *fetched);
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
                                uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
-/* Bring [off, end) in. `flags` FILL_*: with one of them, or at priority LOW, it waits for no room,
- * and the answer is VFS_ELIMIT. */
+/* Bring [off, end) in. `flags` FILL_*: with AHEAD or HASTY, or at priority LOW, it waits for no
+ * room, and the answer is VFS_ELIMIT. WANTED counts as a use, but at priority LOW, also of what is
+ * there already. */
 apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
                                uint64_t end, unsigned flags, uint64_t *fetched);
-/* Put the beginning of a file in, as a `get` brought it. Gate held. */
+/* Put the beginning of a file in, as a `get` brought it; `flags` FILL_*. Gate held. */
 void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
-                        uint64_t off, size_t len, const vfs_ctx_t *ctx);
+                        uint64_t off, size_t len, unsigned flags, const vfs_ctx_t *ctx);
 /* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
  * locked. */
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
