@@ -78,6 +78,37 @@ static void prefetch_loop(void *baton, uint64_t n)
             BENCH_OK(cachefs_prefetch_path(b->cache, NULL, b->paths[k], NULL, NULL));
 }
 
+static void flush_batch(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        BENCH_OK(cachefs_flush_batch(b->cache, NULL, b->paths, b->count, NULL));
+}
+
+static void flush_loop(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    for (uint64_t i = 0; i < n; i++)
+        for (size_t k = 0; k < b->count; k++)
+            BENCH_OK(cachefs_flush(b->cache, NULL, b->paths[k], 0));
+}
+
+/* Each of the files has a dirty byte. */
+static void make_dirty(void *baton, uint64_t n)
+{
+    batch_t *b = baton;
+    cachefs_stats_t s = {.size = sizeof(s)};
+    (void)n; /* once is enough */
+    for (size_t i = 0; i < b->count; i++) {
+        size_t done;
+        vfs_file_t *f = bench_open(b->cache, b->paths[i], VFS_O_WRITE);
+        BENCH_OK(vfs_write_at(f, NULL, "x", 1, 0, &done, NULL));
+        BENCH_OK(vfs_close(f, NULL));
+    }
+    BENCH_OK(cachefs_stats(b->cache, &s));
+    BENCH_CHECK(s.dirty_files == b->count);
+}
+
 static void make_names(bench_world_t *w, batch_t *b)
 {
     BENCH_OK(vfs_mkdir_all(w->lower, NULL, "/a/directory", 0755));
@@ -136,6 +167,46 @@ static void batches(void)
                                   .goal = 2});
     }
     bench_world_end(&w);
+    free(b);
+}
+
+static void flushes(void)
+{
+    static const struct {
+        size_t count;
+        uint64_t rtt_us;
+        const char *id;
+        double goal;
+    } sizes[] = {{100, 0, "batch/flush/100/t1", 1},
+                 {1000, 0, "batch/flush/1000/t1", 1},
+                 {32, 1000, "batch/flush_1ms/32/t1", 3}};
+    const char *keys[] = {
+        "ram", "64m",       "mode", "back", "flush_on_close", "off", "flush_interval",
+        "1h",  "dirty_age", "2h",   NULL};
+    batch_t *b = calloc(1, sizeof(*b));
+    BENCH_CHECK(b != NULL);
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        bench_world_t w;
+        if (!bench_wanted(sizes[i].id)) continue;
+        if (sizes[i].rtt_us)
+            bench_world_delay(&w, sizes[i].rtt_us, keys);
+        else
+            bench_world_mem(&w, keys);
+        b->cache = w.cache;
+        make_names(&w, b);
+        b->count = sizes[i].count;
+        bench_run(&(bench_case_t){.id = sizes[i].id,
+                                  .ours = flush_batch,
+                                  .baton = b,
+                                  .peer = "the loop",
+                                  .theirs = flush_loop,
+                                  .peer_baton = b,
+                                  .goal_kind = GOAL_FASTER,
+                                  .goal = sizes[i].goal,
+                                  .prepare = make_dirty,
+                                  .sample_ops = sizes[i].rtt_us ? 1 : 0});
+        bench_world_end(&w);
+    }
     free(b);
 }
 
@@ -229,5 +300,6 @@ static void prefix(void)
 void bench_batches(void)
 {
     if (bench_wanted("batch")) batches();
+    if (bench_wanted("batch/flush")) flushes();
     if (bench_wanted("invalidate_prefix") && !bench_opt.count) prefix();
 }

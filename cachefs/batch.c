@@ -258,6 +258,88 @@ apr_status_t cachefs_entry(vfs_t *fs, const char *path, cachefs_entry_t *out)
     return st ? st : out->status;
 }
 
+/* ---- one call for each of many, on several threads */
+
+#define HELP_AFTER_US 200 /* a call that takes longer waits for something: others wait with it */
+
+typedef struct each_t {
+    cache_t *cache;
+    const vfs_ctx_t *ctx;
+    void (*one)(struct each_t *each, size_t i);
+    size_t count;
+    _Atomic size_t next, running;
+    pthread_mutex_t lock;
+    pthread_cond_t cond;
+    const char *const *paths; /* of a prefetch */
+    apr_status_t *status;
+    apr_status_t first; /* failure; under `lock` */
+    const size_t *cold; /* places in paths and status */
+    item_t *items;      /* of a flush */
+} each_t;
+
+static int each_next(each_t *e)
+{
+    size_t k = atomic_fetch_add(&e->next, 1);
+    if (k >= e->count) return 0;
+    e->one(e, k);
+    return 1;
+}
+
+static void each_work(void *baton)
+{
+    each_t *e = baton;
+    while (each_next(e))
+        ;
+    cachefs__lock(&e->lock, RANK_LEAF);
+    atomic_fetch_sub(&e->running, 1);
+    pthread_cond_broadcast(&e->cond);
+    cachefs__unlock(&e->lock, RANK_LEAF);
+}
+
+/* Workers for what is left. They that are busy are not waited for: those that we have do it all. */
+static void each_help(each_t *e)
+{
+    size_t left = e->count - atomic_load(&e->next);
+    for (uint32_t i = 1; i < e->cache->fixed.workers && i < left; i++) {
+        atomic_fetch_add(&e->running, 1);
+        if (!vfs_workers_try(e->cache->workers, each_work, e)) continue;
+        atomic_fetch_sub(&e->running, 1);
+        break;
+    }
+}
+
+/* The caller's thread works too. Unless all are `slow`, it begins alone: waking others costs more
+ * than a call that waits for nothing. */
+static void each_run(each_t *e, int slow)
+{
+    int64_t start = cachefs__clock_us();
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->cond, NULL);
+    atomic_store(&e->running, 1);
+    while (!slow && each_next(e)) {
+        int64_t now = cachefs__clock_us();
+        slow = now - start > HELP_AFTER_US;
+        start = now;
+    }
+    if (atomic_load(&e->next) < e->count) each_help(e);
+    each_work(e);
+    cachefs__lock(&e->lock, RANK_LEAF);
+    while (atomic_load(&e->running))
+        pthread_cond_wait(&e->cond, &e->lock);
+    cachefs__unlock(&e->lock, RANK_LEAF);
+    pthread_mutex_destroy(&e->lock);
+    pthread_cond_destroy(&e->cond);
+}
+
+static void flush_one(each_t *e, size_t i)
+{
+    item_t *item = &e->items[i];
+    if (!item->status) item->status = vfs_ctx_check(e->ctx);
+    for (int k = 0; k < 2 && !item->status; k++)
+        if (item->names.obj[k])
+            item->status = cachefs__flush_obj(e->cache, item->names.obj[k], e->ctx);
+}
+
 apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
                                  size_t count, apr_status_t *status)
 {
@@ -266,17 +348,17 @@ apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *co
     apr_status_t first = APR_SUCCESS;
     item_t *items = batch_find(c, paths, count, 0);
     if (!items) return APR_ENOMEM;
+    each_t e = {.cache = c, .ctx = ctx, .one = flush_one, .count = count, .items = items};
+    each_run(&e, 0);
     for (size_t i = 0; i < count; i++) {
-        apr_status_t st = items[i].status;
-        if (!st) st = vfs_ctx_check(ctx);
-        for (int k = 0; k < 2 && !st; k++)
-            if (items[i].names.obj[k]) st = cachefs__flush_obj(c, items[i].names.obj[k], ctx);
-        if (status) status[i] = st;
-        if (st && !first) first = st;
+        if (status) status[i] = items[i].status;
+        if (!first) first = items[i].status;
     }
     batch_free(c, items, count);
     return first;
 }
+
+/* ---- prefetch */
 
 /* All of the file is in memory. */
 static int is_whole(cache_t *c, const obj_t *o)
@@ -324,64 +406,14 @@ static size_t find_cold(cache_t *c, const vfs_ctx_t *ctx, const char *const *pat
     return n;
 }
 
-typedef struct fetch_job_t {
-    cache_t *cache;
-    const vfs_ctx_t *ctx;
-    const char *const *paths;
-    apr_status_t *status;
-    const size_t *cold; /* places in paths and status */
-    size_t count;       /* of them */
-    _Atomic size_t next, running;
-    pthread_mutex_t lock;
-    pthread_cond_t cond;
-    apr_status_t first;
-} fetch_job_t;
-
-static void fetch_work(void *baton)
+static void fetch_one(each_t *e, size_t k)
 {
-    fetch_job_t *j = baton;
-    size_t k;
-    while ((k = atomic_fetch_add(&j->next, 1)) < j->count) {
-        size_t i = j->cold[k];
-        apr_status_t st = cachefs_prefetch_path(j->cache->fs, j->ctx, j->paths[i], NULL, NULL);
-        if (j->status) j->status[i] = st;
-        cachefs__lock(&j->lock, RANK_LEAF);
-        if (st && !j->first) j->first = st;
-        cachefs__unlock(&j->lock, RANK_LEAF);
-    }
-    cachefs__lock(&j->lock, RANK_LEAF);
-    atomic_fetch_sub(&j->running, 1);
-    pthread_cond_broadcast(&j->cond);
-    cachefs__unlock(&j->lock, RANK_LEAF);
-}
-
-static apr_status_t fetch_all(cache_t *c, const vfs_ctx_t *ctx, const char *const *paths,
-                              const size_t *cold, size_t count, apr_status_t *status)
-{
-    fetch_job_t j = {.cache = c,
-                     .ctx = ctx,
-                     .paths = paths,
-                     .status = status,
-                     .cold = cold,
-                     .count = count,
-                     .running = 1};
-    pthread_mutex_init(&j.lock, NULL);
-    pthread_cond_init(&j.cond, NULL);
-    for (uint32_t i = 1; i < c->fixed.workers && i < count; i++) {
-        atomic_fetch_add(&j.running, 1);
-        if (vfs_workers_try(c->workers, fetch_work, &j)) {
-            atomic_fetch_sub(&j.running, 1);
-            break; /* the workers are busy: those that we have do it all */
-        }
-    }
-    fetch_work(&j); /* the caller's thread works too */
-    cachefs__lock(&j.lock, RANK_LEAF);
-    while (atomic_load(&j.running))
-        pthread_cond_wait(&j.cond, &j.lock);
-    cachefs__unlock(&j.lock, RANK_LEAF);
-    pthread_mutex_destroy(&j.lock);
-    pthread_cond_destroy(&j.cond);
-    return j.first;
+    size_t i = e->cold[k];
+    apr_status_t st = cachefs_prefetch_path(e->cache->fs, e->ctx, e->paths[i], NULL, NULL);
+    if (e->status) e->status[i] = st;
+    cachefs__lock(&e->lock, RANK_LEAF);
+    if (st && !e->first) e->first = st;
+    cachefs__unlock(&e->lock, RANK_LEAF);
 }
 
 apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *const *paths,
@@ -392,7 +424,14 @@ apr_status_t cachefs_prefetch_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char 
     size_t *cold = malloc((count + 1) * sizeof(*cold));
     if (!cold) return APR_ENOMEM;
     size_t n = find_cold(c, ctx, paths, count, status, cold);
-    apr_status_t st = n ? fetch_all(c, ctx, paths, cold, n, status) : APR_SUCCESS;
+    each_t e = {.cache = c,
+                .ctx = ctx,
+                .one = fetch_one,
+                .count = n,
+                .paths = paths,
+                .status = status,
+                .cold = cold};
+    if (n) each_run(&e, 1);
     free(cold);
-    return st;
+    return e.first;
 }

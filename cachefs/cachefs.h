@@ -337,7 +337,8 @@ VFS_API apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t
  * done; APR_ENOMEM. Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_t count,
                                               uint64_t *affected, uint64_t *dirty_kept);
-/** Push the dirty data of many files below: one attempt at each. What is not cached is clean.
+/** Push the dirty data of many files below: one attempt at each, on `workers` threads where the
+ * lower layer takes its time, so in no order. What is not cached is clean.
  *  @param fs  the cache
  *  @param ctx  the context; may be NULL
  *  @param paths  the files

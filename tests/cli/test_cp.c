@@ -171,8 +171,9 @@ Test(cli_cp, ctrl_c_stops_it_and_leaves_no_half_file)
 {
     char *dir = tree_make(), *dest = empty_dir();
     const how_t how = {.signal = SIGINT, .signal_file = path_in(dest, "a.txt")};
-    run_t r = run_how(&how, "cp", origin_of(dir), "a.txt", "big.bin", dest, "--delay", "1ms,5k",
-                      "--no-cache", NULL); /* the whole copy would take ten minutes */
+    run_t r =
+        run_how(&how, "cp", origin_of(dir), "a.txt", "big.bin", dest, "--delay", "1ms,5k", "--jobs",
+                "1", "--no-cache", NULL); /* the whole copy would take ten minutes */
     cr_assert_eq(r.code, 130, "code %d, signal %d, %s", r.code, r.signal, r.err);
     cr_assert_not_null(strstr(r.err, "interrupted: 1 of 2 files copied"), "%s", r.err);
     same_file(path_in(dir, "a.txt"), path_in(dest, "a.txt"));
