@@ -230,3 +230,40 @@ Test(flush, writers_are_slowed_from_four_fifths_of_the_limit_on)
     free(data);
     rig_close(&rig);
 }
+
+/* ---- a batch of flushes */
+
+#define FLUSHED 12
+
+static const char *const flushed[FLUSHED] = {"/0", "/1", "/2", "/3", "/4",  "/5",
+                                             "/6", "/7", "/8", "/9", "/10", "/11"};
+
+static void *flush_many(void *baton)
+{
+    rig_t *rig = baton;
+
+    OK(cachefs_flush_batch(rig->fs, NULL, flushed, FLUSHED, NULL));
+    return NULL;
+}
+
+Test(flush, a_batch_of_flushes_waits_for_many_at_once)
+{
+    rig_t rig;
+    pthread_t thread;
+
+    rig_open(&rig, LAZY);
+    for (int i = 0; i < FLUSHED; i++)
+        rig_save(&rig, flushed[i], flushed[i], strlen(flushed[i]));
+    rig_block(&rig, VFS_OPID_write_at, 0);
+    EQ(pthread_create(&thread, NULL, flush_many, &rig), 0);
+    rig_wait_blocked(&rig, 1);
+    rig_nap(2); /* so the first takes its time */
+    vfs_fault_release(rig.fault);
+    rig_wait_blocked(&rig, 2);
+    vfs_fault_clear(rig.fault);
+    pthread_join(thread, NULL);
+    EQ(rig_stats(&rig).dirty_files, 0);
+    for (int i = 0; i < FLUSHED; i++)
+        rig_holds_text(rig.bottom, flushed[i], flushed[i]);
+    rig_close(&rig);
+}
