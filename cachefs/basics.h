@@ -5,10 +5,17 @@
 #ifndef CACHEFS_BASICS_H
 #define CACHEFS_BASICS_H
 
+/* What policies know a block by after it left. Versions of neighbours differ by one, so a small
+ * factor would give a block of one file the key of a later block of the file before it: to those
+ * who remember what left, a scan of new files would be one of files that come back. */
+static inline uint64_t cachefs__block_key(uint64_t ver, uint64_t no)
+{
+    return ver * 0x9e3779b97f4a7c15ull + no;
+}
 /* Multiplied, folded and multiplied again: of the product, the top half is mixed well. */
 static inline uint32_t cachefs__mix(uint64_t ver, uint64_t no)
 {
-    uint64_t x = ver * 0x9e3779b97f4a7c15ull + no;
+    uint64_t x = cachefs__block_key(ver, no);
     x = (x ^ x >> 32) * 0xd6e8feb86659fd93ull;
     return (uint32_t)(x >> 32);
 }

@@ -36,7 +36,7 @@ void cachefs__block_list(cache_t *c, shard_t *s, uint32_t i)
     block_t *b = &c->blocks[i];
     VFS_ASSERT(!(LOAD(b->bits) & (BLOCK_LISTED | BLOCK_DIRTY | BLOCK_KEEP)));
     STORE(b->bits, LOAD(b->bits) | BLOCK_LISTED);
-    c->policy->insert(s->policy, i, LOAD(b->ver) * 31 + LOAD(b->no), memory_of(b));
+    c->policy->insert(s->policy, i, cachefs__block_key(LOAD(b->ver), LOAD(b->no)), memory_of(b));
 }
 
 void cachefs__block_unlist(cache_t *c, shard_t *s, uint32_t i)

@@ -81,8 +81,8 @@ static apr_status_t shards_create(cache_t *c)
 static uint64_t key_of(const void *baton, uint32_t entry)
 {
     const block_t *b = &((const cache_t *)baton)->blocks[entry];
-    return atomic_load_explicit(&b->ver, memory_order_relaxed) * 31 +
-           atomic_load_explicit(&b->no, memory_order_relaxed);
+    return cachefs__block_key(atomic_load_explicit(&b->ver, memory_order_relaxed),
+                              atomic_load_explicit(&b->no, memory_order_relaxed));
 }
 
 static apr_status_t policies_create(cache_t *c)
@@ -299,7 +299,7 @@ static uint32_t choose_victim(cache_t *c, shard_t *s)
         unsigned cls = bits >> BLOCK_CLASS_SHIFT & 15;
         uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
         uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
-        c->policy->insert(s->policy, i, ver * 31 + no, cachefs__class_bytes(cls));
+        c->policy->insert(s->policy, i, cachefs__block_key(ver, no), cachefs__class_bytes(cls));
         if (touched) {
             cachefs__block_untouch(b);
             c->policy->touch(s->policy, i, 1);
@@ -408,9 +408,10 @@ static int reclaim_slab(cache_t *c, uint32_t hint, int any, wish_t *wish)
             uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
             chunk = atomic_load_explicit(&b->data, memory_order_relaxed);
             uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
-            c->policy->insert(s->policy, i,
-                              ver * 31 + atomic_load_explicit(&b->no, memory_order_relaxed),
-                              cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
+            c->policy->insert(
+                s->policy, i,
+                cachefs__block_key(ver, atomic_load_explicit(&b->no, memory_order_relaxed)),
+                cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
             atomic_store_explicit(&b->bits, bits | BLOCK_LISTED, memory_order_relaxed);
         }
         cachefs__unlock(&s->lock, RANK_SHARD);

@@ -356,3 +356,24 @@ Test(block, low_priority_takes_free_memory_only)
     free(data);
     one_close(&t);
 }
+
+static int key_cmp(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Policies remember what left by its key: a block of a new file must not look like one of them. */
+Test(block, no_two_blocks_of_neighbours_have_one_key)
+{
+    enum { FILES = 64, BLOCKS = 256 };
+    static uint64_t keys[FILES * BLOCKS];
+
+    for (uint64_t f = 0; f < FILES; f++)
+        for (uint64_t no = 0; no < BLOCKS; no++)
+            keys[f * BLOCKS + no] = cachefs__block_key(1ull << 32 | (f + 1), no);
+    qsort(keys, FILES * BLOCKS, sizeof(keys[0]), key_cmp);
+    for (size_t i = 1; i < FILES * BLOCKS; i++)
+        CHECK(keys[i] != keys[i - 1]);
+}
