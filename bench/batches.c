@@ -120,6 +120,15 @@ static void make_names(bench_world_t *w, batch_t *b)
     }
 }
 
+/* The batch beside a loop that calls for one path at a time. */
+static void beside_loop(batch_t *b, bench_case_t one)
+{
+    one.baton = one.peer_baton = b;
+    one.peer = "the loop";
+    one.goal_kind = GOAL_FASTER;
+    bench_run(&one);
+}
+
 static void batches(void)
 {
     static const struct {
@@ -138,33 +147,21 @@ static void batches(void)
     make_names(&w, b);
     for (size_t i = 0; i < 2; i++) {
         b->count = sizes[i].count;
-        bench_run(&(bench_case_t){.id = sizes[i].invalidate,
-                                  .ours = invalidate_batch,
-                                  .baton = b,
-                                  .peer = "the loop",
-                                  .theirs = invalidate_loop,
-                                  .peer_baton = b,
-                                  .goal_kind = GOAL_FASTER,
-                                  .goal = sizes[i].goal,
-                                  .prepare = know_names});
+        beside_loop(b, (bench_case_t){.id = sizes[i].invalidate,
+                                      .ours = invalidate_batch,
+                                      .theirs = invalidate_loop,
+                                      .goal = sizes[i].goal,
+                                      .prepare = know_names});
         know_names(b, 1);
-        bench_run(&(bench_case_t){.id = sizes[i].stats,
-                                  .ours = entries_batch,
-                                  .baton = b,
-                                  .peer = "the loop",
-                                  .theirs = entries_loop,
-                                  .peer_baton = b,
-                                  .goal_kind = GOAL_FASTER,
-                                  .goal = sizes[i].goal});
+        beside_loop(b, (bench_case_t){.id = sizes[i].stats,
+                                      .ours = entries_batch,
+                                      .theirs = entries_loop,
+                                      .goal = sizes[i].goal});
         prefetch_loop(b, 1);
-        bench_run(&(bench_case_t){.id = sizes[i].prefetch,
-                                  .ours = prefetch_batch,
-                                  .baton = b,
-                                  .peer = "the loop",
-                                  .theirs = prefetch_loop,
-                                  .peer_baton = b,
-                                  .goal_kind = GOAL_FASTER,
-                                  .goal = 2});
+        beside_loop(b, (bench_case_t){.id = sizes[i].prefetch,
+                                      .ours = prefetch_batch,
+                                      .theirs = prefetch_loop,
+                                      .goal = 2});
     }
     bench_world_end(&w);
     free(b);
@@ -195,16 +192,12 @@ static void flushes(void)
         b->cache = w.cache;
         make_names(&w, b);
         b->count = sizes[i].count;
-        bench_run(&(bench_case_t){.id = sizes[i].id,
-                                  .ours = flush_batch,
-                                  .baton = b,
-                                  .peer = "the loop",
-                                  .theirs = flush_loop,
-                                  .peer_baton = b,
-                                  .goal_kind = GOAL_FASTER,
-                                  .goal = sizes[i].goal,
-                                  .prepare = make_dirty,
-                                  .sample_ops = sizes[i].rtt_us ? 1 : 0});
+        beside_loop(b, (bench_case_t){.id = sizes[i].id,
+                                      .ours = flush_batch,
+                                      .theirs = flush_loop,
+                                      .goal = sizes[i].goal,
+                                      .prepare = make_dirty,
+                                      .sample_ops = sizes[i].rtt_us ? 1 : 0});
         bench_world_end(&w);
     }
     free(b);

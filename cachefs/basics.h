@@ -5,6 +5,10 @@
 #ifndef CACHEFS_BASICS_H
 #define CACHEFS_BASICS_H
 
+/* Relaxed: what orders it stands beside. */
+#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
+#define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
+
 /* What policies know a block by after it left. Versions of neighbours differ by one, so a small
  * factor would give a block of one file the key of a later block of the file before it: to those
  * who remember what left, a scan of new files would be one of files that come back. */

@@ -11,9 +11,6 @@
 #include "cachefs/engine.h"
 #include "cachefs/copy.h"
 
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-#define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
-
 /* A change of the block begins: readers that started before see the sequence move, and nobody
  * borrows from here on. 0: somebody does, and `alone` was asked for; else *borrowers receives how
  * many do, whom the block does not count any more. Acquire: who gave bytes back read them before.

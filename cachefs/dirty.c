@@ -9,8 +9,6 @@
  */
 #include "cachefs/engine.h"
 
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-
 /* ---- the queue */
 
 /* Both with the queue locked. */

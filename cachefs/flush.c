@@ -9,7 +9,6 @@
 #include "cachefs/copy.h"
 #include "cachefs/engine.h"
 
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
 #define BATCH 128u /* blocks that one round of a flush takes */
 
 /* ---- staging */

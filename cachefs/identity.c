@@ -224,9 +224,8 @@ void cachefs__obj_put(cache_t *c, obj_t *o)
     }
     cachefs__unlock(&c->ids.lock, RANK_IDS);
     if (!gone) return;
-    cachefs__version_drop(c, o, atomic_load(&o->ver),
-                          (o->flags & OBJ_LISTED) ? o->list_bytes : atomic_load(&o->size),
-                          atomic_load(&o->shift));
+    cachefs__dropped_t was = cachefs__obj_was(o);
+    cachefs__obj_drop_end(c, o, &was);
     if (o->name) cachefs__chunk_put(c, o->name);
     o->name = NONE;
     VFS_ASSERT(!o->dirty_bytes && !o->handles);

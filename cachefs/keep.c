@@ -8,9 +8,6 @@
  */
 #include "cachefs/engine.h"
 
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-#define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
-
 int cachefs__pin_take(cache_t *c, uint64_t bytes)
 {
     uint64_t most = LOAD(c->t.pin_bytes_max), held = LOAD(c->pinned_bytes);

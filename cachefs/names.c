@@ -56,12 +56,11 @@ static void parent_changed(cache_t *c, obj_t *parent, int changed)
     cachefs__obj_change_end(c, parent, changed);
     if (changed) {
         cachefs__obj_lock(c, parent);
-        uint64_t old = atomic_load(&parent->ver), size = parent->list_bytes;
-        uint32_t shift = atomic_load(&parent->shift);
+        cachefs__dropped_t was = cachefs__obj_was(parent);
         int listed = (parent->flags & OBJ_LISTED) != 0;
         if (listed) cachefs__obj_new_version(c, parent);
         cachefs__obj_unlock(c, parent);
-        if (listed) cachefs__version_drop(c, parent, old, size, shift);
+        if (listed) cachefs__obj_drop_end(c, parent, &was);
     }
     cachefs__obj_put(c, parent);
 }

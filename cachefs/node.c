@@ -37,20 +37,6 @@ static uint32_t find(cache_t *c, shard_t *s, const vfs_path_t *path, int follow)
     return NONE;
 }
 
-int cachefs__node_leads(cache_t *c, const vfs_path_t *path, const obj_t *o)
-{
-    shard_t *s = cachefs__node_shard(c, path->hash);
-    uint32_t object = cachefs__obj_index(c, o);
-    int leads = 0;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    for (int follow = 0; follow < 2; follow++) {
-        uint32_t i = find(c, s, path, follow);
-        leads |= i != NONE && c->nodes[i].object == object;
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    return leads;
-}
-
 /* Both nodes of a path: [1] for what its link leads to. */
 static void find_both(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t at[2])
 {
@@ -61,6 +47,18 @@ static void find_both(cache_t *c, shard_t *s, const vfs_path_t *path, uint32_t a
             memcmp(cachefs__node_path(c, n), path->str, path->len) == 0)
             at[(n->flags & NODE_FOLLOW) != 0] = i;
     }
+}
+
+int cachefs__node_leads(cache_t *c, const vfs_path_t *path, const obj_t *o)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t object = cachefs__obj_index(c, o), at[2];
+    cachefs__lock(&s->lock, RANK_SHARD);
+    find_both(c, s, path, at);
+    int leads = (at[0] != NONE && c->nodes[at[0]].object == object) ||
+                (at[1] != NONE && c->nodes[at[1]].object == object);
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    return leads;
 }
 
 int cachefs__node_linked(cache_t *c, shard_t *s, uint32_t i, uint32_t hash)
@@ -317,9 +315,10 @@ static uint32_t node_make(cache_t *c, shard_t *s, const vfs_path_t *path, int fo
             /* A directory that moves looks for names in the tree. Either it met this one there, and
              * waits for us to drop it, or it moved before we came, and we know by now. */
             *good = cachefs__name_believed(c, path, asked, mine);
-            if (*good) break;
-            cachefs__node_free(c, s, i);
-            i = NONE;
+            if (!*good) {
+                cachefs__node_free(c, s, i);
+                i = NONE;
+            }
             break;
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
@@ -375,21 +374,18 @@ void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
 obj_t *cachefs__node_drop(cache_t *c, const vfs_path_t *path)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
-    obj_t *o = NULL, *followed = NULL;
+    obj_t *objs[2] = {NULL, NULL};
+    uint32_t at[2];
     cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = find(c, s, path, 0);
-    if (i) {
-        if (c->nodes[i].object) o = &c->objs[c->nodes[i].object];
-        cachefs__node_free(c, s, i);
-    }
-    i = find(c, s, path, 1);
-    if (i) {
-        if (c->nodes[i].object) followed = &c->objs[c->nodes[i].object];
-        cachefs__node_free(c, s, i);
+    find_both(c, s, path, at);
+    for (int k = 0; k < 2; k++) {
+        if (!at[k]) continue;
+        if (c->nodes[at[k]].object) objs[k] = &c->objs[c->nodes[at[k]].object];
+        cachefs__node_free(c, s, at[k]);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-    if (followed) cachefs__obj_put(c, followed);
-    return o;
+    if (objs[1]) cachefs__obj_put(c, objs[1]);
+    return objs[0];
 }
 
 void cachefs__name_drop(cache_t *c, const vfs_path_t *path)
@@ -416,10 +412,10 @@ void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
+    uint32_t at[2];
     cachefs__lock(&s->lock, RANK_SHARD);
-    for (int follow = 0; follow < 2; follow++) {
-        uint32_t i = find(c, s, path, follow);
-        if (i) cachefs__node_stale(&c->nodes[i]);
-    }
+    find_both(c, s, path, at);
+    for (int k = 0; k < 2; k++)
+        if (at[k]) cachefs__node_stale(&c->nodes[at[k]]);
     cachefs__unlock(&s->lock, RANK_SHARD);
 }

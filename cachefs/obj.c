@@ -116,6 +116,13 @@ static int distrusted(const obj_t *o, const vfs_validator_t *val)
            (settled || atomic_load_explicit(&o->resident, memory_order_relaxed) != 0);
 }
 
+cachefs__dropped_t cachefs__obj_was(const obj_t *o)
+{
+    return (cachefs__dropped_t){atomic_load(&o->ver),
+                                o->flags & OBJ_LISTED ? o->list_bytes : atomic_load(&o->size),
+                                atomic_load(&o->shift)};
+}
+
 /* What became of the calls that failed is known. Object locked. */
 static void doubt_over(obj_t *o)
 {
@@ -189,16 +196,14 @@ static int learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validat
 {
     int changed = 0;
     cachefs__obj_lock(c, o);
-    uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
-    uint32_t shift = atomic_load(&o->shift);
-    if (o->flags & OBJ_LISTED) size = o->list_bytes;
+    cachefs__dropped_t was = cachefs__obj_was(o);
     int quiet = cachefs__obj_quiet(o, asked);
     if (quiet || !(o->flags & OBJ_ATTR)) {
         changed = learn_locked(c, o, attr, val, opening);
         if (!quiet) o->flags |= OBJ_ATTR_OLD | OBJ_OWN_CHANGE;
     }
     cachefs__obj_unlock(c, o);
-    if (changed && old) cachefs__version_drop(c, o, old, size, shift);
+    if (changed) cachefs__obj_drop_end(c, o, &was);
     return changed;
 }
 
@@ -314,9 +319,7 @@ int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us)
 
 void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out)
 {
-    *out =
-        (cachefs__dropped_t){atomic_load(&o->ver), atomic_load(&o->size), atomic_load(&o->shift)};
-    if (o->flags & OBJ_LISTED) out->size = o->list_bytes;
+    *out = cachefs__obj_was(o);
     o->checked_us = INT64_MIN / 2;
     o->list_checked_us = INT64_MIN / 2;
     if (dirty) *dirty += o->dirty_bytes;

@@ -11,8 +11,6 @@
  */
 #include "cachefs/engine.h"
 
-#define LOAD(x) atomic_load_explicit(&(x), memory_order_relaxed)
-
 /* Nobody works on the range, and it is known what the file is below. Object locked. */
 static int is_quiet(const obj_t *o, uint64_t from, uint64_t to)
 {

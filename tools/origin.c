@@ -72,9 +72,8 @@ const char *cli_resolve(const char *path, apr_pool_t *pool)
         char *real = realpath(full, NULL);
         const char *slash = strrchr(full, '/');
         if (real != NULL || slash == NULL || slash == full) {
-            const char *dir = real != NULL && strcmp(real, "/") != 0 ? real : "";
-            const char *all = real != NULL ? apr_pstrcat(pool, dir, rest, NULL)
-                                           : apr_pstrcat(pool, full, rest, NULL);
+            const char *dir = real == NULL ? full : strcmp(real, "/") != 0 ? real : "";
+            const char *all = apr_pstrcat(pool, dir, rest, NULL);
             free(real);
             return all[0] != '\0' ? all : "/";
         }
@@ -106,9 +105,7 @@ int cli_leads_out(const char *uri, const char *path, apr_pool_t *pool)
     const char *root = cli_origin_root(uri, pool);
     if (root == NULL || strcmp(root, "/") == 0) return 0;
     char *real = realpath(apr_pstrcat(pool, root, "/", path, NULL), NULL);
-    size_t len = strlen(root);
-    int out =
-        real != NULL && (strncmp(real, root, len) != 0 || (real[len] != '/' && real[len] != '\0'));
+    int out = real != NULL && !cli_path_within(real, root);
     free(real);
     return out;
 }

@@ -79,9 +79,8 @@ static apr_status_t clockpro_create(void **state, const cachefs_policy_config_t 
 /* When an entry came to the head. */
 static uint32_t clockpro_epoch(const clockpro_t *pro, uint32_t entry)
 {
-    uint32_t then = cachefs__note(&pro->held, entry) >> CLOCKPRO_EPOCH_SHIFT;
-
-    return pro->tests->now - ((pro->tests->now - then) & (CLOCKPRO_EPOCHS - 1u));
+    return cachefs__past_epoch(pro->tests, cachefs__note(&pro->held, entry) >> CLOCKPRO_EPOCH_SHIFT,
+                               CLOCKPRO_EPOCHS);
 }
 
 static cachefs__queue_t *clockpro_queue_of(clockpro_t *pro, uint32_t entry)

@@ -72,9 +72,8 @@ static apr_status_t lirs_create(void **state, const cachefs_policy_config_t *con
 /* When an entry was used last. */
 static uint32_t lirs_epoch(const lirs_t *lirs, uint32_t entry)
 {
-    uint32_t then = cachefs__note(&lirs->held, entry) >> LIRS_EPOCH_SHIFT;
-
-    return lirs->past->now - ((lirs->past->now - then) & (LIRS_EPOCHS - 1u));
+    return cachefs__past_epoch(lirs->past, cachefs__note(&lirs->held, entry) >> LIRS_EPOCH_SHIFT,
+                               LIRS_EPOCHS);
 }
 
 static int lirs_on_s(const lirs_t *lirs, uint32_t entry)

@@ -38,6 +38,12 @@ typedef struct cachefs__past_t {
 
 apr_status_t cachefs__past_create(const cachefs_policy_config_t *config, cachefs__past_t **past,
                                   uint64_t ghosts, apr_pool_t *pool);
+/* The epoch that an entry noted in a few bits, where epochs wrap at `wrap`, a power of two. */
+static inline uint32_t cachefs__past_epoch(const cachefs__past_t *past, uint32_t noted,
+                                           uint32_t wrap)
+{
+    return past->now - ((past->now - noted) & (wrap - 1u));
+}
 /* So many bytes go by; an epoch has `epoch_bytes`. Returns the bytes of ghosts that ended: epochs
  * of which there were too many. */
 uint64_t cachefs__past_pass(cachefs__past_t *past, uint32_t bytes, uint64_t epoch_bytes);

@@ -16,12 +16,12 @@
 #include "vfs/shims/shims.h"
 #include "vfs/vfs.h"
 
-#define CHECK(cond) race_check((cond) != 0, #cond, __FILE__, __LINE__)
+#define CHECK(cond) ((cond) ? (void)0 : race_fail(#cond, __FILE__, __LINE__))
 /* The status is `want`, else the program ends and names both. */
 #define CHECK_ST(call, want) race_check_status((call), (want), #call, __FILE__, __LINE__)
 #define CHECK_OK(call) CHECK_ST(call, APR_SUCCESS)
 
-void race_check(int ok, const char *what, const char *file, int line);
+_Noreturn void race_fail(const char *what, const char *file, int line);
 void race_check_status(apr_status_t st, apr_status_t want, const char *what, const char *file,
                        int line);
 
@@ -40,6 +40,8 @@ void race_end_cache(race_t *r);
 void race_close(race_t *r);
 /* Nothing is open below while the cache lives, once those who close in the background have. */
 void race_all_closed(race_t *r);
+/* The cache lets go of all: no memory is left that anybody holds. */
+void race_all_given_back(race_t *r);
 void race_rtt(race_t *r, uint64_t rtt_us);
 /* Reads of any kind that the bottom saw. */
 uint64_t race_lower_reads(race_t *r);
