@@ -133,9 +133,7 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     uint32_t shift = atomic_load(&o->shift);
     cachefs__obj_new_version(c, o);
     o->changes++;
-    int same =
-        !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
-                   (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
+    int same = !found && cachefs__may_be(o, attr);
     if (same) {
         cachefs__obj_keep_attr(c, o, attr);
         o->validator = *val;
@@ -167,9 +165,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     uint64_t borrowed = 0;
     cachefs__obj_lock(c, o);
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
-    int same =
-        !found && (!(attr->flags & VFS_ATTR_STABLE_ID) ||
-                   (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr)));
+    int same = !found && cachefs__may_be(o, attr);
     cachefs__obj_unlock(c, o);
     (void)cachefs__obj_change_begin(c, o);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,

@@ -115,13 +115,6 @@ static apr_status_t ask_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t
     return vfs_call_lstat(c->lower, ctx, path, attr, &val);
 }
 
-/* Can it be this file? Without identities everything can. */
-static int may_be(const obj_t *o, const vfs_attr_t *attr)
-{
-    return !o || !(attr->flags & VFS_ATTR_STABLE_ID) ||
-           (attr->ino == o->ino && attr->dev == o->dev && cachefs__same_birth(o, attr));
-}
-
 cachefs__done_e cachefs__was_removed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                      apr_status_t st)
 {
@@ -137,12 +130,12 @@ cachefs__done_e cachefs__was_replaced(cache_t *c, const vfs_ctx_t *ctx, const vf
 {
     vfs_attr_t now;
     vfs_validator_t val;
-    if (!st) return may_be(o, attr) ? DONE_NO : DONE_YES;
+    if (!st) return cachefs__may_be(o, attr) ? DONE_NO : DONE_YES;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     CACHE_NO_LOCKS_HELD();
     st = vfs_call_stat(c->lower, ctx, path, &now, &val);
     if (st) return APR_STATUS_IS_ENOENT(st) ? DONE_YES : DONE_PERHAPS;
-    return may_be(o, &now) ? DONE_NO : DONE_YES;
+    return cachefs__may_be(o, &now) ? DONE_NO : DONE_YES;
 }
 
 cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
@@ -155,8 +148,8 @@ cachefs__done_e cachefs__was_renamed(cache_t *c, const vfs_ctx_t *ctx, const vfs
     apr_status_t at_from = ask_below(c, ctx, from, &old), at_to = ask_below(c, ctx, to, &new);
     int identity = source && !at_to && (new.flags &VFS_ATTR_STABLE_ID);
     if (flags & VFS_RENAME_EXCHANGE)
-        return !identity ? DONE_PERHAPS : may_be(source, &new) ? DONE_YES : DONE_NO;
-    if (!at_from) return may_be(source, &old) ? DONE_NO : DONE_PERHAPS;
-    return APR_STATUS_IS_ENOENT(at_from) && !at_to && may_be(source, &new) ? DONE_YES
-                                                                           : DONE_PERHAPS;
+        return !identity ? DONE_PERHAPS : cachefs__may_be(source, &new) ? DONE_YES : DONE_NO;
+    if (!at_from) return cachefs__may_be(source, &old) ? DONE_NO : DONE_PERHAPS;
+    return APR_STATUS_IS_ENOENT(at_from) && !at_to && cachefs__may_be(source, &new) ? DONE_YES
+                                                                                    : DONE_PERHAPS;
 }

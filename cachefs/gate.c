@@ -164,8 +164,7 @@ static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
         st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
     }
     if (st) return APR_STATUS_IS_ENOENT(st) ? VFS_ESTALE : st;
-    if ((attr.flags & VFS_ATTR_STABLE_ID) &&
-        (attr.ino != op->o->ino || attr.dev != op->o->dev || !cachefs__same_birth(op->o, &attr))) {
+    if (!cachefs__may_be(op->o, &attr)) {
         (void)vfs_close(op->file, ctx); /* the name leads to another file by now */
         return VFS_ESTALE;
     }

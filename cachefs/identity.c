@@ -17,9 +17,15 @@
 
 /* A device and a number name a file until it is removed: where the backend tells births, they tell
  * a reused number. */
-int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr)
+static int same_birth(const obj_t *o, const vfs_attr_t *attr)
 {
     return !o->born_ns || !attr->btime_ns || o->born_ns == attr->btime_ns;
+}
+
+int cachefs__may_be(const obj_t *o, const vfs_attr_t *attr)
+{
+    return !o || !(attr->flags & VFS_ATTR_STABLE_ID) ||
+           (attr->ino == o->ino && attr->dev == o->dev && same_birth(o, attr));
 }
 
 /* Whoever comes by a name asks again. */
@@ -133,7 +139,7 @@ static obj_t *get(cache_t *c, const ident_t *id, const vfs_attr_t *attr, int *ma
     for (;;) {
         cachefs__lock(&c->ids.lock, RANK_IDS);
         obj_t *o = id->known ? id_find(c, id) : NULL;
-        int other = o && !cachefs__same_birth(o, attr); /* the number was given to a new file */
+        int other = o && !same_birth(o, attr); /* the number was given to a new file */
         if (!o && spare) {
             o = obj_begin(c, spare, id, attr);
             spare = NONE;

@@ -174,8 +174,8 @@ int cachefs__obj_learn(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_v
  * only. */
 int cachefs__obj_learn_open(cache_t *c, obj_t *o, const vfs_attr_t *attr,
                             const vfs_validator_t *val, uint64_t asked);
-/* Can it be the same file, by the time of its birth? */
-int cachefs__same_birth(const obj_t *o, const vfs_attr_t *attr);
+/* Can it be the same file? Without identities everything can, and with no object. */
+int cachefs__may_be(const obj_t *o, const vfs_attr_t *attr);
 /* What a file in doubt (doubt.c) is below: that it changed was our doing, or not. Flush begun, no
  * change of ours under way. */
 void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val);

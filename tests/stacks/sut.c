@@ -4,6 +4,7 @@
  */
 #include "tests/stacks/sut.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,12 +110,12 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
 static void no_line(void *baton, const char *line)
 {
     (void)line;
-    ++*(uint64_t *)baton;
+    atomic_fetch_add_explicit((atomic_uint_least64_t *)baton, 1, memory_order_relaxed);
 }
 
 static apr_status_t add_plain(sut_t *sut, const char *name)
 {
-    static uint64_t lines;
+    static atomic_uint_least64_t lines;
     vfs_t *fs = NULL;
     apr_status_t rv = APR_EINVAL;
     vfs_delay_t no_delay = {0, 0, 0, 0, 1};

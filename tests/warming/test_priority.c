@@ -96,7 +96,7 @@ static void pushes_out_older(const char *policy)
 
 Test(priority, normal_pushes_out_what_is_older)
 {
-    static const char *const policies[] = {"lru", "s3fifo", "lirs", "clockpro", "auto"};
+    static const char *const policies[] = {"lru", "s3fifo", "lirs", "clockpro", "wtinylfu", "auto"};
 
     for (size_t i = 0; i < sizeof(policies) / sizeof(policies[0]); i++)
         pushes_out_older(policies[i]);
