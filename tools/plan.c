@@ -4,18 +4,15 @@
  */
 #include "tools/cli.h"
 
-/* A directory stands for all below it, anything else for itself. */
-static apr_status_t add_path(cli_t *cli, warm_plan_t *plan, vfs_t *fs, const char *uri,
-                             const char *path, char *err, size_t errlen)
+/* A directory stands for all below it, anything else for itself: what is not there, too. It fails
+ * when its turn comes, is counted as any other, and ends what stops on errors. */
+static apr_status_t add_path(cli_t *cli, warm_plan_t *plan, vfs_t *fs, const char *path, char *err,
+                             size_t errlen)
 {
     vfs_attr_t attr;
     const char *full = cli_stack_path(path, cli->pool);
-    apr_status_t status = vfs_stat(fs, &cli->ctx, full, &attr);
-    if (status != APR_SUCCESS) {
-        cli_file_failed(cli, uri, path, status);
-        return APR_SUCCESS; /* the others are still wanted */
-    }
-    if (attr.type == VFS_TYPE_DIR) return warm_plan_tree(plan, fs, &cli->ctx, full, err, errlen);
+    if (vfs_stat(fs, &cli->ctx, full, &attr) == APR_SUCCESS && attr.type == VFS_TYPE_DIR)
+        return warm_plan_tree(plan, fs, &cli->ctx, full, err, errlen);
     return warm_plan_paths(plan, &full, 1, err, errlen);
 }
 
@@ -31,7 +28,7 @@ int cli_plan(cli_t *cli, warm_plan_t **out, vfs_t *fs, const char *uri)
         return CLI_USAGE;
     }
     for (int i = 1; i < cli->nargs && status == APR_SUCCESS; i++)
-        status = add_path(cli, plan, fs, uri, cli->args[i], err, sizeof(err));
+        status = add_path(cli, plan, fs, cli->args[i], err, sizeof(err));
     if (status == APR_SUCCESS && opt->list != NULL)
         status = warm_plan_list(plan, opt->list, cli_origin_root(uri, cli->pool), err, sizeof(err));
     if (status == APR_SUCCESS && opt->glob != NULL)

@@ -63,6 +63,22 @@ Test(cli_warm, what_is_missing_fails_and_the_rest_is_warm)
     cr_assert_not_null(strstr(r.err, "/nope: "), "%s", r.err);
 }
 
+/* A PATH that is not there is counted as one of a list, in its turn. */
+Test(cli_warm, a_path_that_is_missing_counts_as_failed_and_stops_what_stops_on_errors)
+{
+    char *origin = origin_of(tree_make());
+    run_t r = run("warm", origin, "nope", "a.txt", "--json", NULL);
+    cr_assert_eq(r.code, 1, "%s", r.err);
+    cr_assert_eq(json_number(json_read(r.out), "files"), 2);
+    cr_assert_eq(json_number(json_read(r.out), "warmed"), 1);
+    cr_assert_eq(json_number(json_read(r.out), "failed"), 1);
+    cr_assert_not_null(strstr(r.err, "nope: "), "%s", r.err);
+    r = run("warm", origin, "nope", "a.txt", "--json", "--stop-on-error", "-j", "1", NULL);
+    cr_assert_eq(r.code, 1, "%s", r.err);
+    cr_assert_eq(json_number(json_read(r.out), "warmed"), 0);
+    cr_assert_eq(json_number(json_read(r.out), "failed"), 1);
+}
+
 Test(cli_warm, a_bad_line_is_named_by_its_number)
 {
     char *dir = tree_make(), *list = path_in(dir, "list");
