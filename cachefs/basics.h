@@ -173,6 +173,11 @@ static inline int64_t cachefs__clock_us(void)
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
+/* So much after `now`, or as late as can be said. */
+static inline int64_t cachefs__later_us(int64_t now, uint64_t us)
+{
+    return us < (uint64_t)(INT64_MAX - now) ? now + (int64_t)us : INT64_MAX;
+}
 static inline uint64_t cachefs__clock_ns(void)
 {
     struct timespec ts;

@@ -175,7 +175,7 @@ apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
 static apr_status_t flush_until(cache_t *c, const vfs_ctx_t *ctx, obj_t *o, const vfs_path_t *tree,
                                 uint64_t timeout_us)
 {
-    int64_t end = cachefs__clock_us() + (int64_t)timeout_us;
+    int64_t end = cachefs__later_us(cachefs__clock_us(), timeout_us);
     for (;;) {
         apr_status_t st = o ? cachefs__flush_obj(c, o, ctx) : cachefs__flush_tree(c, ctx, tree);
         if (!st || !timeout_us) return st;

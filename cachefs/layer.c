@@ -366,7 +366,7 @@ apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
     cache_t *c = cachefs__of(fs);
     if (how == CACHEFS_END_WAIT)
         (void)cachefs_flush(fs, NULL, NULL,
-                            timeout_us ? timeout_us : INT64_MAX / 2); /* what is left counts */
+                            timeout_us ? timeout_us : UINT64_MAX); /* what is left counts */
     if (how == CACHEFS_END_DISCARD) discard_all(c);
     uint64_t left = atomic_load(&c->dirty_bytes);
     if (dirty_bytes) *dirty_bytes = left;

@@ -185,6 +185,27 @@ Test(layer, destroy_with_wait_tries_until_all_is_clean)
     rig_close(&rig);
 }
 
+/* The largest numbers mean for ever, too. */
+Test(layer, a_time_that_never_ends_is_no_time_that_is_over)
+{
+    static const uint64_t times[] = {UINT64_MAX, INT64_MAX, (uint64_t)INT64_MAX + 1};
+    rig_t rig;
+
+    rig_open(&rig, LAZY);
+    for (int i = 0; i < 3; i++) {
+        rig_save(&rig, "/f", "precious", 8);
+        rig_fail(&rig, VFS_OPID_write_at, APR_FROM_OS_ERROR(EIO), 0, 2);
+        OK(cachefs_flush(rig.fs, NULL, "/f", times[i]));
+        EQ(rig_stats(&rig).dirty_bytes, 0);
+    }
+    rig_save(&rig, "/f", "precious", 8);
+    rig_fail(&rig, VFS_OPID_write_at, APR_FROM_OS_ERROR(EIO), 0, 2);
+    OK(cachefs_destroy(rig.fs, CACHEFS_END_WAIT, UINT64_MAX, NULL));
+    rig_holds_text(rig.bottom, "/f", "precious");
+    OK(cachefs_create(&rig.fs, rig.count, NULL, NULL, 0, rig.pool));
+    rig_close(&rig);
+}
+
 Test(layer, destroy_with_fail_does_nothing_while_something_is_dirty)
 {
     rig_t rig;
