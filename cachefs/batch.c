@@ -3,10 +3,10 @@
  * cachefs.h.
  */
 #include "cachefs/engine.h"
+#include "cachefs/hit.h"
 
-#define SOME 256u   /* paths that are worked on together, near enough to stay in the cache */
-#define GROUP 32u   /* paths whose nodes are fetched side by side */
-#define BUCKETS 64u /* of the counting sort by shard */
+#define SOME 1024u /* paths for which each shard's lock is taken once */
+#define GROUP 32u  /* paths whose nodes are fetched side by side */
 
 typedef struct item_t {
     vfs_path_t path;
@@ -75,18 +75,6 @@ static void items_init(cache_t *c, item_t *items, uint32_t *shards, const char *
         if (!items[i].status) cachefs__peek_node(c, &items[i].path);
 }
 
-/* Places in `order`, those of one key side by side (unless there are more keys than BUCKETS). */
-static void sort_by(const uint32_t *key, size_t count, uint32_t *order)
-{
-    uint32_t begin[BUCKETS + 1] = {0};
-    for (size_t i = 0; i < count; i++)
-        begin[key[i] % BUCKETS + 1]++;
-    for (unsigned k = 0; k < BUCKETS; k++)
-        begin[k + 1] += begin[k];
-    for (size_t i = 0; i < count; i++)
-        order[begin[key[i] % BUCKETS]++] = (uint32_t)i;
-}
-
 /* Find the nodes of all paths, each shard's lock taken once. The objects come referenced. */
 static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, int expire)
 {
@@ -96,7 +84,7 @@ static item_t *batch_find(cache_t *c, const char *const *paths, size_t count, in
     int64_t now = cachefs__now_us();
     for (size_t i = 0; i < count; i += GROUP)
         items_init(c, items + i, shards + i, paths + i, count - i < GROUP ? count - i : GROUP);
-    if (count > 1) sort_by(shards, count, order); /* the one is at 0 */
+    if (count > 1) cachefs__sort_by(shards, c->shard_count, count, order); /* the one is at 0 */
     for (size_t i = 0; i < count;) {
         uint32_t shard = shards[order[i]];
         shard_t *s = &c->shards[shard];
@@ -117,47 +105,70 @@ static size_t some(size_t left)
     return left < SOME ? left : SOME;
 }
 
-/* Drop what is clean of these objects, the locks of each stripe taken once. At most 2 * SOME. */
-static void drop_clean(cache_t *c, obj_t *const *objs, size_t count, uint64_t *dirty)
+/* Objects that are made to ask again, and what they had. */
+typedef struct dropping_t {
+    obj_t *obj;
+    cachefs__dropped_t was;
+} dropping_t;
+
+/* Drop what is clean of these objects, the lock of each stripe and shard taken once. */
+static apr_status_t drop_clean(cache_t *c, dropping_t *of, size_t count, uint64_t *dirty)
 {
-    cachefs__dropped_t was[2 * SOME];
-    uint32_t stripe[2 * SOME], order[2 * SOME];
+    uint32_t *order = calloc(2 * count, sizeof(*order));
+    cachefs__drops_t drops;
+    if (!order) return APR_ENOMEM;
+    uint32_t *stripe = order + count;
     for (size_t i = 0; i < count; i++)
-        stripe[i] = cachefs__obj_index(c, objs[i]) % OSTRIPES;
-    sort_by(stripe, count, order);
+        stripe[i] = cachefs__obj_index(c, of[i].obj) % OSTRIPES;
+    cachefs__sort_by(stripe, OSTRIPES, count, order);
     for (size_t i = 0; i < count;) {
-        const obj_t *first = objs[order[i]];
+        const obj_t *first = of[order[i]].obj;
         cachefs__obj_look(c, first);
-        for (uint32_t of = stripe[order[i]]; i < count && stripe[order[i]] == of; i++) {
-            cachefs__obj_seq_begin(objs[order[i]]);
-            cachefs__obj_drop_begin(c, objs[order[i]], dirty, &was[order[i]]);
-            cachefs__obj_seq_end(objs[order[i]]);
+        for (uint32_t at = stripe[order[i]]; i < count && stripe[order[i]] == at; i++) {
+            dropping_t *one = &of[order[i]];
+            cachefs__obj_seq_begin(one->obj);
+            cachefs__obj_drop_begin(c, one->obj, dirty, &one->was);
+            cachefs__obj_seq_end(one->obj);
         }
         cachefs__obj_looked(c, first);
     }
+    drops.cache = c;
+    drops.count = 0;
+    for (size_t i = 0; i < count; i++) /* of a dirty version the clean blocks */
+        cachefs__drops_add(&drops, of[i].obj, &of[i].was);
+    cachefs__drops_run(&drops);
+    free(order);
+    return APR_SUCCESS;
+}
+
+static apr_status_t drop_objects(cache_t *c, const item_t *items, size_t count, uint64_t *dirty)
+{
+    size_t n = 0;
+    apr_status_t st = APR_SUCCESS;
+    dropping_t *of = malloc((2 * count + 1) * sizeof(*of));
+    if (!of) return APR_ENOMEM;
     for (size_t i = 0; i < count; i++)
-        cachefs__obj_drop_end(c, objs[i], &was[i]);
+        for (int k = 0; k < 2; k++)
+            if (items[i].names.obj[k]) of[n++].obj = items[i].names.obj[k];
+    if (n > 1)
+        st = drop_clean(c, of, n, dirty);
+    else if (n)
+        cachefs__obj_drop_clean(c, of[0].obj, dirty);
+    free(of);
+    return st;
 }
 
 static apr_status_t invalidate_some(cache_t *c, const char *const *paths, size_t count, uint64_t *n,
                                     uint64_t *dirty)
 {
-    apr_status_t st = APR_SUCCESS;
-    obj_t *objs[2 * SOME];
-    size_t nobjs = 0;
     item_t *items = batch_find(c, paths, count, 1);
     if (!items) return APR_ENOMEM;
+    apr_status_t st = drop_objects(c, items, count, dirty);
     for (size_t i = 0; i < count; i++) {
         const cachefs__names_t *names = &items[i].names;
         if (items[i].status && !st) st = items[i].status;
         *n += names->known[0] != KNOWN_NOTHING || names->known[1] != KNOWN_NOTHING;
-        for (int k = 0; k < 2; k++)
-            if (names->obj[k]) objs[nobjs++] = names->obj[k];
     }
-    if (nobjs > 1)
-        drop_clean(c, objs, nobjs, dirty);
-    else if (nobjs)
-        cachefs__obj_drop_clean(c, objs[0], dirty);
     batch_free(c, items, count);
     return st;
 }
@@ -208,7 +219,7 @@ static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
 static apr_status_t entries_slowly(cache_t *c, const char *const *paths, const uint32_t *which,
                                    size_t count, cachefs_entry_t *out)
 {
-    const char *raw[GROUP];
+    const char *raw[SOME];
     for (size_t i = 0; i < count; i++)
         raw[i] = paths[which[i]];
     item_t *items = batch_find(c, raw, count, 0);
@@ -220,21 +231,24 @@ static apr_status_t entries_slowly(cache_t *c, const char *const *paths, const u
 }
 
 /* In steps, so that the processor fetches what the next one needs for all of them at once. */
-static apr_status_t entries_group(cache_t *c, const char *const *paths, size_t count, int64_t now,
-                                  cachefs_entry_t *out)
+static size_t entries_group(cache_t *c, const char *const *paths, size_t first, size_t count,
+                            int64_t now, cachefs_entry_t *out, uint32_t *slow)
 {
     vfs_path_t path[GROUP];
-    uint32_t slow[GROUP];
+    char buf[VFS_PATH_MAX + 1];
     size_t left = 0;
-    vfs_path_init_many(path, paths, count);
-    for (size_t i = 0; i < count; i++)
+    vfs_path_init_many(path, paths + first, count);
+    for (size_t i = 0; i < count; i++) {
+        if (!path[i].str && (vfs_path_init(&path[i], paths[first + i], buf) || path[i].str == buf))
+            path[i].str = NULL; /* none, or not as it is written */
         if (path[i].str) cachefs__peek_head(c, &path[i]);
+    }
     for (size_t i = 0; count > 1 && i < count; i++)
         if (path[i].str) cachefs__peek_node(c, &path[i]);
     for (size_t i = 0; i < count; i++)
-        if (!path[i].str || !cachefs__peek_entry(c, &path[i], now, &out[i]))
-            slow[left++] = (uint32_t)i;
-    return left ? entries_slowly(c, paths, slow, left, out) : APR_SUCCESS;
+        if (!path[i].str || !cachefs__peek_entry(c, &path[i], now, &out[first + i]))
+            slow[left++] = (uint32_t)(first + i);
+    return left;
 }
 
 apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
@@ -244,9 +258,13 @@ apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
     VFS_CHECK_ARG((paths && out) || !count);
     apr_status_t st = APR_SUCCESS;
     int64_t now = cachefs__now_us();
-    for (size_t i = 0; i < count && !st; i += GROUP) {
-        size_t n = count - i < GROUP ? count - i : GROUP;
-        st = entries_group(c, paths + i, n, now, out + i);
+    for (size_t i = 0; i < count && !st; i += SOME) {
+        uint32_t slow[SOME];
+        size_t n = some(count - i), left = 0;
+        for (size_t k = 0; k < n; k += GROUP)
+            left += entries_group(c, paths + i, k, n - k < GROUP ? n - k : GROUP, now, out + i,
+                                  slow + left);
+        if (left) st = entries_slowly(c, paths + i, slow, left, out + i);
     }
     return st;
 }
@@ -368,13 +386,12 @@ static int is_whole(cache_t *c, const obj_t *o)
     if (!shift) return !size;
     for (uint64_t at = 0; at < size; at += 1ull << shift) {
         uint64_t left = size - at < 1ull << shift ? size - at : 1ull << shift;
-        uint32_t valid = cachefs__valid_mask(c, ver, (uint32_t)(at >> shift), NULL);
-        if (cachefs__granules(shift, 0, (uint32_t)left) & ~valid) return 0;
+        if (!cachefs__block_whole(c, ver, at >> shift, shift, (uint32_t)left)) return 0;
     }
     return 1;
 }
 
-/* Nothing of this file is missing, and nobody has to be asked. Looks without a lock on names. */
+/* Nothing of this file is missing, and nobody has to be asked. Looks without a lock. */
 static int is_warm(cache_t *c, const char *raw)
 {
     char buf[VFS_PATH_MAX + 1];

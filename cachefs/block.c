@@ -377,33 +377,6 @@ done:
     return st;
 }
 
-int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no)
-{
-    uint32_t mix = cachefs__mix(ver, no);
-    shard_t *s = cachefs__block_shard(c, mix);
-    int was = 0;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t i = cachefs__block_find(c, ver, no, mix);
-    if (i) {
-        was = LOAD(c->blocks[i].bits) & BLOCK_DIRTY ? -1 : 1;
-        if (was == 1) cachefs__block_free(c, s, i);
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    return was;
-}
-
-void cachefs__blocks_drop(cache_t *c, uint64_t ver, uint64_t first)
-{
-    cachefs__lock(&c->arena.lock, RANK_ARENA);
-    uint32_t high = c->block_pool.high;
-    cachefs__unlock(&c->arena.lock, RANK_ARENA);
-    for (uint32_t i = 1; i < high; i++) { /* a block never changes its entry */
-        uint64_t of = LOAD(c->blocks[i].ver);
-        uint32_t no = LOAD(c->blocks[i].no);
-        if (of && (!ver || of == ver) && no >= first) (void)cachefs__block_drop(c, of, no);
-    }
-}
-
 void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
                         uint32_t to, int zero)
 {
@@ -428,20 +401,6 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
         seq_end(b);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
-}
-
-/* Numbers that a drop visits one by one; above it the blocks of the dead version die in their own
- * time. */
-#define DROP_MAX (1u << 20)
-
-void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift)
-{
-    uint64_t count = size ? ((size - 1) >> shift) + 1 : 0;
-    if (!ver || count > DROP_MAX) return;
-    for (uint64_t no = 0; no < count; no++) {
-        if (!atomic_load_explicit(&o->resident, memory_order_relaxed)) return;
-        (void)cachefs__block_drop(c, ver, (uint32_t)no); /* dirty ones are their flusher's */
-    }
 }
 
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty)

@@ -297,7 +297,8 @@ VFS_API apr_status_t cachefs_prefetch_path(vfs_t *fs, const vfs_ctx_t *ctx, cons
  * stays so until it is told to stop). Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned);
 
-/* ---- batches: many paths in one call */
+/* ---- batches: many paths in one call. Names are looked up with the lock of each shard taken once
+ * for 1024 paths; what a look without a lock tells takes none. */
 
 /** What the cache holds of one path. */
 typedef struct cachefs_entry_t {

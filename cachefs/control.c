@@ -271,9 +271,7 @@ apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned)
     uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
     uint32_t shift = atomic_load(&o->shift);
     cachefs__obj_unlock(c, o);
-    uint64_t count = shift && size ? ((size - 1) >> shift) + 1 : 0;
-    for (uint64_t no = 0; no < count && !st; no++)
-        st = cachefs__block_keep(c, ver, (uint32_t)no, pinned);
+    if (shift && size) st = cachefs__version_keep(c, ver, ((size - 1) >> shift) + 1, pinned);
     cachefs__obj_put(c, o);
     return st;
 }

@@ -43,6 +43,14 @@ uint32_t cachefs__chain_walk(const cache_t *c, uint64_t ver, uint32_t no, uint32
     return NONE;
 }
 
+int cachefs__block_whole(const cache_t *c, uint64_t ver, uint64_t no, uint32_t shift, uint32_t to)
+{
+    seen_t seen;
+    if (!cachefs__see(c, ver, no, shift, 0, to, &seen)) return 0;
+    atomic_thread_fence(memory_order_acquire);
+    return !((LOAD(seen.block->state) ^ seen.state) >> STATE_SEQ_SHIFT);
+}
+
 /* The state is another one: the sequence moved (0), somebody borrows the block, or it is its first
  * hit since the policy heard of it, which is noted. */
 static __attribute__((noinline)) int state_same(cache_t *c, const seen_t *seen)

@@ -24,6 +24,8 @@ typedef struct seen_t {
 void cachefs__touch_note(cache_t *c, const block_t *b);
 /* Bytes [from, to) of the block are valid and in memory, wherever they lie. */
 int cachefs__holds_part(uint32_t bits, uint32_t shift, uint32_t from, uint32_t to);
+/* Bytes [0, to) of the block are in memory, at one moment of the call. It counts as no use. */
+int cachefs__block_whole(const cache_t *c, uint64_t ver, uint64_t no, uint32_t shift, uint32_t to);
 /* The chain goes on behind i. */
 uint32_t cachefs__chain_walk(const cache_t *c, uint64_t ver, uint32_t no, uint32_t i);
 

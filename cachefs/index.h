@@ -72,20 +72,42 @@ uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no);
  * on until cachefs__block_overwritten. Shard locked. */
 int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes);
 void cachefs__block_overwritten(cache_t *c, uint32_t i);
-/* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
-int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
-/* Drop the clean blocks of a version (0: of all) from number `first` on, by a look at every entry:
- * what comes meanwhile may stay. */
-void cachefs__blocks_drop(cache_t *c, uint64_t ver, uint64_t first);
 /* Take a block out of everything, shard locked. */
 void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i);
 /* Forget granules of a clean block, or, with `zero`, set [from, to) to zero. */
 void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
                         uint32_t to, int zero);
-/* Drop the clean blocks of a version below `size`. Returns bytes dropped. */
-void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift);
 void cachefs__touch_drain(cache_t *c, ring_t *ring);
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
+
+/* ---- drop.c: clean blocks that go */
+/* Drop a clean block. Returns 1 if it was there and clean, -1 if it is dirty. */
+int cachefs__block_drop(cache_t *c, uint64_t ver, uint32_t no);
+/* Drop the clean blocks of a version (0: of all) from number `first` on, by a look at every entry:
+ * what comes meanwhile may stay. */
+void cachefs__blocks_drop(cache_t *c, uint64_t ver, uint64_t first);
+/* Entries of blocks that were ever in use are below it. */
+uint32_t cachefs__blocks_end(cache_t *c);
+/* A version of a file, and how many bytes of it there were. */
+typedef struct cachefs__dropped_t {
+    uint64_t ver, size;
+    uint32_t shift;
+} cachefs__dropped_t;
+/* Drop the clean blocks of a version below `size`. */
+void cachefs__version_drop(cache_t *c, obj_t *o, uint64_t ver, uint64_t size, uint32_t shift);
+/* The same of many versions: set `cache`, and `count` to 0, add each, and run what is left. */
+#define DROPS_MAX 1024u
+typedef struct cachefs__drops_t {
+    cache_t *cache;
+    size_t count;
+    uint64_t ver[DROPS_MAX];
+    uint32_t no[DROPS_MAX], shard[DROPS_MAX];
+} cachefs__drops_t;
+void cachefs__drops_add(cachefs__drops_t *d, const obj_t *o, const cachefs__dropped_t *was);
+void cachefs__drops_run(cachefs__drops_t *d);
+/* Places in `order`, those of one key side by side. Keys are below `keys`. */
+#define SORT_KEYS_MAX 1024u
+void cachefs__sort_by(const uint32_t *key, uint32_t keys, size_t count, uint32_t *order);
 
 /* ---- keep.c: who holds a clean block */
 /* Reserve `bytes` of pin_bytes_max, and give them back. 0: there are not so many. */
@@ -101,6 +123,9 @@ void cachefs__block_unprotect(cache_t *c, uint32_t i);
 void cachefs__block_rest(cache_t *c, shard_t *s, uint32_t i, int keep);
 /* Protect a block from eviction, or stop it. VFS_ELIMIT: pin_bytes_max. */
 apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep);
+/* The same for all blocks of a version that has `count` numbers; ends at the first that is refused.
+ */
+apr_status_t cachefs__version_keep(cache_t *c, uint64_t ver, uint64_t count, int keep);
 
 /* ---- claim.c */
 typedef struct cachefs__mut_t {

@@ -85,3 +85,18 @@ apr_status_t cachefs__block_keep(cache_t *c, uint64_t ver, uint32_t no, int keep
     cachefs__unlock(&s->lock, RANK_SHARD);
     return st;
 }
+
+apr_status_t cachefs__version_keep(cache_t *c, uint64_t ver, uint64_t count, int keep)
+{
+    apr_status_t st = APR_SUCCESS;
+    uint32_t end = cachefs__blocks_end(c);
+    if (count < end) {
+        for (uint32_t no = 0; no < count && !st; no++)
+            st = cachefs__block_keep(c, ver, no, keep);
+        return st;
+    }
+    for (uint32_t i = 1; i < end && !st; i++) /* a block never changes its entry */
+        if (LOAD(c->blocks[i].ver) == ver)
+            st = cachefs__block_keep(c, ver, LOAD(c->blocks[i].no), keep);
+    return st;
+}

@@ -280,11 +280,7 @@ double cachefs__pressure(const char *root);
 apr_status_t cachefs__tune_start(cache_t *c);
 void cachefs__tune_stop(cache_t *c);
 apr_status_t cachefs__metrics_create(cache_t *c);
-/* A version that may end, and where its blocks are. Object locked. */
-typedef struct cachefs__dropped_t {
-    uint64_t ver, size;
-    uint32_t shift;
-} cachefs__dropped_t;
+/* The version that may end, and where its blocks are. Object locked. */
 cachefs__dropped_t cachefs__obj_was(const obj_t *o);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
 /* The same in two steps: the first with the object locked, the second without. */
