@@ -15,7 +15,7 @@ typedef struct name_t {
     vfs_t *fs;
     const char *path;
     char system[700];
-    unsigned char buf[8192];
+    _Alignas(64) unsigned char buf[8192]; /* lines of the processor, as buffers of I/O are */
     size_t want;
 } name_t;
 

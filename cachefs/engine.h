@@ -400,6 +400,8 @@ typedef struct handle_t {
     uint32_t magic;
     cache_t *cache;
     obj_t *obj;
+    const obj_t
+        *hits; /* obj; of a handle that reads around the cache entry 0, which has no bytes */
     cachefs__holder_t holder;
     _Atomic uint32_t err_seen; /* obj->err_seq that this handle was told */
     vfs_file_t *lock_lower;    /* own handle below, for advisory locks; stripe */

@@ -26,7 +26,9 @@ void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
         shift += 2;
     while (cachefs__class_of(&c->arena, 1ull << shift) > c->arena.class_max)
         shift -= 2;
+    cachefs__obj_bytes_begin(o); /* a hit that began without one is none */
     atomic_store_explicit(&o->shift, shift, memory_order_release);
+    cachefs__obj_bytes_end(o);
 }
 
 apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,

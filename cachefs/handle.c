@@ -38,6 +38,7 @@ static handle_t *handle_init(cache_t *c, obj_t *o, uint32_t flags)
     h->magic = HANDLE_MAGIC;
     h->cache = c;
     h->obj = o;
+    h->hits = flags & VFS_O_DIRECT ? c->objs : o;
     return h;
 }
 

@@ -51,17 +51,17 @@ int cachefs__block_whole(const cache_t *c, uint64_t ver, uint64_t no, uint32_t s
     return !((LOAD(seen.block->state) ^ seen.state) >> STATE_SEQ_SHIFT);
 }
 
-/* The state is another one: the sequence moved (0), somebody borrows the block, or it is its first
- * hit since the policy heard of it, which is noted. */
-static __attribute__((noinline)) int state_same(cache_t *c, const seen_t *seen)
+/* The state is another one than `seen`: the sequence moved (0), somebody borrows the block, or it
+ * is its first hit since the policy heard of it, which is noted. */
+static __attribute__((noinline)) int state_same(cache_t *c, block_t *b, uint64_t seen)
 {
-    uint64_t now = LOAD(seen->block->state);
+    uint64_t now = LOAD(b->state);
     do {
-        if ((now ^ seen->state) >> STATE_SEQ_SHIFT) return 0;
+        if ((now ^ seen) >> STATE_SEQ_SHIFT) return 0;
         if (now & STATE_TOUCHED) return 1;
-    } while (!atomic_compare_exchange_weak_explicit(&seen->block->state, &now, now | STATE_TOUCHED,
+    } while (!atomic_compare_exchange_weak_explicit(&b->state, &now, now | STATE_TOUCHED,
                                                     memory_order_relaxed, memory_order_relaxed));
-    cachefs__touch_note(c, seen->block);
+    cachefs__touch_note(c, b);
     return 1;
 }
 
@@ -69,7 +69,8 @@ static __attribute__((noinline)) int state_same(cache_t *c, const seen_t *seen)
 static ALWAYS_INLINE int seen_same(cache_t *c, const seen_t *seen)
 {
     atomic_thread_fence(memory_order_acquire); /* the copy is done before we look again */
-    return LIKELY(LOAD(seen->block->state) == seen->state) || state_same(c, seen);
+    return LIKELY(LOAD(seen->block->state) == seen->state) ||
+           state_same(c, seen->block, seen->state);
 }
 
 static ALWAYS_INLINE int copy_block(cache_t *c, uint64_t ver, uint64_t no, uint32_t shift,
@@ -87,7 +88,10 @@ int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
     return copy_block(c, ver, no, shift, boff, n, dst);
 }
 
-/* ---- a read */
+/* ---- a read
+ *
+ * Three ways, each for what the one before it leaves: read_pages, laid out for as few instructions
+ * as can be; read_block for what one block has of it; read_rare. */
 
 /* [off, off + n), block after block. */
 static __attribute__((noinline)) int copy_blocks(cache_t *c, uint64_t ver, uint32_t shift,
@@ -109,12 +113,12 @@ static __attribute__((noinline)) int copy_blocks(cache_t *c, uint64_t ver, uint3
 /* All that the file has of [off, off + len), of one version: *got bytes. 0: the slow path shall
  * say. */
 static ALWAYS_INLINE int read_hit(cache_t *c, const obj_t *o, uint8_t *buf, uint64_t len,
-                                  uint64_t off, uint64_t *got)
+                                  uint64_t off, size_t *got)
 {
     uint32_t seq = atomic_load_explicit(&o->seq, memory_order_acquire) & ~1u;
     uint64_t ver = LOAD(o->ver), size = LOAD(o->size);
     uint32_t shift = LOAD(o->shift);
-    if (UNLIKELY(off + len > size)) { /* dispatch saw to it that this does not wrap */
+    if (off + len > size) { /* dispatch saw to it that this does not wrap */
         if (off >= size) return 0;
         len = size - off;
     }
@@ -133,22 +137,20 @@ static ALWAYS_INLINE int read_hit(cache_t *c, const obj_t *o, uint8_t *buf, uint
 
 /* Any hit; out of line are those that are timed, of threads without a row of their own, told to
  * others, or of a reader that goes straight on; and reads around the cache. */
-static __attribute__((noinline)) apr_status_t read_rare(cache_t *c, handle_t *h,
-                                                        const vfs_ctx_t *ctx, void *buf, size_t len,
-                                                        uint64_t off, size_t *got)
+static __attribute__((noinline)) apr_status_t
+read_rare(handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len, uint64_t off, size_t *got)
 {
-    uint64_t n;
+    cache_t *c = h->cache;
     if (h->base.flags & VFS_O_DIRECT)
         return cachefs__read_direct(c, h, ctx, buf, len, (apr_off_t)off, got);
     int timed = cachefs__counter_here(&c->counters, CNT_HITS) % SAMPLE_HITS == 0;
     uint64_t start = timed ? cachefs__clock_ns() : 0;
-    if (!read_hit(c, h->obj, buf, len, off, &n))
+    if (!read_hit(c, h->obj, buf, len, off, got))
         return cachefs__read_slow(c, h, ctx, buf, len, off, got);
     cachefs__count(&c->counters, CNT_HITS, 1);
-    cachefs__count(&c->counters, CNT_HIT_BYTES, n);
+    cachefs__count(&c->counters, CNT_HIT_BYTES, *got);
     if (timed) metrics_record_n(c->lat[LAT_READ_HIT], cachefs__clock_ns() - start, SAMPLE_HITS);
-    *got = (size_t)n;
-    cachefs__read_after(c, h, off, (size_t)n);
+    cachefs__read_after(c, h, off, *got);
     return APR_SUCCESS;
 }
 
@@ -156,23 +158,58 @@ static ALWAYS_INLINE int is_rare(const cache_t *c, const handle_t *h, const coun
                                  uint64_t off)
 {
     return !row || !(LOAD(row->v[CNT_HITS]) & LOAD(c->plain_mask)) ||
-           (h->base.flags & VFS_O_DIRECT) || (LOAD(h->next_off) == off && LOAD(h->window));
+           (LOAD(h->next_off) == off && LOAD(h->window));
+}
+
+static ALWAYS_INLINE void count_hit(counter_row_t *row, uint64_t n)
+{
+    metrics__cell_add(&row->v[CNT_HITS], 1);
+    metrics__cell_add(&row->v[CNT_HIT_BYTES], n);
+}
+
+/* Up to the end of the file, in a block that is not the first of its chain or does not begin with
+ * whole pages, or in several. */
+static __attribute__((noinline)) apr_status_t
+read_block(handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len, uint64_t off, size_t *got)
+{
+    cache_t *c = h->cache;
+    counter_row_t *row = cachefs__own_row(&c->counters);
+    if (UNLIKELY(is_rare(c, h, row, off))) return read_rare(h, ctx, buf, len, off, got);
+    if (UNLIKELY(!read_hit(c, h->hits, buf, len, off, got)))
+        return read_rare(h, ctx, buf, len, off, got);
+    count_hit(row, *got);
+    return APR_SUCCESS;
+}
+
+/* [off, off + len) lies within the whole pages that one block begins with, so nobody asks whether
+ * it lies within a block. `seq` was read before. What is needed after the copy is read again there:
+ * over it little is remembered. */
+static ALWAYS_INLINE int read_pages(const handle_t *h, uint32_t seq, uint8_t *buf, size_t len,
+                                    uint64_t off)
+{
+    const cache_t *c = h->cache;
+    uint64_t ver = LOAD(h->hits->ver);
+    uint32_t shift = LOAD(h->hits->shift); /* if there is none yet, the sequence moves with it */
+    uint64_t no = off >> shift, boff = off - (no << shift);
+    seen_t seen;
+    if (UNLIKELY(!cachefs__see_pages(c, ver, no, boff + len, &seen))) return 0;
+    cachefs__copy_out(buf, c->memory + (size_t)seen.chunk * ARENA_UNIT + boff, len);
+    return LIKELY(seen_same(h->cache, &seen)) && LIKELY(LOAD(h->hits->seq) == seq);
 }
 
 apr_status_t cachefs_op_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
                                 apr_off_t off, size_t *got)
 {
     handle_t *h = (handle_t *)file;
-    cache_t *c = h->cache;
     VFS_DEBUG_ASSERT(h->magic == HANDLE_MAGIC); /* dispatch saw that it is an open file of ours */
-    counter_row_t *row = cachefs__own_row(&c->counters);
-    uint64_t n;
-    if (UNLIKELY(is_rare(c, h, row, (uint64_t)off)))
-        return read_rare(c, h, ctx, buf, len, (uint64_t)off, got);
-    if (UNLIKELY(!read_hit(c, h->obj, buf, len, (uint64_t)off, &n)))
-        return cachefs__read_slow(c, h, ctx, buf, len, (uint64_t)off, got);
-    metrics__cell_add(&row->v[CNT_HITS], 1);
-    metrics__cell_add(&row->v[CNT_HIT_BYTES], n);
-    *got = (size_t)n;
+    uint32_t seq = atomic_load_explicit(&h->hits->seq, memory_order_acquire) & ~1u;
+    if ((uint64_t)off + len > LOAD(h->hits->size)) /* dispatch saw to it that this does not wrap */
+        return read_block(h, ctx, buf, len, (uint64_t)off, got);
+    counter_row_t *row = cachefs__own_row(&h->cache->counters);
+    if (UNLIKELY(is_rare(h->cache, h, row, (uint64_t)off)) ||
+        UNLIKELY(!read_pages(h, seq, buf, len, (uint64_t)off)))
+        return read_rare(h, ctx, buf, len, (uint64_t)off, got);
+    count_hit(row, len);
+    *got = len;
     return APR_SUCCESS;
 }

@@ -86,4 +86,19 @@ static ALWAYS_INLINE int cachefs__see(const cache_t *c, uint64_t ver, uint64_t n
     return cachefs__see_part(b, shift, from, to, seen);
 }
 
+/* The same for [0, to) of a block that is the first of its chain and begins with so many whole
+ * pages. An empty chain leads to entry 0, which has no page. */
+static ALWAYS_INLINE int cachefs__see_pages(const cache_t *c, uint64_t ver, uint64_t no,
+                                            uint64_t to, seen_t *seen)
+{
+    uint32_t i =
+        atomic_load_explicit(cachefs__head(c, cachefs__mix(ver, no)), memory_order_acquire);
+    seen->block = &c->blocks[i];
+    seen->state = cachefs__state_seen(seen->block);
+    if (UNLIKELY(!cachefs__is_key(seen->block, ver, no))) return 0;
+    seen->bits = LOAD(seen->block->bits);
+    seen->chunk = LOAD(seen->block->data);
+    return LIKELY(to <= (uint64_t)(seen->bits >> BLOCK_WHOLE_SHIFT) << BLOCK_PAGE_SHIFT);
+}
+
 #endif
