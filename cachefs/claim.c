@@ -82,10 +82,11 @@ apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t
 
 void cachefs__mut_back(cache_t *c, cachefs__mut_t *m)
 {
-    VFS_ASSERT(m->below);
+    VFS_ASSERT(m->below || m->tree);
     cachefs__lock(&c->mut_lock, RANK_LEAF);
-    c->names_below--;
-    m->below = 0;
+    if (m->below) c->names_below--;
+    if (m->tree) atomic_fetch_sub_explicit(&c->tree_ops, 1, memory_order_release);
+    m->below = m->tree = 0;
     for (int i = 0; i < m->count; i++)
         atomic_store_explicit(&c->name_mut[m->slot[i]], NAME_CLAIMED, memory_order_release);
     pthread_cond_broadcast(&c->mut_cond);
@@ -116,7 +117,9 @@ void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
     if (tree) atomic_store_explicit(&c->tree_mut, now, memory_order_release);
     if (m->tree) atomic_fetch_sub_explicit(&c->tree_ops, 1, memory_order_release); /* then this */
     if (m->below) c->names_below--;
-    atomic_fetch_add_explicit(&c->ns_epoch, 1, memory_order_acq_rel);
+    atomic_store_explicit(&c->ns_mut, now, memory_order_release);
+    atomic_fetch_add_explicit(&c->ns_epoch, 1,
+                              memory_order_acq_rel); /* then this: see node_store */
     pthread_cond_broadcast(&c->mut_cond);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
 }

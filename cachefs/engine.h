@@ -341,6 +341,7 @@ struct cache_t {
     _Atomic uint64_t
         name_mut[NAME_SLOTS];  /* mut_seq of the last change; NAME_CLAIMED, NAME_BELOW */
     _Atomic uint64_t tree_mut; /* last change that touches any path: a directory moved */
+    _Atomic uint64_t ns_mut;   /* last change of any name: it may be where a link leads */
     pthread_mutex_t mut_lock;  /* a leaf */
     pthread_cond_t mut_cond;
     _Atomic unsigned tree_ops;        /* directories on the move: 0 or 1; changed under mut_lock */

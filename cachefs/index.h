@@ -157,7 +157,7 @@ apr_status_t cachefs__mut_tree(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t 
 /* All is ready: the change goes below, and from here to cachefs__mut_end we wait for no gate, no
  * flush and no lower handle. Waits for a directory that moves. */
 apr_status_t cachefs__mut_below(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t *m);
-/* Below no more, and no name has changed: they are claimed as before. */
+/* Below no more, alone or not, and no name has changed: they are claimed as before. */
 void cachefs__mut_back(cache_t *c, cachefs__mut_t *m);
 /* Wait until nobody is changing this name, or a tree, below. Who only claimed it is not waited for:
  * he may be waiting for us. */

@@ -94,7 +94,8 @@ typedef struct change_t {
     cachefs__mut_t m;
     obj_t *o;
     uint64_t asked;
-    uint32_t epoch; /* ns_epoch where a symbolic link lies on the way, else 0 */
+    uint32_t epoch; /* ns_epoch at that time */
+    int linked;     /* a symbolic link lies on the way: any change of a name may lead elsewhere */
     int hold;       /* no flush meanwhile: what was dirty is below */
 } change_t;
 
@@ -102,11 +103,13 @@ static apr_status_t find_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
                                  unsigned want, change_t *ch)
 {
     vfs_attr_t attr;
-    uint32_t epoch = atomic_load(&c->ns_epoch);
     ch->o = NULL;
+    ch->linked = 0;
+    ch->epoch = atomic_load(&c->ns_epoch);
     ch->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     apr_status_t st = cachefs__lookup(c, ctx, path, want, &ch->o, &attr, NULL);
-    ch->epoch = !st && (attr.flags & VFS_ATTR_DIRECT) ? 0 : epoch;
+    if (!st) /* without identities each path is a file of its own, and claimed as that */
+        ch->linked = (attr.flags & (VFS_ATTR_DIRECT | VFS_ATTR_STABLE_ID)) == VFS_ATTR_STABLE_ID;
     return st;
 }
 
@@ -117,19 +120,44 @@ static apr_status_t find_again(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
     return find_changed(c, ctx, path, want, ch);
 }
 
-/* The name is claimed. To go below is to keep directories from moving; if one moved while we waited
- * for that, the name is looked up again. */
+/* Below, and nobody changes a name: does the path still lead to the file? ESTALE: to another. */
+static apr_status_t same_file(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              unsigned want, const change_t *ch)
+{
+    obj_t *o = NULL;
+    if (atomic_load(&c->ns_epoch) == ch->epoch) return APR_SUCCESS;
+    apr_status_t st = cachefs__lookup(c, ctx, path, want | LOOKUP_FORCE, &o, NULL, NULL);
+    if (o) cachefs__obj_put(c, o);
+    return !st && o != ch->o ? VFS_ESTALE : st;
+}
+
+/* Go below, with names standing still on the way: directories, or, where a link may lead anywhere,
+ * all. VFS_ESTALE: one of them moved before that. */
+static apr_status_t stand_still(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                unsigned want, change_t *ch)
+{
+    apr_status_t st = ch->linked ? cachefs__mut_tree(c, ctx, &ch->m) : APR_SUCCESS;
+    if (!st) st = cachefs__mut_below(c, ctx, &ch->m);
+    if (st) return st;
+    if (ch->linked)
+        st = same_file(c, ctx, path, want, ch);
+    else if (!cachefs__mut_found_quiet(c, &ch->m, ch->asked))
+        st = VFS_ESTALE;
+    if (st) cachefs__mut_back(c, &ch->m);
+    return st;
+}
+
+/* The name is claimed. If it led elsewhere before all stood still, it is looked up again. */
 static apr_status_t change_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                  unsigned want, change_t *ch)
 {
     for (;;) {
         apr_status_t st = ch->hold ? cachefs__flush_hold(c, ch->o, ctx) : APR_SUCCESS;
         if (st) return st;
-        st = cachefs__mut_below(c, ctx, &ch->m);
-        if (!st && cachefs__mut_found_quiet(c, &ch->m, ch->asked)) return APR_SUCCESS;
-        if (!st) cachefs__mut_back(c, &ch->m);
+        st = stand_still(c, ctx, path, want, ch);
+        if (!st) return APR_SUCCESS;
         if (ch->hold) cachefs__flush_end(c, ch->o);
-        if (!st) st = find_again(c, ctx, path, want, ch);
+        if (st == VFS_ESTALE) st = find_again(c, ctx, path, want, ch);
         if (st) return st;
     }
 }
@@ -154,27 +182,11 @@ static apr_status_t change_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     return claimed ? claimed : st;
 }
 
-/* A link on the way changed meanwhile: who has the name now may be the one that was changed. */
-static void other_changed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
-                          const change_t *ch)
-{
-    obj_t *o = NULL;
-    unsigned want = LOOKUP_FORCE | (flags & VFS_NOFOLLOW ? 0 : LOOKUP_FOLLOW);
-    if (cachefs__lookup(c, ctx, path, want, &o, NULL, NULL)) return;
-    if (o != ch->o) {
-        (void)cachefs__obj_change_begin(c, o);
-        cachefs__obj_change_end(c, o, 1);
-    }
-    cachefs__obj_put(c, o);
-}
-
-static void change_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t flags,
-                       change_t *ch)
+static void change_end(cache_t *c, const vfs_ctx_t *ctx, change_t *ch)
 {
     cachefs__obj_change_end(c, ch->o, 1);
     cachefs__mut_back(c, &ch->m);
     cachefs__mut_release(c, &ch->m);
-    if (ch->epoch && atomic_load(&c->ns_epoch) != ch->epoch) other_changed(c, ctx, path, flags, ch);
     cachefs__learn_base(c, ch->o, ctx, 0);
     if (ch->hold) cachefs__flush_end(c, ch->o);
     cachefs__obj_put(c, ch->o);
@@ -190,7 +202,7 @@ static void change_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
         CACHE_NO_LOCKS_HELD();                                                                     \
         st = vfs_call_##name args;                                                                 \
-        change_end(c, ctx, path, nofollow, &ch);                                                   \
+        change_end(c, ctx, &ch);                                                                   \
         return st;                                                                                 \
     }
 NAME_CHANGE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode,

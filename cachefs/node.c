@@ -338,6 +338,12 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
     shard_t *s = cachefs__node_shard(c, path->hash);
     obj_t *old = NULL;
     int good; /* what a move that ended meanwhile made wrong stays wrong */
+    unsigned direct = attr_flags & VFS_ATTR_DIRECT;
+    uint32_t epoch = cachefs__node_epoch(c, direct); /* first: what changes later moves it */
+    if (!direct && atomic_load_explicit(&c->ns_mut, memory_order_acquire) > asked) {
+        if (mine) cachefs__name_drop(c, path); /* the link may lead elsewhere since */
+        return;
+    }
     uint32_t i = node_make(c, s, path, follow, asked, mine, &good);
     node_t *n = &c->nodes[i];
     if (i && n->object) old = &c->objs[n->object];
@@ -346,8 +352,8 @@ static void node_store(cache_t *c, const vfs_path_t *path, int follow, obj_t *ob
         n->object = obj ? cachefs__obj_index(c, obj) : NONE;
         if (obj) cachefs__obj_ref(obj);
         n->flags = (uint16_t)(NODE_USED | (obj ? 0 : NODE_NEGATIVE) | (follow ? NODE_FOLLOW : 0) |
-                              (attr_flags & VFS_ATTR_DIRECT ? NODE_DIRECT : 0));
-        n->epoch = cachefs__node_epoch(c, n->flags & NODE_DIRECT);
+                              (direct ? NODE_DIRECT : 0));
+        n->epoch = epoch;
         n->checked_us = cachefs__now_us();
         seq_end(n);
     } else if (i && mine) { /* what was known, absence perhaps, ended with our change */

@@ -41,8 +41,9 @@ static void *change_mode(void *arg)
     return NULL;
 }
 
-/* While the mode of /d/a is set the name goes to the file `other`. */
-static void moved_under_chmod(const char *other, const char *from, const char *to, uint32_t flags)
+/* While the mode of /d/a is set the name, or the one that it is a link to, goes to `other`. */
+static void moved_under_chmod(const char *link_to, const char *other, const char *from,
+                              const char *to, uint32_t flags)
 {
     rig_t rig;
     pthread_t thread;
@@ -53,7 +54,8 @@ static void moved_under_chmod(const char *other, const char *from, const char *t
     rig.c->lower->ops.stat = stat_and_wait;
     OK(vfs_mkdir(rig.bottom, NULL, "/d", 0755));
     OK(vfs_mkdir(rig.bottom, NULL, "/e", 0755));
-    rig_text(&rig, "/d/a", "was here before");
+    rig_text(&rig, link_to ? link_to : "/d/a", "was here before");
+    if (link_to) OK(vfs_symlink(rig.bottom, NULL, link_to, "/d/a"));
     rig_text(&rig, other, "text");
     vfs_file_t *f = rig_file(rig.fs, other, RIG_W), *old = rig_file(rig.fs, "/d/a", RIG_R);
     OK(cachefs_clear(rig.fs, NULL)); /* so that the name is asked for */
@@ -76,12 +78,106 @@ static void moved_under_chmod(const char *other, const char *from, const char *t
 
 Test(own_change, attributes_that_are_set_while_the_name_goes_to_another_file_are_ours)
 {
-    moved_under_chmod("/d/b", "/d/b", "/d/a", 0);
+    moved_under_chmod(NULL, "/d/b", "/d/b", "/d/a", 0);
 }
 
 Test(own_change, attributes_that_are_set_while_directories_move_are_ours)
 {
-    moved_under_chmod("/e/a", "/e", "/d", VFS_RENAME_EXCHANGE);
+    moved_under_chmod(NULL, "/e/a", "/e", "/d", VFS_RENAME_EXCHANGE);
+}
+
+Test(own_change, attributes_that_are_set_while_a_link_comes_to_lead_to_another_file_are_ours)
+{
+    moved_under_chmod("/t", "/b", "/b", "/t", 0);
+}
+
+/* ---- by a path with a symbolic link on it */
+
+static void *look_at_link(void *arg)
+{
+    rig_t *rig = arg;
+    vfs_attr_t attr;
+
+    OK(vfs_stat(rig->fs, NULL, "/l", &attr));
+    return NULL;
+}
+
+Test(own_change, what_a_link_led_to_before_a_rename_is_not_kept_after_it)
+{
+    rig_t rig;
+    pthread_t thread;
+    vfs_attr_t attr, b;
+
+    rig_open(&rig, LAZY);
+    gap.real = rig.c->lower->ops.stat;
+    rig.c->lower->ops.stat = stat_and_wait;
+    rig_text(&rig, "/a", "was here before");
+    rig_text(&rig, "/b", "text");
+    OK(vfs_symlink(rig.bottom, NULL, "a", "/l"));
+    OK(vfs_stat(rig.bottom, NULL, "/b", &b));
+    atomic_store(&gap.armed, 1);
+    pthread_create(&thread, NULL, look_at_link, &rig);
+    cr_assert(rig_until(is_set, &gap.answered));
+    OK(vfs_rename(rig.fs, NULL, "/b", "/a", 0));
+    atomic_store(&gap.go, 1);
+    pthread_join(thread, NULL);
+    OK(vfs_stat(rig.fs, NULL, "/l", &attr));
+    EQ(attr.ino, b.ino);
+    rig_close(&rig);
+}
+
+typedef apr_status_t (*chmod_fn)(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                 uint32_t mode, uint32_t flags);
+
+static struct {
+    chmod_fn real;
+    rig_t *rig;
+    vfs_file_t *other; /* /b */
+} swap;
+
+/* A rename for which there is little time: whoever holds the names still is not waited for. */
+static apr_status_t try_rename(rig_t *rig, const char *from, const char *to)
+{
+    vfs_ctx_t hurry = VFS_CTX_INIT;
+    hurry.deadline = apr_time_now() + 20000;
+    return vfs_rename(rig->fs, &hurry, from, to, 0);
+}
+
+/* If it can be, another file has the name while the call is below, and not before and after it. */
+static apr_status_t chmod_between(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                  uint32_t mode, uint32_t flags)
+{
+    rig_t *rig = swap.rig;
+    int moved = !try_rename(rig, "/a", "/x") && !try_rename(rig, "/b", "/a");
+    rig_write(swap.other, 0, "T", 1);
+    rig_nap(20); /* so that the time of the change is another one */
+    apr_status_t st = swap.real(fs, ctx, path, mode, flags);
+    OK(vfs_flush(swap.other, NULL));
+    if (moved) {
+        OK(try_rename(rig, "/a", "/b"));
+        OK(try_rename(rig, "/x", "/a"));
+    }
+    return st;
+}
+
+Test(own_change, attributes_that_are_set_through_a_link_whose_target_is_renamed_twice_are_ours)
+{
+    rig_t rig;
+
+    rig_open_local(&rig, LAZY);
+    rig_text(&rig, "/a", "the target");
+    rig_text(&rig, "/b", "text");
+    OK(vfs_symlink(rig.bottom, NULL, "a", "/l"));
+    swap.rig = &rig;
+    swap.other = rig_file(rig.fs, "/b", RIG_W);
+    swap.real = rig.c->lower->ops.chmod;
+    rig.c->lower->ops.chmod = chmod_between;
+    OK(vfs_chmod(rig.fs, NULL, "/l", 0600, 0));
+    EQ(rig_stats(&rig).conflicts, 0);
+    OK(vfs_rename(rig.fs, NULL, "/a", "/x", 0)); /* names are free again */
+    rig_holds_text(rig.bottom, "/b", "Text");
+    OK(vfs_close(swap.other, NULL));
+    rig_close(&rig);
 }
 
 static apr_status_t give_bytes(void *baton, void *buf, size_t len, apr_off_t off)
