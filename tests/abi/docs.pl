@@ -5,7 +5,9 @@
 #   house    docs/architecture.md has a table row for each .c, .h, .def and .in file of the library and the program, or for
 #            its folder; every path between backticks in docs/*.md exists
 #   metrics  the names, types and label values that cachefs/counters.c exports are those of the table in docs/metrics.md
-#   tests    each test that docs/*.md names exists: `suite.name` of Criterion, `behaviour` on a line "Behaviours:"
+#   tests    each test that docs/*.md names exists: `suite.name` of Criterion, `behaviour` on a line "Behaviours:"; and for
+#            each of those that a section of docs/contract.md names, the row of that section in docs/testing.md has the
+#            conformance table or the suite
 #
 # docs.pl self-test  makes small trees with one offence each, and checks that each is found.
 use strict;
@@ -124,15 +126,51 @@ sub metrics {
     offence('cachefs/counters.c: no metric found there') unless %$code;
 }
 
+# Of each section by number: what its row in docs/testing.md names.
+sub rows_of_sections {
+    my ($root) = @_;
+    my %row;
+    for my $line (split /\n/, slurp("$root/docs/testing.md")) {
+        next unless $line =~ /^\| (\d+) /;
+        my $section = $1;
+        $row{$section}{$1} = 1 while $line =~ /`([^`]+)`/g;
+    }
+    return \%row;
+}
+
+# Where a name of the contract stands: conformance tables of a behaviour, the suite of a test.
+sub sections {
+    my ($root, $criterion, $tables) = @_;
+    my $row = rows_of_sections($root);
+    for my $section (split /^(?=## )/m, slurp("$root/docs/contract.md")) {
+        next unless $section =~ /^## (\d+)\./;
+        my $number = $1;
+        while ($section =~ /`([a-z]\w*(?:\.[a-z]\w*)?)`/g) {
+            my $name = $1;
+            my @homes = $criterion->{$name} ? ($name =~ /^(\w+)/) : @{$tables->{$name} // []};
+            next if !@homes || grep { $row->{$number}{$_} } @homes;
+            offence("docs/testing.md: the row of section $number lacks @homes, where $name stands");
+        }
+    }
+    for my $number (sort keys %$row) {
+        for my $name (grep { /^\w+$/ && !/^(fuzz|cli)_/ } sort keys %{$row->{$number}}) {
+            next if grep { /^\Q$name\E\./ } keys %$criterion;
+            offence("docs/testing.md: there is no suite $name, which the row of section $number names");
+        }
+    }
+}
+
 sub tests {
     my ($root) = @_;
-    my (%criterion, %behaviour, $named);
+    my (%criterion, %behaviour, %tables, $named);
     for my $file (files_below($root, 'tests', qr/\.c$/)) {
         my $text = slurp("$root/$file");
         $criterion{"$1.$2"} = 1 while $text =~ /^(?:Parameterized)?Test\(\s*(\w+),\s*(\w+)/mg;
         next unless $file =~ m{^tests/conformance/table_};
         $behaviour{$1} = 1 while $text =~ /^static void (\w+)\(conf_t \*t\)/mg;
         $behaviour{$1} = 1 while $text =~ /\{"(\w+)",/g;
+        push @{$tables{$1}}, $file while $text =~ /^static void (\w+)\(conf_t \*t\)/mg;
+        push @{$tables{$1}}, $file while $text =~ /\{"(\w+)",/g;
     }
     for my $doc (files_below($root, 'docs', qr/\.md$/)) {
         # a list of behaviours may go on over several lines, up to an empty one
@@ -152,6 +190,7 @@ sub tests {
         }
     }
     offence('docs: no test is named there') unless $named;
+    sections($root, \%criterion, \%tables);
 }
 
 my %checks = (house => \&house, metrics => \&metrics, tests => \&tests);
@@ -191,6 +230,14 @@ my @cases = (
     ['tests', 0, {'tests/conformance/table_a.c' => "static void a_holds(conf_t *t)\n", 'docs/x.md' => "Behaviours: `a_holds`\n"}],
     ['tests', 1, {'tests/conformance/table_a.c' => "static void a_holds(conf_t *t)\n",
         'docs/x.md' => "Behaviours: `a_holds`,\n`b_holds`\n"}],
+    ['tests', 0, {'tests/conformance/table_a.c' => "static void a_holds(conf_t *t)\n", 'tests/a/test_a.c' => "Test(a, b_is_c)\n",
+        'docs/contract.md' => "## 1. A\n\nBehaviours: `a_holds`\nTests: `a.b_is_c`\n",
+        'docs/testing.md' => "| 1 paths | `tests/conformance/table_a.c` | `a` |\n"}],
+    ['tests', 2, {'tests/conformance/table_a.c' => "static void a_holds(conf_t *t)\n", 'tests/a/test_a.c' => "Test(a, b_is_c)\n",
+        'docs/contract.md' => "## 1. A\n\nBehaviours: `a_holds`\nTests: `a.b_is_c`\n",
+        'docs/testing.md' => "| 2 paths | `tests/conformance/table_a.c` | `a` |\n"}],
+    ['tests', 1, {'tests/a/test_a.c' => "Test(a, b_is_c)\n", 'docs/contract.md' => "## 1. A\n\nTests: `a.b_is_c`\n",
+        'docs/testing.md' => "| 1 paths | | `a`, `gone` |\n"}],
 );
 
 sub self_test {

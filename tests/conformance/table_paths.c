@@ -41,6 +41,126 @@ static void a_null_path_is_einval(conf_t *t)
     IS(APR_EINVAL, vfs_rename(t->fs, NULL, NULL, "/a", 0));
 }
 
+static void hear_nothing(void *baton, uint32_t events, const char *path)
+{
+    (void)baton;
+    (void)events;
+    (void)path;
+}
+
+static apr_status_t see_nothing(void *baton, const char *path, const vfs_attr_t *attr,
+                                apr_status_t status)
+{
+    (void)baton;
+    (void)path;
+    (void)attr;
+    return status;
+}
+
+static apr_status_t read_nothing(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    (void)baton;
+    (void)off;
+    memset(buf, 0, len);
+    return APR_SUCCESS;
+}
+
+/* Every public call that takes a path says of `path`, which is no path, what it is. */
+static void check_reads(conf_t *t, const char *path, apr_status_t want)
+{
+    char buf[64];
+    size_t n;
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    vfs_statfs_t space;
+    vfs_file_t *f;
+    vfs_dir_t *dir;
+    uint64_t watch;
+    IS(want, vfs_open(&f, t->fs, NULL, path, RD, 0, NULL, NULL));
+    IS(want, vfs_get(t->fs, NULL, path, buf, sizeof buf, &n, &attr, NULL));
+    IS(want, vfs_stat(t->fs, NULL, path, &attr));
+    IS(want, vfs_lstat(t->fs, NULL, path, &attr));
+    IS(want, vfs_validator(t->fs, NULL, path, &validator));
+    IS(want, vfs_access(t->fs, NULL, path, VFS_ACCESS_EXIST));
+    IS(want, vfs_readlink(t->fs, NULL, path, buf, sizeof buf, &n));
+    IS(want, vfs_getxattr(t->fs, NULL, path, "user.a", buf, sizeof buf, &n, 0));
+    IS(want, vfs_listxattr(t->fs, NULL, path, buf, sizeof buf, &n, 0));
+    IS(want, vfs_statfs(t->fs, NULL, path, &space));
+    IS(want, vfs_opendir(&dir, t->fs, NULL, path, 0));
+    IS(want, vfs_watch(t->fs, NULL, path, hear_nothing, NULL, &watch));
+    IS(want, vfs_walk(t->fs, NULL, path, see_nothing, NULL));
+}
+
+static void check_writes(conf_t *t, const char *path, apr_status_t want)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_source_t source = {read_nothing, NULL, 1};
+    vfs_file_t *f;
+    IS(want, vfs_open(&f, t->fs, NULL, path, WR | CR, 0644, NULL, NULL));
+    IS(want, vfs_mknod(t->fs, NULL, path, VFS_TYPE_FIFO, 0644, 0));
+    IS(want, vfs_mkdir(t->fs, NULL, path, 0755));
+    IS(want, vfs_rmdir(t->fs, NULL, path));
+    IS(want, vfs_unlink(t->fs, NULL, path));
+    IS(want, vfs_rename(t->fs, NULL, path, "/x", 0));
+    IS(want, vfs_rename(t->fs, NULL, "/x", path, 0));
+    IS(want, vfs_link(t->fs, NULL, path, "/x"));
+    IS(want, vfs_link(t->fs, NULL, "/x", path));
+    IS(want, vfs_symlink(t->fs, NULL, "x", path));
+    IS(want, vfs_truncate(t->fs, NULL, path, 0));
+    IS(want, vfs_chmod(t->fs, NULL, path, 0644, 0));
+    IS(want, vfs_chown(t->fs, NULL, path, 0, 0, 0));
+    IS(want, vfs_utimens(t->fs, NULL, path, 0, 0, 0));
+    IS(want, vfs_setxattr(t->fs, NULL, path, "user.a", "x", 1, 0, 0));
+    IS(want, vfs_removexattr(t->fs, NULL, path, "user.a", 0));
+    IS(want, vfs_sync_dir(t->fs, NULL, path));
+    IS(want, vfs_commit(t->fs, NULL, path, &source, NULL, NULL, NULL));
+    IS(want, vfs_write_file(t->fs, NULL, path, "x", 1, 0644));
+    IS(want, vfs_copy(t->fs, path, t->fs, "/x", NULL, NULL));
+    IS(want, vfs_mkdir_all(t->fs, NULL, path, 0755));
+    IS(want, vfs_remove_all(t->fs, NULL, path));
+    IS(want, vfs_temp_file(&f, t->fs, NULL, path, "t", buf, sizeof buf));
+}
+
+static void check_cache(conf_t *t, const char *path, apr_status_t want)
+{
+    vfs_t *cache = t->sut.cache;
+    cachefs_entry_t entry;
+    IS(want, cachefs_invalidate(cache, path, NULL, NULL));
+    IS(want, cachefs_invalidate_prefix(cache, path, NULL, NULL));
+    IS(want, cachefs_invalidate_batch(cache, &path, 1, NULL, NULL));
+    IS(want, cachefs_discard(cache, path, NULL));
+    IS(want, cachefs_pin(cache, path, 1));
+    IS(want, cachefs_entry(cache, path, &entry));
+    IS(want, cachefs_prefetch_path(cache, NULL, path, NULL, NULL));
+    IS(want, cachefs_prefetch_batch(cache, NULL, &path, 1, NULL));
+    IS(want, cachefs_flush_batch(cache, NULL, &path, 1, NULL));
+    if (path != NULL) IS(want, cachefs_flush(cache, NULL, path, 0)); /* NULL is everything */
+}
+
+static void every_call_refuses_what_is_no_path(conf_t *t)
+{
+    static char name[VFS_NAME_MAX + 3], path[VFS_PATH_MAX + 2];
+    const struct {
+        const char *path;
+        apr_status_t want;
+    } rows[] = {{NULL, APR_EINVAL},
+                {"", APR_ENOENT},
+                {"x", APR_EINVAL},
+                {name, APR_ENAMETOOLONG},
+                {path, APR_ENAMETOOLONG}};
+    memset(name, 'n', sizeof name - 1);
+    name[0] = '/';
+    memset(path, 'p', sizeof path - 1);
+    for (size_t i = 0; i < sizeof path - 1; i += 100)
+        path[i] = '/';
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        check_reads(t, rows[i].path, rows[i].want);
+        check_writes(t, rows[i].path, rows[i].want);
+        if (t->sut.cache != NULL) check_cache(t, rows[i].path, rows[i].want);
+    }
+    NAMES("/", "");
+}
+
 static void repeated_slashes_are_one(conf_t *t)
 {
     OK(vfs_mkdir(t->fs, NULL, "//d", 0755));
@@ -335,6 +455,7 @@ static const conf_behaviour_t behaviours[] = {
     B(an_empty_path_is_enoent),
     B(a_relative_path_is_einval),
     B(a_null_path_is_einval),
+    B(every_call_refuses_what_is_no_path),
     B(repeated_slashes_are_one),
     B(dot_components_vanish),
     B(dotdot_goes_up),

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <apr_strings.h>
 
@@ -58,6 +59,17 @@ Test(resume, file_is_small_where_work_went_in_order)
                      "cachefs-warm-resume 1\nplan 123456789abcdef0 1000000\ndone 0-639999\n"
                      "done 640016-640016\ndone 640023-640023\nend 3\n");
     free(done);
+}
+
+Test(resume, file_is_for_its_owner_only)
+{
+    const char *file = warm_test_path("resume");
+    unsigned char done = 1;
+    struct stat st;
+
+    cr_assert_eq(warm__resume_save(file, HASH, 8, &done), APR_SUCCESS);
+    cr_assert_eq(stat(file, &st), 0);
+    cr_assert_eq(st.st_mode & 07777, 0600);
 }
 
 Test(resume, no_file_is_nothing_done)
