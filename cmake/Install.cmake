@@ -10,6 +10,7 @@ foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs
   get_filename_component(dir ${header} DIRECTORY)
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${dir})
 endforeach()
+install(FILES docs/cachefs.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 
 file(RELATIVE_PATH CACHEFS_PREFIX_FROM_PC /p/${CMAKE_INSTALL_LIBDIR}/pkgconfig /p)
 set(CACHEFS_PC_PRIVATE "")

@@ -77,6 +77,9 @@ foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs
     message(FATAL_ERROR "${header} is not installed")
   endif()
 endforeach()
+if(NOT EXISTS "${prefix}/share/man/man1/cachefs.1")
+  message(FATAL_ERROR "the manual page is not installed")
+endif()
 
 set(here "${SOURCE}/tests/abi")
 if(NOT CASE STREQUAL package)
