@@ -80,43 +80,20 @@ typedef struct stage_t {
 } stage_t;
 
 /* Copy the dirty granules of a block to the stage, as far as they go on where it ends and fit. 0:
- * some are left. */
-static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
+ * some are left. Object and shard locked. */
+static int stage_granules(cache_t *c, const obj_t *o, piece_t *p, stage_t *st)
 {
-    block_t *b = &c->blocks[p->block];
-    uint32_t shift = atomic_load(&o->shift), g = cachefs__granule(shift);
-    uint64_t base = (uint64_t)p->no << shift;
-    shard_t *s = cachefs__block_shard(c, cachefs__mix(atomic_load(&o->ver), p->no));
-    int whole = 1;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    if (LOAD(b->ver) != atomic_load(&o->ver) || LOAD(b->no) != p->no ||
-        !(LOAD(b->bits) & BLOCK_DIRTY)) {
-        p->mask = 0; /* cut away meanwhile */
-        cachefs__unlock(&s->lock, RANK_SHARD);
-        return 1;
-    }
-    if (!p->mask) {
-        p->mask = c->links[p->block].word;
-        p->seq = cachefs__block_seq(b);
-    } else if (p->seq != cachefs__block_seq(b)) {
-        p->seq = cachefs__block_seq(b) | 1; /* never equal to an even one: it stays dirty */
-    }
+    const block_t *b = &c->blocks[p->block];
+    uint32_t shift = LOAD(o->shift), g = cachefs__granule(shift);
     uint32_t cap = cachefs__class_bytes(LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15);
-    uint64_t size = atomic_load(&o->size);
-    uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
+    uint64_t base = (uint64_t)p->no << shift, size = LOAD(o->size);
+    const uint8_t *data = cachefs__chunk_ptr(&c->arena, LOAD(b->data));
     for (uint32_t k = 0; k < 16; k++) {
         uint64_t off = base + (uint64_t)k * g;
         if (!(p->mask & 1u << k)) continue;
-        if (off >= size) { /* a write that has not told its new size yet: it stays dirty */
-            p->mask &= ~(1u << k);
-            p->seq |= 1;
-            continue;
-        }
+        VFS_ASSERT(off < size);
         uint32_t n = size - off < g ? (uint32_t)(size - off) : g;
-        if (st->len && (st->at + st->len != off || st->len + n > st->size)) {
-            whole = 0;
-            break;
-        }
+        if (st->len && (st->at + st->len != off || st->len + n > st->size)) return 0;
         if (!st->len) st->at = off;
         uint32_t in = k * g >= cap ? 0 : k * g + n > cap ? cap - k * g : n;
         memcpy(st->buf + st->len, data + (size_t)k * g, in);
@@ -124,7 +101,32 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
         st->len += n;
         p->mask &= ~(1u << k);
     }
+    return 1;
+}
+
+/* The same for a block that may have left, or been written to, meanwhile. The object's lock, since
+ * a write tells its bytes and the new end of the file under it: between the two, bytes behind the
+ * old end would be taken for no part of the file, and their block for clean. */
+static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
+{
+    block_t *b = &c->blocks[p->block];
+    int whole = 1;
+    cachefs__obj_lock(c, o);
+    shard_t *s = cachefs__block_shard(c, cachefs__mix(LOAD(o->ver), p->no));
+    cachefs__lock(&s->lock, RANK_SHARD);
+    if (LOAD(b->ver) != LOAD(o->ver) || LOAD(b->no) != p->no || !(LOAD(b->bits) & BLOCK_DIRTY)) {
+        p->mask = 0; /* cut away meanwhile */
+    } else {
+        if (!p->mask) {
+            p->mask = c->links[p->block].word;
+            p->seq = cachefs__block_seq(b);
+        } else if (p->seq != cachefs__block_seq(b)) {
+            p->seq = cachefs__block_seq(b) | 1; /* never equal to an even one: it stays dirty */
+        }
+        whole = stage_granules(c, o, p, st);
+    }
     cachefs__unlock(&s->lock, RANK_SHARD);
+    cachefs__obj_unlock(c, o);
     return whole;
 }
 
