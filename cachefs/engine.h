@@ -176,6 +176,7 @@ typedef struct obj_t {
     uint64_t changed_seq; /* mut_seq of our last change */
     uint32_t name;        /* path chunk of one of its names, or NONE */
     uint32_t name_len;
+    uint32_t name_more; /* bytes of names behind it: it may have any of them (doubt_name.c) */
     /* listing of a directory: content of the version, list_bytes long */
     uint64_t list_bytes;
     int64_t list_checked_us;

@@ -144,6 +144,7 @@ typedef struct opening_t {
     obj_t *o;
     const vfs_path_t *path;
     cachefs__lower_e how;
+    int doubt; /* the name may be another file's */
     vfs_file_t *file;
     uint32_t flags;
 } opening_t;
@@ -163,12 +164,31 @@ static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
     }
-    if (st) return APR_STATUS_IS_ENOENT(st) ? VFS_ESTALE : st;
-    if (!cachefs__may_be(op->o, &attr)) {
+    if (st) return APR_STATUS_IS_ENOENT(st) || APR_STATUS_IS_ENOTDIR(st) ? VFS_ESTALE : st;
+    int known = !op->doubt || (attr.flags & VFS_ATTR_STABLE_ID);
+    if (!known || !cachefs__may_be(op->o, &attr)) {
         (void)vfs_close(op->file, ctx); /* the name leads to another file by now */
         return VFS_ESTALE;
     }
     return APR_SUCCESS;
+}
+
+/* By its name, or where that is in doubt by the first of its names that leads to it: that is its
+ * name. */
+static apr_status_t open_by_names(const vfs_ctx_t *ctx, vfs_path_t *path, char *buf, opening_t *op)
+{
+    for (unsigned nth = 1;; nth++) {
+        uint64_t asked = atomic_load_explicit(&op->c->mut_seq, memory_order_acquire);
+        apr_status_t st = open_below(op, ctx);
+        if (APR_STATUS_IS_EACCES(st)) st = cachefs__as_opener(op->c, op->o, ctx, open_below, op);
+        if (!st && op->doubt) (void)cachefs__obj_name_seen(op->c, op->o, path, asked, CLAIM_NONE);
+        if (st != VFS_ESTALE) return st;
+        cachefs__obj_look(op->c, op->o);
+        int is = cachefs__obj_name_nth(op->c, op->o, nth, path, buf);
+        cachefs__obj_looked(op->c, op->o);
+        if (!is) return st;
+        op->doubt = 1;
+    }
 }
 
 /* Open the object by its name; one that is being changed right now is waited for. Object not
@@ -176,16 +196,15 @@ static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
 static apr_status_t open_named(const vfs_ctx_t *ctx, vfs_path_t *path, char *buf, opening_t *op)
 {
     for (int tries = 0;; tries++) {
-        apr_status_t st = open_below(op, ctx);
-        if (APR_STATUS_IS_EACCES(st)) st = cachefs__as_opener(op->c, op->o, ctx, open_below, op);
+        const vfs_path_t first = *path;
+        apr_status_t st = open_by_names(ctx, path, buf, op);
         if (st != VFS_ESTALE || tries == 3) return st;
-        uint32_t hash = path->hash;
-        st = cachefs__mut_wait(op->c, ctx, path);
+        st = cachefs__mut_wait(op->c, ctx, &first);
         if (st) return st;
         cachefs__obj_look(op->c, op->o);
-        apr_status_t named = cachefs__obj_name(op->c, op->o, path, buf);
+        int named = cachefs__obj_name_nth(op->c, op->o, 0, path, buf);
         cachefs__obj_looked(op->c, op->o);
-        if (named || path->hash == hash) return VFS_ESTALE; /* no new name: it is gone */
+        if (!named || path->hash == first.hash) return VFS_ESTALE; /* no new name: it is gone */
     }
 }
 
@@ -251,7 +270,8 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
         st = cachefs__obj_wait(c, o, ctx, 0);
     if (!st && !pick(o, how)) {
         opening_t op = {.c = c, .o = o, .path = &path, .how = how};
-        st = cachefs__obj_name(c, o, &path, buf) ? VFS_ESTALE : APR_SUCCESS;
+        st = cachefs__obj_name_nth(c, o, 0, &path, buf) ? APR_SUCCESS : VFS_ESTALE;
+        op.doubt = o->name_more != 0;
         if (!st) {
             o->opening = 1;
             cachefs__obj_unlock(c, o);

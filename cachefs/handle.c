@@ -357,6 +357,16 @@ apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
     return st;
 }
 
+/* A handle below tells which name it has, where that is in doubt. */
+static void settle_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    vfs_file_t *file;
+    cachefs__obj_look(c, o);
+    int doubt = o->name_more != 0;
+    cachefs__obj_looked(c, o);
+    if (doubt && !cachefs__lower_use(c, o, ctx, LOWER_ANY, &file)) cachefs__lower_done(c, o);
+}
+
 /* Locks belong to a handle, and the lower handle is shared: each handle that locks gets one of its
  * own. */
 apr_status_t cachefs_op_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t *lock)
@@ -366,6 +376,7 @@ apr_status_t cachefs_op_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t 
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
     vfs_file_t *made = NULL;
+    settle_name(c, h->obj, ctx);
     cachefs__obj_lock(c, h->obj);
     vfs_file_t *lower = h->lock_lower;
     apr_status_t named = lower ? APR_SUCCESS : cachefs__obj_name(c, h->obj, &path, buf);

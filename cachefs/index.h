@@ -305,6 +305,19 @@ int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_
                            cachefs__claim_e mine);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
+/* ---- doubt_name.c: names after renames that failed and may have been done */
+/* A rename: what was within `from` is within `to`, with `swap` the other way round too. Not `sure`:
+ * or where it was. */
+typedef struct cachefs__move_t {
+    const vfs_path_t *from, *to;
+    int swap, sure;
+} cachefs__move_t;
+/* The name, or, from 1 on, a further one that it may have. 0: it has not so many. Object locked. */
+int cachefs__obj_name_nth(cache_t *c, const obj_t *o, unsigned nth, vfs_path_t *out, char *buf);
+/* All names that it may have follow the move. */
+void cachefs__names_move(cache_t *c, obj_t *o, const cachefs__move_t *move);
+/* The same after a move that may have been done, for who has nothing but its name. */
+void cachefs__name_doubt(cache_t *c, obj_t *o, const cachefs__move_t *move);
 
 /* ---- opener.c: by whose rights a file is open */
 typedef struct cachefs__creds_t cachefs__creds_t;

@@ -124,6 +124,7 @@ static uint32_t take_name(cache_t *c, obj_t *o, const vfs_path_t *path)
         memcmp(cachefs__chunk_ptr(&c->arena, chunk), path->str, path->len) != 0)
         return NONE;
     o->name = NONE;
+    o->name_more = 0;
     o->flags &= ~OBJ_NAMED;
     return chunk;
 }

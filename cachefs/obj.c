@@ -37,7 +37,10 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
             chunk = old;
             done = 1;
         }
-        if (done && good) o->flags |= OBJ_NAMED;
+        if (done && good) {
+            o->flags |= OBJ_NAMED;
+            o->name_more = 0;
+        }
         cachefs__obj_unlock(c, o);
         if (done) break;
         chunk = cachefs__chunk_get(c, path->len + 1, OWNER_PRIVATE | 2, 0, 0);
@@ -52,6 +55,7 @@ int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, ui
 {
     if (!same_name(c, o, path) || !cachefs__name_believed(c, path, asked, CLAIM_NONE)) return 0;
     o->flags |= OBJ_NAMED; /* which nobody copies without a lock */
+    o->name_more = 0;
     return 1;
 }
 
@@ -72,13 +76,8 @@ void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf)
 {
-    if (!o->name || !(o->flags & OBJ_NAMED) || (o->flags & OBJ_UNLINKED)) return APR_NOTFOUND;
-    memcpy(buf, cachefs__chunk_ptr(&c->arena, o->name), o->name_len + 1);
-    out->str = buf;
-    out->len = o->name_len;
-    out->hash = vfs_path_hash(buf, o->name_len);
-    out->flags = 0;
-    return APR_SUCCESS;
+    if (o->name_more) return APR_NOTFOUND; /* it is in doubt */
+    return cachefs__obj_name_nth(c, o, 0, out, buf) ? APR_SUCCESS : APR_NOTFOUND;
 }
 
 /* ---- versions */

@@ -37,25 +37,35 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     return st;
 }
 
-/* What is open or dirty below `from` is below `to` now; with `swap` also the other way round. `to`
- * NULL: nobody knows where it is. */
-static void move_name(cache_t *c, obj_t *o, const vfs_path_t *from, const vfs_path_t *to, int swap)
+/* What has no name may be there: no other file is taken for it where its path was its identity. */
+static void unhash_nameless(cache_t *c, obj_t *o)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t name;
+    cachefs__obj_lock(c, o);
+    int lost = cachefs__obj_name(c, o, &name, buf) && (o->flags & OBJ_BY_PATH);
+    cachefs__obj_unlock(c, o);
+    if (lost) cachefs__obj_unhash(c, o);
+}
+
+/* What is open or dirty below `from` is below `to` now. */
+static void move_name(cache_t *c, obj_t *o, const cachefs__move_t *move)
 {
     char buf[VFS_PATH_MAX + 1], moved[2 * VFS_PATH_MAX + 2];
     vfs_path_t name, out;
     const vfs_path_t *a = NULL, *b = NULL;
     cachefs__obj_lock(c, o);
-    int named = !cachefs__obj_name(c, o, &name, buf);
-    int lost = !named && (o->flags & OBJ_BY_PATH);
+    int named = !cachefs__obj_name(c, o, &name, buf), doubt = o->name_more != 0;
     cachefs__obj_unlock(c, o);
-    if (lost) cachefs__obj_unhash(c, o); /* it may be here: no other file is taken for it */
-    if (named && vfs_path_within(&name, from))
-        a = from, b = to;
-    else if (named && swap && vfs_path_within(&name, to))
-        a = to, b = from;
+    unhash_nameless(c, o);
+    if (doubt) cachefs__names_move(c, o, move);
+    if (named && vfs_path_within(&name, move->from))
+        a = move->from, b = move->to;
+    else if (named && move->swap && vfs_path_within(&name, move->to))
+        a = move->to, b = move->from;
     if (!a) return;
-    size_t tail = name.len - a->len, len = b ? b->len + tail : 0;
-    if (!b || len > VFS_PATH_MAX) { /* by no name that a call below would take */
+    size_t tail = name.len - a->len, len = b->len + tail;
+    if (len > VFS_PATH_MAX) { /* by no name that a call below would take */
         cachefs__name_lost(c, o, &name);
         return;
     }
@@ -63,6 +73,20 @@ static void move_name(cache_t *c, obj_t *o, const vfs_path_t *from, const vfs_pa
     memcpy(moved + b->len, name.str + a->len, tail + 1);
     out = (vfs_path_t){moved, (uint32_t)len, 0, 0};
     cachefs__obj_set_name(c, o, &out);
+}
+
+/* It may be below `to` now. With a handle below it goes on by that. */
+static void doubt_name(cache_t *c, obj_t *o, const cachefs__move_t *move)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t name;
+    cachefs__obj_lock(c, o);
+    int named = cachefs__obj_name_nth(c, o, 0, &name, buf), doubt = o->name_more != 0;
+    cachefs__obj_unlock(c, o);
+    int meets = named && (vfs_path_within(&name, move->from) || vfs_path_within(&name, move->to));
+    if (!meets && !doubt) return;
+    cachefs__name_doubt(c, o, move);
+    if (meets) cachefs__name_lost(c, o, &name);
 }
 
 typedef struct rename_t {
@@ -74,11 +98,9 @@ typedef struct rename_t {
     size_t open_count;
 } rename_t;
 
-static void move_names(cache_t *c, const rename_t *r, const vfs_path_t *from, const vfs_path_t *to,
-                       int swap)
+static cachefs__move_t move_of(const rename_t *r, int sure)
 {
-    for (size_t i = 0; i < r->open_count; i++)
-        move_name(c, r->open[i], from, to, swap);
+    return (cachefs__move_t){r->from, r->to, (r->flags & VFS_RENAME_EXCHANGE) != 0, sure};
 }
 
 static int is_dir(cache_t *c, obj_t *o)
@@ -103,7 +125,9 @@ static void renamed(cache_t *c, const vfs_ctx_t *ctx, rename_t *r, const cachefs
     if (r->tree) {
         cachefs__drop_tree(c, r->from);
         cachefs__drop_tree(c, r->to);
-        move_names(c, r, r->from, r->to, swap);
+        cachefs__move_t move = move_of(r, 1);
+        for (size_t i = 0; i < r->open_count; i++)
+            move_name(c, r->open[i], &move);
     }
     if (r->target && !swap)
         cachefs__name_gone(c, r->target, r->to, cachefs__was_last_name(c, r->target, ctx));
@@ -121,15 +145,18 @@ static void perhaps_renamed(cache_t *c, rename_t *r)
 {
     cachefs__name_drop(c, r->from);
     cachefs__name_drop(c, r->to);
+    cachefs__move_t move = move_of(r, 0);
     if (r->tree) {
         cachefs__drop_tree(c, r->from);
         cachefs__drop_tree(c, r->to);
-        move_names(c, r, r->from, NULL, 0);
-        move_names(c, r, r->to, NULL, 0);
+        for (size_t i = 0; i < r->open_count; i++) {
+            unhash_nameless(c, r->open[i]);
+            doubt_name(c, r->open[i], &move);
+        }
         return;
     }
-    if (r->source) cachefs__name_lost(c, r->source, r->from);
-    if (r->target) cachefs__name_lost(c, r->target, r->to);
+    if (r->source) doubt_name(c, r->source, &move);
+    if (r->target) doubt_name(c, r->target, &move);
 }
 
 static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
