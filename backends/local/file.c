@@ -173,20 +173,51 @@ static int about_to_write(vfs_file_t *file)
     return own->fd;
 }
 
-/* The new version is not asked for: that would be a second system call. Whose write it is counts
- * for the set-id bits, which a write of an ordinary user clears, and for quotas. */
+/* The bytes are to be written, with the caller's rights: whose write it is counts for the set-id
+ * bits, which a write of an ordinary user clears, and for quotas. */
+static apr_status_t put(vfs_file_t *file, const vfs_ctx_t *ctx, int fd, const vfs_iovec_t *iov,
+                        size_t count, apr_off_t off, size_t *written)
+{
+    if (!has_creds(ctx)) return port__writev(fd, iov, count, off, written);
+    port_creds_t creds;
+    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
+    if (status != APR_SUCCESS) return status;
+    status = port__writev(fd, iov, count, off, written);
+    port__creds_leave(&creds);
+    return status;
+}
+
+/* A write of a file while some sync has failed, or that syncs: what it makes good, and what it may
+ * lose. */
+static apr_status_t put_noted(vfs_file_t *file, const vfs_ctx_t *ctx, int fd,
+                              const vfs_iovec_t *iov, size_t count, apr_off_t off, size_t *written)
+{
+    local_t *self = local__of(file->fs);
+    uint64_t turn = local__lost_turn(self, fd);
+    apr_status_t status = put(file, ctx, fd, iov, count, off, written);
+    if (off >= 0) local__lost_again(self, fd, turn, (uint64_t)off, (uint64_t)off + *written);
+    if ((file->flags & VFS_O_SYNC) && status == APR_FROM_OS_ERROR(EIO)) /* no mere refusal */
+        local__lost(self, fd, status);
+    return status;
+}
+
+static int is_noted(const vfs_file_t *file)
+{
+    local_t *self = local__of(file->fs);
+    return (file->flags & VFS_O_SYNC) ||
+           atomic_load_explicit(&self->lost_count, memory_order_relaxed) > 0;
+}
+
+/* The new version is not asked for: that would be a second system call. */
 apr_status_t local__write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf, size_t len,
                              apr_off_t off, size_t *written, vfs_validator_t *validator)
 {
     int fd = about_to_write(file);
     (void)validator; /* stays VFS_VALIDATOR_NONE */
-    if (!has_creds(ctx)) return port__write(fd, buf, len, off, written);
-    port_creds_t creds;
-    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
-    if (status != APR_SUCCESS) return status;
-    status = port__write(fd, buf, len, off, written);
-    port__creds_leave(&creds);
-    return status;
+    if (!has_creds(ctx) && !is_noted(file)) return port__write(fd, buf, len, off, written);
+    vfs_iovec_t iov = {(void *)(uintptr_t)buf, len};
+    return is_noted(file) ? put_noted(file, ctx, fd, &iov, 1, off, written)
+                          : put(file, ctx, fd, &iov, 1, off, written);
 }
 
 apr_status_t local__writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
@@ -195,13 +226,8 @@ apr_status_t local__writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
 {
     int fd = about_to_write(file);
     (void)validator; /* as above */
-    if (!has_creds(ctx)) return port__writev(fd, iov, count, off, written);
-    port_creds_t creds;
-    apr_status_t status = port__creds_enter(&local__of(file->fs)->root, ctx, &creds);
-    if (status != APR_SUCCESS) return status;
-    status = port__writev(fd, iov, count, off, written);
-    port__creds_leave(&creds);
-    return status;
+    return is_noted(file) ? put_noted(file, ctx, fd, iov, count, off, written)
+                          : put(file, ctx, fd, iov, count, off, written);
 }
 
 apr_status_t local__copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
@@ -257,7 +283,7 @@ apr_status_t local__flush(vfs_file_t *file, const vfs_ctx_t *ctx)
 apr_status_t local__sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
 {
     (void)ctx; /* the system's sync cannot be interrupted */
-    return port__sync(local__file(file)->fd, flags);
+    return local__sync_fd(local__of(file->fs), local__file(file)->fd, flags);
 }
 
 apr_status_t local__sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
@@ -271,7 +297,7 @@ apr_status_t local__sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     status = port__open(&self->root, path->str, VFS_O_DIRECTORY, &fd, &direct);
     port__creds_leave(&creds);
     if (status != APR_SUCCESS) return status;
-    status = port__sync(fd, VFS_SYNC_ALL);
+    status = local__sync_fd(self, fd, VFS_SYNC_ALL);
     port__close(fd);
     return status;
 }
@@ -279,5 +305,5 @@ apr_status_t local__sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
 apr_status_t local__sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
 {
     (void)ctx; /* anybody may ask for durability */
-    return port__sync_fs(&local__of(fs)->root);
+    return local__sync_all(local__of(fs));
 }

@@ -13,6 +13,7 @@ static apr_status_t destroy(vfs_t *fs)
     local_t *self = local__of(fs);
     local__watcher_destroy(self->watcher);
     VFS_ASSERT(self->owners == NULL); /* every handle was closed */
+    local__lost_end(self);
     port__root_close(&self->root);
     (void)pthread_mutex_destroy(&self->mutex); /* nobody holds it: destroy is the last call */
     free(self);

@@ -16,13 +16,18 @@
 
 typedef struct local_owner_t local_owner_t;
 typedef struct local_watcher_t local_watcher_t;
+typedef struct local_lost_t local_lost_t;
 
-/** One instance. `mutex` guards owners and the making of the watcher. */
+/** One instance. `mutex` guards owners, what was lost, and the making of the watcher. */
 typedef struct local_t {
     port_root_t root;
     pthread_mutex_t mutex;
-    local_owner_t *owners;    /**< who holds locks through descriptors of their own: lock.c */
-    local_watcher_t *watcher; /**< NULL until the first watch: watch.c */
+    local_owner_t *owners;       /**< who holds locks through descriptors of their own: lock.c */
+    local_watcher_t *watcher;    /**< NULL until the first watch: watch.c */
+    local_lost_t *lost;          /**< files whose sync failed: lost.c */
+    apr_status_t lost_some;      /**< of files that could not be noted there */
+    apr_status_t lost_any;       /**< of a sync of everything that failed */
+    _Atomic uint64_t lost_count; /**< 0: no sync of a file has failed that was not made good */
 } local_t;
 
 /** An open file. fd and direct never change; uses is guarded by the instance's mutex. */
@@ -63,6 +68,20 @@ uint64_t local__print(const vfs_attr_t *attr);
 apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ctx_t *ctx,
                                 const char *path, uint32_t flags, uint32_t mode, int *fd,
                                 int *direct, vfs_attr_t *attr);
+
+/* ---- lost.c */
+
+/** A sync of the file failed, or a write that syncs: what it has now may be lost. */
+void local__lost(local_t *self, int fd, apr_status_t status);
+/** Before a write: which failure it may make good. 0: none. */
+uint64_t local__lost_turn(local_t *self, int fd);
+/** Bytes [start, end) were written again since `turn` was told. */
+void local__lost_again(local_t *self, int fd, uint64_t turn, uint64_t start, uint64_t end);
+/** Sync that knows of earlier failures. */
+apr_status_t local__sync_fd(local_t *self, int fd, uint32_t flags);
+apr_status_t local__sync_all(local_t *self);
+/** Free what was noted. */
+void local__lost_end(local_t *self);
 
 /* ---- lock.c */
 
