@@ -142,10 +142,27 @@ static inline int cachefs__block_touched(const block_t *b)
 {
     return (atomic_load_explicit(&b->state, memory_order_relaxed) & STATE_TOUCHED) != 0;
 }
+/* The mark has a byte of the state for itself, so to set it takes no locked instruction, which
+ * would wait for the stores of a copy before it. Whoever changes the state by compare and exchange
+ * starts again; a mark that comes between the load and the store of who owns the state, while it is
+ * odd, or after the block went, is one use more or less for the policy. */
+static inline void cachefs__block_mark_as(block_t *b, uint8_t touched)
+{
+    uint8_t *bytes = (uint8_t *)&b->state;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    __atomic_store_n(&bytes[0], touched, __ATOMIC_RELAXED);
+#else
+    __atomic_store_n(&bytes[sizeof(b->state) - 1], touched, __ATOMIC_RELAXED);
+#endif
+}
+static inline void cachefs__block_mark(block_t *b)
+{
+    cachefs__block_mark_as(b, STATE_TOUCHED);
+}
 /* The policy hears of what was noted. Shard locked. */
 static inline void cachefs__block_untouch(block_t *b)
 {
-    atomic_fetch_and_explicit(&b->state, ~STATE_TOUCHED, memory_order_relaxed);
+    cachefs__block_mark_as(b, 0);
 }
 static inline uint32_t cachefs__granule_shift(uint32_t shift)
 {

@@ -82,7 +82,7 @@ uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shi
             memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
             done += m;
         }
-        if (done) atomic_fetch_or_explicit(&b->state, STATE_TOUCHED, memory_order_relaxed);
+        if (done) cachefs__block_mark(b);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
@@ -429,25 +429,46 @@ uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no)
     return valid;
 }
 
+/* Shard locked. */
+static void hear(cache_t *c, shard_t *s, uint32_t i)
+{
+    block_t *b = &c->blocks[i];
+    uint64_t ver = LOAD(b->ver);
+    if (!ver || cachefs__block_shard(c, cachefs__mix(ver, LOAD(b->no))) != s) return; /* it moved */
+    if (!cachefs__block_touched(b)) return;
+    uint32_t bits = LOAD(b->bits);
+    cachefs__block_untouch(b);
+    STORE(b->bits, bits & ~BLOCK_AHEAD);
+    /* what came before it was asked for is used for the first time */
+    if ((bits & BLOCK_LISTED) && !(bits & BLOCK_AHEAD)) c->policy->touch(s->policy, i, 1);
+}
+
+/* Each shard's lock once, and what it hears in the order of the hits: entries of one shard are
+ * chained. */
 void cachefs__touch_drain(cache_t *c, ring_t *ring)
 {
     uint32_t n = atomic_exchange_explicit(&ring->n, 0, memory_order_relaxed);
+    uint32_t entry[RING_LEN];
+    uint8_t first[RING_LEN], next[RING_LEN], last = RING_LEN;
+    shard_t *shard[RING_LEN];
     if (n > RING_LEN) n = RING_LEN;
+    memset(first, last, sizeof(first));
+    for (uint32_t k = n; k-- > 0;) {
+        const block_t *b = &c->blocks[entry[k] = LOAD(ring->entry[k])];
+        __builtin_prefetch(&c->links[entry[k]], 1); /* comes while we look at the others */
+        shard[k] = cachefs__block_shard(c, cachefs__mix(LOAD(b->ver), LOAD(b->no)));
+        uint8_t *head = &first[(size_t)(shard[k] - c->shards) % RING_LEN];
+        next[k] = *head;
+        *head = (uint8_t)k;
+    }
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t i = atomic_load_explicit(&ring->entry[k], memory_order_relaxed);
-        if (i == NONE) continue;
-        block_t *b = &c->blocks[i];
-        uint64_t ver = LOAD(b->ver);
-        uint32_t no = LOAD(b->no);
-        shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
-        if (!cachefs__trylock(&s->lock, RANK_SHARD))
+        shard_t *s = shard[k];
+        if (entry[k] == NONE || !cachefs__trylock(&s->lock, RANK_SHARD))
             continue; /* the mark stays: the evictor looks at it */
-        if (ver && LOAD(b->ver) == ver && LOAD(b->no) == no && cachefs__block_touched(b)) {
-            uint32_t bits = LOAD(b->bits);
-            cachefs__block_untouch(b);
-            STORE(b->bits, bits & ~BLOCK_AHEAD);
-            /* what came before it was asked for is used for the first time */
-            if ((bits & BLOCK_LISTED) && !(bits & BLOCK_AHEAD)) c->policy->touch(s->policy, i, 1);
+        for (uint32_t j = k; j < last; j = next[j]) {
+            if (shard[j] != s) continue;
+            if (entry[j] != NONE) hear(c, s, entry[j]);
+            entry[j] = NONE;
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
     }

@@ -78,9 +78,9 @@ typedef struct block_t {
 #define STATE_SEQ_SHIFT 32
 #define STATE_ODD (1ull << STATE_SEQ_SHIFT)
 #define STATE_BORROWERS (STATE_ODD - STATE_BORROW)
-#define STATE_BORROW 2ull /* one borrower */
-#define STATE_TOUCHED 1ull
-#define BORROWERS_MAX (1u << 27) /* of a block: beyond that they get copies */
+#define STATE_BORROW (1ull << 8) /* one borrower */
+#define STATE_TOUCHED 1ull       /* has the lowest byte for itself: cachefs__block_mark */
+#define BORROWERS_MAX (1u << 23) /* of a block: beyond that they get copies */
 
 #define BLOCK_VALID_MASK 0xffffu /* one bit a granule */
 #define BLOCK_CLASS_SHIFT 16     /* 4 bits: arena class of data */

@@ -56,11 +56,9 @@ int cachefs__block_whole(const cache_t *c, uint64_t ver, uint64_t no, uint32_t s
 static __attribute__((noinline)) int state_same(cache_t *c, block_t *b, uint64_t seen)
 {
     uint64_t now = LOAD(b->state);
-    do {
-        if ((now ^ seen) >> STATE_SEQ_SHIFT) return 0;
-        if (now & STATE_TOUCHED) return 1;
-    } while (!atomic_compare_exchange_weak_explicit(&b->state, &now, now | STATE_TOUCHED,
-                                                    memory_order_relaxed, memory_order_relaxed));
+    if ((now ^ seen) >> STATE_SEQ_SHIFT) return 0;
+    if (now & STATE_TOUCHED) return 1;
+    cachefs__block_mark(b);
     cachefs__touch_note(c, b);
     return 1;
 }
