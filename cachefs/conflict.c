@@ -7,13 +7,13 @@
  * is written beside it, whole: our bytes over the base that we hold, and over the file as it is
  * below now where we hold none.
  */
-#include "cachefs/engine.h"
+#include "cachefs/conflict_name.h"
 #include "cachefs/copy.h"
+#include "cachefs/engine.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 /* Bytes [off, off + n) of the file into buf as far as they are cached; the rest stays theirs.
  * Returns how many that are. */
@@ -30,25 +30,6 @@ static uint64_t overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *b
         pos += m;
     }
     return n - ours;
-}
-
-/* NAME.conflict-HOST-TIME, NAME cut so that it fits; `k` tells tries apart. */
-static apr_status_t conflict_path(const vfs_path_t *path, int k, vfs_path_t *out, char *buf)
-{
-    char host[64] = "host", tail[160], dir_buf[VFS_PATH_MAX + 1], name[VFS_NAME_MAX + 1];
-    vfs_path_t dir;
-    (void)gethostname(host, sizeof(host) - 1); /* without one the default will do */
-    for (char *p = host; *p; p++)
-        if (*p == '/') *p = '_';
-    apr_time_exp_t t;
-    apr_time_exp_gmt(&t, apr_time_now());
-    int len = snprintf(tail, sizeof(tail), ".conflict-%.60s-%04d%02d%02dT%02d%02d%02d", host,
-                       t.tm_year + 1900, t.tm_mon + 1, t.tm_mday, t.tm_hour, t.tm_min, t.tm_sec);
-    if (k) len += snprintf(tail + len, sizeof(tail) - (size_t)len, "-%d", k);
-    const char *base = vfs_path_parent(&dir, path, dir_buf);
-    int keep = (int)VFS_NAME_MAX - len;
-    int total = snprintf(name, sizeof(name), "%.*s%s", keep, base, tail);
-    return vfs_path_join(out, &dir, name, (size_t)total, buf);
 }
 
 /* *borrowed: bytes of the base that we do not hold, and took from below as they are now. */
@@ -101,7 +82,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
     cachefs__obj_unlock(c, o);
     for (int k = 0; k < 100; k++) {
-        st = conflict_path(path, k, &beside, buf);
+        st = cachefs__conflict_path(path, k, &beside, buf);
         if (!st)
             st = vfs_call_open(&out, c->lower, ctx, &beside,
                                VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL, mode, NULL,

@@ -213,12 +213,12 @@ uint64_t cachefs__journal_write(cachefs__journal_t *j, uint64_t object, uint64_t
     return lsn;
 }
 
-uint64_t cachefs__journal_base(cachefs__journal_t *j, const cachefs__jbase_t *b, uint32_t flags,
-                               uint64_t *lsn)
+uint64_t cachefs__journal_base(cachefs__journal_t *j, uint64_t object, const cachefs__jbase_t *b,
+                               uint32_t flags, uint64_t *lsn)
 {
     uint8_t head[JOURNAL_BASE_BYTES];
     jlock(j);
-    uint64_t object = j->next_object++;
+    if (!object) object = j->next_object++;
     cachefs__jrecord_t rec = {.type = JOURNAL_BASE,
                               .flags = flags,
                               .object = object,
@@ -260,6 +260,30 @@ apr_status_t cachefs__journal_note(cachefs__journal_t *j, const vfs_ctx_t *ctx,
             j, &(cachefs__jrecord_t){
                    .type = type, .object = object, .body = body, .len = sizeof(body)});
     }
+    return cachefs__journal_sync(j, ctx, lsn);
+}
+
+apr_status_t cachefs__journal_rename(cachefs__journal_t *j, const vfs_ctx_t *ctx, const char *from,
+                                     const char *to, uint32_t flags, uint64_t *object)
+{
+    uint8_t body[4 + VFS_PATH_MAX];
+    uint32_t from_len = (uint32_t)strlen(from), to_len = (uint32_t)strlen(to);
+    VFS_ASSERT(from_len <= VFS_PATH_MAX && to_len <= VFS_PATH_MAX);
+    apr_status_t st = cachefs__journal_reserve(j, ctx, cachefs__jsize(4 + from_len + to_len), 1);
+    if (st) return st;
+    cachefs__put32(body, from_len);
+    /* a length goes before it */
+    memcpy(body + 4, from, from_len); /* NOLINT(bugprone-not-null-terminated-result) */
+    jlock(j);
+    *object = j->next_object++;
+    cachefs__jrecord_t rec = {.type = JOURNAL_RENAME,
+                              .flags = flags,
+                              .object = *object,
+                              .body = body,
+                              .len = 4 + from_len};
+    uint64_t lsn = append(j, &rec, to, to_len);
+    cachefs__journal_live_note(j, *object, lsn);
+    junlock(j);
     return cachefs__journal_sync(j, ctx, lsn);
 }
 

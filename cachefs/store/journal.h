@@ -16,13 +16,13 @@
  * its id that no RETIRE or DISCARD covers. */
 
 typedef enum cachefs__jtype_e {
-    JOURNAL_BASE = 1,   /* what the object is and was based on: cachefs__jbase_t */
-    JOURNAL_WRITE,      /* bytes at an offset */
-    JOURNAL_RETIRE,     /* records up to an LSN are durable below */
-    JOURNAL_DISCARD,    /* records up to an LSN are not wanted any more */
-    JOURNAL_FLUSH,      /* from here on the lower file may have bytes of ours */
-    JOURNAL_DROP,       /* its name is about to be unlinked: if it is gone, that was us */
-    JOURNAL_RENAME,     /* of no object: a name, or all below it, is about to move */
+    JOURNAL_BASE = 1, /* what the object is and was based on: cachefs__jbase_t */
+    JOURNAL_WRITE,    /* bytes at an offset */
+    JOURNAL_RETIRE,   /* records up to an LSN are durable below */
+    JOURNAL_DISCARD,  /* records up to an LSN are not wanted any more */
+    JOURNAL_FLUSH,    /* from here on the lower file may have bytes of ours */
+    JOURNAL_DROP,     /* its name is about to be unlinked (1: was not): if it is gone, it was us */
+    JOURNAL_RENAME,   /* a name, or all below it, is about to move; retired when that is durable */
     JOURNAL_CHECKPOINT, /* of no object: all records before an LSN are dead */
     JOURNAL_REPLAY,     /* of no object: a recovery began to write below */
     JOURNAL_MARK,       /* of no object and without an LSN of its own: tells what is durable */
@@ -159,9 +159,10 @@ void cachefs__journal_unreserve(cachefs__journal_t *j, size_t bytes);
 uint64_t cachefs__journal_append(cachefs__journal_t *j, const cachefs__jrecord_t *rec);
 uint64_t cachefs__journal_write(cachefs__journal_t *j, uint64_t object, uint64_t off,
                                 int64_t mtime_ns, const void *bytes, uint32_t len);
-/** A new object: its id, and the record's LSN. Needs cachefs__jsize(JOURNAL_BASE_BYTES + path). */
-uint64_t cachefs__journal_base(cachefs__journal_t *j, const cachefs__jbase_t *b, uint32_t flags,
-                               uint64_t *lsn);
+/** What an object is: a new one (0), or one that has a new name. Returns its id; *lsn of the
+ * record. Needs cachefs__jsize(JOURNAL_BASE_BYTES + path). */
+uint64_t cachefs__journal_base(cachefs__journal_t *j, uint64_t object, const cachefs__jbase_t *b,
+                               uint32_t flags, uint64_t *lsn);
 /** RETIRE or DISCARD: this object's records up to `upto` count no more. */
 uint64_t cachefs__journal_done(cachefs__journal_t *j, cachefs__jtype_e type, uint64_t object,
                                uint64_t upto);
@@ -176,6 +177,11 @@ apr_status_t cachefs__journal_sync(cachefs__journal_t *j, const vfs_ctx_t *ctx, 
 /** Append a small record of an object (or 0: of none) and return when it is durable. */
 apr_status_t cachefs__journal_note(cachefs__journal_t *j, const vfs_ctx_t *ctx,
                                    cachefs__jtype_e type, uint64_t object, uint64_t upto);
+/** A name, or all below it, is about to move below: returns when that is noted durably. Give
+ * *object to cachefs__journal_done when the move, or that it was refused, is durable below.
+ *  @param flags  JOURNAL_EXCHANGE or 0 */
+apr_status_t cachefs__journal_rename(cachefs__journal_t *j, const vfs_ctx_t *ctx, const char *from,
+                                     const char *to, uint32_t flags, uint64_t *object);
 /** Delete files that nobody needs any more. Threads: any; one works at a time. */
 apr_status_t cachefs__journal_trim(cachefs__journal_t *j);
 /** Nothing happens at the moment: note what is durable, so that damage of the last records can be

@@ -33,7 +33,7 @@ static uint64_t object_new(unsigned t)
     cachefs__jbase_t b = {.dev = 1, .ino = t + 1, .path = "/file", .path_len = 5};
     uint64_t lsn;
     MUST(!cachefs__journal_reserve(journal, NULL, cachefs__jsize(JOURNAL_BASE_BYTES + 5), 0));
-    return cachefs__journal_base(journal, &b, 0, &lsn);
+    return cachefs__journal_base(journal, 0, &b, 0, &lsn);
 }
 
 static uint64_t write_some(uint64_t object, uint32_t len)

@@ -71,7 +71,7 @@ apr_status_t jrig_base(jrig_t *rig, unsigned o)
     apr_status_t st =
         cachefs__journal_reserve(rig->j, NULL, cachefs__jsize(JOURNAL_BASE_BYTES + b.path_len), 0);
     if (st) return st;
-    uint64_t object = cachefs__journal_base(rig->j, &b, JOURNAL_CREATED, &lsn);
+    uint64_t object = cachefs__journal_base(rig->j, 0, &b, JOURNAL_CREATED, &lsn);
     (void)note(rig, lsn, JOURNAL_BASE, object);
     rig->object[o] = object;
     rig->first[o] = rig->last[o] = lsn;
