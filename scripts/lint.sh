@@ -12,7 +12,7 @@ cmake --build --preset clang --target cachefs -j "$(nproc)" >/dev/null
 if [ $# -gt 0 ]; then
     files=("$@")
 else
-    mapfile -t files < <(find vfs backends cachefs warming metrics tools bench examples -name '*.c' | LC_ALL=C sort)
+    mapfile -t files < <(find vfs backends cachefs warming metrics mount tools bench examples -name '*.c' | LC_ALL=C sort)
 fi
 echo "== clang-tidy, ${#files[@]} files"
 code=0

@@ -13,7 +13,8 @@
 #include "tools/cli.h"
 
 static const cli_verb_t *const verbs[] = {
-    &cli_ls, &cli_cat, &cli_stat, &cli_cp, &cli_warm, &cli_compare, &cli_replay, &cli_version,
+    &cli_ls,      &cli_cat,    &cli_stat,  &cli_cp,      &cli_warm,
+    &cli_compare, &cli_replay, &cli_mount, &cli_unmount, &cli_version,
 };
 
 const cli_verb_t *cli_verb_at(size_t i)
@@ -150,12 +151,35 @@ static int start(cli_t *cli)
     if (vfs_backends_register_all() != APR_SUCCESS) return CLI_INTERNAL;
     cli->opt.config = config;
     cli->opt.seed = 1;
+    cli->opt.inodes_max = 1u << 20;
+    cli->opt.threads = 32;
+    cli->opt.end_timeout_us = 60000000;
     cli->opt.corfs_flags = VFS_CORFS_SERVE;
     cli->ctx = ctx;
     cli->ctx.cancel = cli->cancel;
     cli_signals(cli, 0);
     raise_descriptors();
     return CLI_DONE;
+}
+
+/* mount(8) calls us by the name of the type: then the verb is understood, and -s, -n, -v and -t
+ * TYPE mean nothing to us. */
+static void as_mount_helper(cli_t *cli)
+{
+    const char *slash = strrchr(cli->argv[0], '/');
+    if (strcmp(slash != NULL ? slash + 1 : cli->argv[0], "mount.cachefs") != 0) return;
+    const char **argv = apr_palloc(cli->pool, sizeof(*argv) * (size_t)(cli->argc + 1));
+    int argc = 0;
+    argv[argc++] = cli->argv[0];
+    argv[argc++] = "mount";
+    for (int i = 1; i < cli->argc; i++) {
+        const char *arg = cli->argv[i];
+        if (strcmp(arg, "-t") == 0) i++;
+        if (arg[0] == '-' && strchr("snvt", arg[1]) != NULL) continue;
+        argv[argc++] = arg;
+    }
+    cli->argc = argc;
+    cli->argv = argv;
 }
 
 int main(int argc, const char *const *argv)
@@ -166,10 +190,12 @@ int main(int argc, const char *const *argv)
     cli.argc = argc;
     cli.argv = args;
     int code = start(&cli);
-    if (code == CLI_DONE)
+    if (code == CLI_DONE) {
+        as_mount_helper(&cli);
         code = run(&cli);
-    else
+    } else {
         (void)fputs("cachefs: cannot start: out of memory\n", stderr);
+    }
     code = cli_finish(&cli, code);
     apr_pool_destroy(cli.pool);
     apr_terminate();

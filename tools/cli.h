@@ -48,6 +48,11 @@ typedef struct cli_options_t {
     const char *policies, *sizes, *format;
     uint32_t replay_shards;
     int bytes;
+    /* mount, unmount */
+    int foreground;
+    const char *kernel_options, *how;
+    uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
+    uint32_t threads;
 } cli_options_t;
 
 typedef struct cli_verb_t cli_verb_t;
@@ -77,7 +82,7 @@ struct cli_verb_t {
 };
 
 extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_replay,
-    cli_version;
+    cli_version, cli_mount, cli_unmount;
 
 #define CLI_LS 0x01u
 #define CLI_CAT 0x02u
@@ -87,7 +92,9 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_COMPARE 0x20u
 #define CLI_VERSION 0x40u
 #define CLI_REPLAY 0x80u
-#define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE)
+#define CLI_MOUNT 0x100u
+#define CLI_UNMOUNT 0x200u
+#define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE | CLI_MOUNT)
 
 /* ---- options.c, parse.c, help.c: the command line */
 

@@ -9,6 +9,7 @@
 
 #include "tools/cli.h"
 #include "tools/compare.h"
+#include "tools/mount.h"
 
 #define AT(field) offsetof(cli_options_t, field)
 
@@ -113,7 +114,29 @@ static const char *set_corfs(cli_t *cli, const char *value)
     return NULL;
 }
 
-#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION)
+static const char *set_end_timeout(cli_t *cli, const char *value)
+{
+    return cli_parse_duration(value, &cli->opt.end_timeout_us) == APR_SUCCESS
+               ? NULL
+               : "it takes a time, such as 30s";
+}
+
+static const char *set_unmount_timeout(cli_t *cli, const char *value)
+{
+    return cli_parse_duration(value, &cli->opt.unmount_timeout_us) == APR_SUCCESS
+               ? NULL
+               : "it takes a time, such as 30s";
+}
+
+static const char *set_how(cli_t *cli, const char *value)
+{
+    if (strcmp(value, "wait") != 0 && strcmp(value, "detach") != 0 && strcmp(value, "fail") != 0)
+        return "it is wait, detach or fail";
+    cli->opt.how = value;
+    return NULL;
+}
+
+#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_UNMOUNT)
 #define PLANNED (CLI_WARM | CLI_COMPARE)
 
 /* clang-format off */
@@ -169,7 +192,15 @@ const cli_option_t cli_options[] = {
     { "as", 0, "LAYER", CLI_COMPARE, CLI_TEXT, AT(child_layer), NULL, NULL, NULL },
     { "work-dir", 0, "DIR", CLI_COMPARE, CLI_TEXT, AT(work_dir), NULL, NULL, NULL },
 
-    { "json", 0, NULL, ALL & ~CLI_CAT, CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
+    { "options", 'o', "LIST", CLI_MOUNT, CLI_CALL, 0, NULL, mount_take_options, "as mount(8) takes them: ro,allow_other,mode=back" },
+    { "foreground", 'f', NULL, CLI_MOUNT, CLI_FLAG, AT(foreground), NULL, NULL, "stay in front until the end" },
+    { "threads", 0, "N", CLI_MOUNT, CLI_COUNT, AT(threads), NULL, NULL, "calls of the kernel served at once (32)" },
+    { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },
+    { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
+    { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },
+    { "timeout", 0, "TIME", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_unmount_timeout, "for wait: how long (as long as it takes)" },
+
+    { "json", 0, NULL, ALL & ~(CLI_CAT | CLI_MOUNT | CLI_UNMOUNT), CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
     { "quiet", 'q', NULL, ALL, CLI_FLAG, AT(quiet), NULL, NULL, "no progress bar and no notes" },
     { "help", 'h', NULL, ALL, CLI_FLAG, AT(help), NULL, NULL, "this text" },
     { NULL, 0, NULL, 0, CLI_FLAG, 0, NULL, NULL, NULL },

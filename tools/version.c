@@ -10,6 +10,7 @@
 
 #include "build_info.h"
 #include "cachefs/policy.h"
+#include "mount/session.h"
 #include "tools/cli.h"
 #include "tools/trace.h"
 #include "vfs/digest.h"
@@ -68,6 +69,7 @@ static void print_json(cli_t *cli)
     json_string(&json, "apr", apr_version_string());
     print_optional_json(&json, "xxhash", xxhash_version(cli->pool));
     print_optional_json(&json, "zstd", trace_zstd_version());
+    print_optional_json(&json, "fuse", mount_fuse_version());
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -88,6 +90,7 @@ static int run(cli_t *cli)
         return CLI_DONE;
     }
     const char *xxhash = xxhash_version(cli->pool), *zstd = trace_zstd_version();
+    const char *fuse = mount_fuse_version();
     names_t schemes = {NULL, cli->pool, ""}, policies = {NULL, cli->pool, ""};
     vfs_each_scheme(add_scheme, &schemes);
     add_policies(&policies);
@@ -98,6 +101,7 @@ static int run(cli_t *cli)
     (void)printf("  xxHash     %s\n", xxhash != NULL ? xxhash : "missing: checksums take longer");
     (void)printf("  zstd       %s\n",
                  zstd != NULL ? zstd : "missing: replay reads no packed traces");
+    (void)printf("  libfuse    %s\n", fuse != NULL ? fuse : "missing: it cannot mount");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;

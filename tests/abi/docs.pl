@@ -17,7 +17,7 @@ use File::Find;
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
 
-my @floors = qw(vfs cachefs backends warming metrics tools bench);
+my @floors = qw(vfs cachefs backends warming metrics mount tools bench);
 my $offences = 0;
 
 sub offence {

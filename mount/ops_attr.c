@@ -1,0 +1,314 @@
+/*
+ * ops_attr.c - calls about attributes: asking, changing, extended ones, space, texts of links.
+ * Floor 4, private to mount/. What has no name left is asked, and changed, through an open handle;
+ * where there is none, it is what it was when its last name went.
+ */
+#include "mount/mount.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#define XATTR_MAX 65536u /* XATTR_SIZE_MAX and XATTR_LIST_MAX of the kernel */
+
+/* What a call is about: a handle, or a path. */
+typedef struct target_t {
+    open_file_t *file;
+    path_t path;
+} target_t;
+
+static int target_begin(mount_t *m, inode_t *inode, const struct fuse_file_info *fi,
+                        target_t *target)
+{
+    target->file = fi != NULL ? mount__file_of(fi) : NULL;
+    target->path.last = NULL;
+    if (target->file != NULL) return 0;
+    int error = mount__path_of(&m->table, inode, &target->path);
+    if (error != ESTALE) return error;
+    target->file = mount__file_any(m, inode, 0);
+    return target->file != NULL ? 0 : ESTALE;
+}
+
+static void target_end(mount_t *m, const struct fuse_file_info *fi, target_t *target)
+{
+    if (target->file == NULL)
+        mount__path_end(&m->table, &target->path);
+    else if (fi == NULL)
+        mount__file_put(m, target->file);
+}
+
+static apr_status_t ask(mount_t *m, const target_t *target, vfs_attr_t *attr)
+{
+    return target->file != NULL ? vfs_fstat(target->file->file, NULL, attr)
+                                : vfs_lstat(m->fs, NULL, target->path.text, attr);
+}
+
+void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+    mount_t *m = mount__of(req);
+    inode_t *inode = mount__inode_of(m, ino);
+    target_t target;
+    vfs_attr_t attr;
+    int error = target_begin(m, inode, fi, &target);
+    if (error == ESTALE && mount__inode_removed(&m->table, inode, &attr)) {
+        mount__reply_attr(req, inode, &attr);
+        return;
+    }
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = ask(m, &target, &attr);
+    target_end(m, fi, &target);
+    if (status == APR_SUCCESS)
+        mount__reply_attr(req, inode, &attr);
+    else
+        mount__reply_status(req, status);
+}
+
+/* ---- changing */
+
+static apr_status_t set_size(mount_t *m, inode_t *inode, const target_t *target, off_t size)
+{
+    open_file_t *file = target->file;
+    if (file == NULL) return vfs_truncate(m->fs, NULL, target->path.text, size);
+    if (file->flags & VFS_O_WRITE) return vfs_ftruncate(file->file, NULL, size);
+    file = mount__file_any(m, inode, VFS_O_WRITE);
+    if (file == NULL) return VFS_ESTALE;
+    apr_status_t status = vfs_ftruncate(file->file, NULL, size);
+    mount__file_put(m, file);
+    return status;
+}
+
+static apr_status_t set_owner(mount_t *m, const target_t *target, const struct stat *st, int which)
+{
+    uint32_t uid = which & FUSE_SET_ATTR_UID ? st->st_uid : (uint32_t)-1;
+    uint32_t gid = which & FUSE_SET_ATTR_GID ? st->st_gid : (uint32_t)-1;
+    return target->file != NULL ? vfs_fchown(target->file->file, NULL, uid, gid)
+                                : vfs_chown(m->fs, NULL, target->path.text, uid, gid, VFS_NOFOLLOW);
+}
+
+static apr_status_t set_mode(mount_t *m, const target_t *target, const struct stat *st)
+{
+    uint32_t mode = st->st_mode & 07777u;
+    return target->file != NULL ? vfs_fchmod(target->file->file, NULL, mode)
+                                : vfs_chmod(m->fs, NULL, target->path.text, mode, VFS_NOFOLLOW);
+}
+
+static int64_t ns_of(const struct timespec *time)
+{
+    return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
+}
+
+static apr_status_t set_times(mount_t *m, const target_t *target, const struct stat *st, int which)
+{
+    int64_t atime = VFS_TIME_OMIT, mtime = VFS_TIME_OMIT;
+    if (which & FUSE_SET_ATTR_ATIME) atime = ns_of(&st->st_atim);
+    if (which & FUSE_SET_ATTR_ATIME_NOW) atime = VFS_TIME_NOW;
+    if (which & FUSE_SET_ATTR_MTIME) mtime = ns_of(&st->st_mtim);
+    if (which & FUSE_SET_ATTR_MTIME_NOW) mtime = VFS_TIME_NOW;
+    return target->file != NULL
+               ? vfs_futimens(target->file->file, NULL, atime, mtime)
+               : vfs_utimens(m->fs, NULL, target->path.text, atime, mtime, VFS_NOFOLLOW);
+}
+
+#define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+#define SET_TIMES                                                                                  \
+    (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+
+/* The owner before the mode, since a change of owner takes bits of the mode away; the size before
+ * the times, which it sets. */
+static apr_status_t set(mount_t *m, inode_t *inode, const target_t *target, const struct stat *st,
+                        int which)
+{
+    apr_status_t status = APR_SUCCESS;
+    if (which & SET_OWNER) status = set_owner(m, target, st, which);
+    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE)) status = set_mode(m, target, st);
+    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_SIZE))
+        status = set_size(m, inode, target, st->st_size);
+    if (status == APR_SUCCESS && (which & SET_TIMES)) status = set_times(m, target, st, which);
+    return status;
+}
+
+void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
+                    struct fuse_file_info *fi)
+{
+    mount_t *m = mount__of(req);
+    inode_t *inode = mount__inode_of(m, ino);
+    target_t target;
+    vfs_attr_t attr;
+    int error = target_begin(m, inode, fi, &target);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = set(m, inode, &target, st, which);
+    if (status == APR_SUCCESS) status = ask(m, &target, &attr);
+    target_end(m, fi, &target);
+    if (status == APR_SUCCESS)
+        mount__reply_attr(req, inode, &attr);
+    else
+        mount__reply_status(req, status);
+}
+
+/* ---- links, space */
+
+void mount__readlink(fuse_req_t req, fuse_ino_t ino)
+{
+    mount_t *m = mount__of(req);
+    char text[VFS_PATH_MAX + 1];
+    path_t path;
+    int error = mount__path_of(&m->table, mount__inode_of(m, ino), &path);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = vfs_readlink(m->fs, NULL, path.text, text, sizeof(text), NULL);
+    mount__path_end(&m->table, &path);
+    if (status == APR_SUCCESS)
+        (void)fuse_reply_readlink(req, text);
+    else
+        mount__reply_status(req, status);
+}
+
+void mount__statfs(fuse_req_t req, fuse_ino_t ino)
+{
+    mount_t *m = mount__of(req);
+    vfs_statfs_t from;
+    struct statvfs to;
+    (void)ino; /* of which directory the kernel asks does not matter */
+    apr_status_t status = vfs_statfs(m->fs, NULL, "/", &from);
+    memset(&to, 0, sizeof(to));
+    to.f_namemax = VFS_NAME_MAX;
+    to.f_bsize = to.f_frsize = 4096;
+    if (status == APR_SUCCESS) {
+        unsigned long unit = from.block_size != 0 ? from.block_size : 4096;
+        to.f_bsize = to.f_frsize = unit;
+        to.f_blocks = from.bytes_total / unit;
+        to.f_bfree = from.bytes_free / unit;
+        to.f_bavail = from.bytes_available / unit;
+        to.f_files = from.files_total;
+        to.f_ffree = to.f_favail = from.files_free;
+        if (from.name_max != 0 && from.name_max < VFS_NAME_MAX) to.f_namemax = from.name_max;
+    }
+    if (status == APR_SUCCESS || status == APR_ENOTIMPL)
+        (void)fuse_reply_statfs(req, &to);
+    else
+        mount__reply_status(req, status);
+}
+
+/* ---- extended attributes */
+
+static void reply_bytes(fuse_req_t req, apr_status_t status, const char *buf, size_t size,
+                        size_t len)
+{
+    if (status != APR_SUCCESS)
+        mount__reply_status(req, status);
+    else if (size == 0)
+        (void)fuse_reply_xattr(req, len);
+    else
+        (void)fuse_reply_buf(req, buf, len);
+}
+
+static char *room(size_t size)
+{
+    return malloc(size < XATTR_MAX ? size + 1 : XATTR_MAX);
+}
+
+void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
+{
+    mount_t *m = mount__of(req);
+    target_t target;
+    size_t len = 0;
+    char *buf = room(size);
+    int error = buf != NULL ? target_begin(m, mount__inode_of(m, ino), NULL, &target) : ENOMEM;
+    if (error != 0) {
+        free(buf);
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status =
+        target.file != NULL
+            ? vfs_fgetxattr(target.file->file, NULL, name, buf, size, &len)
+            : vfs_getxattr(m->fs, NULL, target.path.text, name, buf, size, &len, VFS_NOFOLLOW);
+    target_end(m, NULL, &target);
+    reply_bytes(req, status, buf, size, len);
+    free(buf);
+}
+
+/* Names that only the administrator may see; the kernel leaves that to the file system. */
+static size_t hide_trusted(char *buf, size_t len)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < len;) {
+        size_t one = strlen(buf + at) + 1;
+        if (strncmp(buf + at, "trusted.", 8) != 0) {
+            memmove(buf + kept, buf + at, one);
+            kept += one;
+        }
+        at += one;
+    }
+    return kept;
+}
+
+/* The whole list first, since what is hidden does not count. */
+void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
+{
+    mount_t *m = mount__of(req);
+    target_t target;
+    size_t len = 0;
+    char *buf = room(XATTR_MAX);
+    int error = buf != NULL ? target_begin(m, mount__inode_of(m, ino), NULL, &target) : ENOMEM;
+    if (error != 0) {
+        free(buf);
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status =
+        target.file != NULL
+            ? vfs_flistxattr(target.file->file, NULL, buf, XATTR_MAX, &len)
+            : vfs_listxattr(m->fs, NULL, target.path.text, buf, XATTR_MAX, &len, VFS_NOFOLLOW);
+    target_end(m, NULL, &target);
+    if (status == APR_SUCCESS && fuse_req_ctx(req)->uid != 0) len = hide_trusted(buf, len);
+    if (status == APR_SUCCESS && size > 0 && len > size) status = APR_FROM_OS_ERROR(ERANGE);
+    reply_bytes(req, status, buf, size, len);
+    free(buf);
+}
+
+void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
+                     size_t size, int flags)
+{
+    mount_t *m = mount__of(req);
+    target_t target;
+    uint32_t how = (flags & XATTR_CREATE ? VFS_XATTR_CREATE : 0) |
+                   (flags & XATTR_REPLACE ? VFS_XATTR_REPLACE : 0);
+    int error = target_begin(m, mount__inode_of(m, ino), NULL, &target);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status =
+        target.file != NULL
+            ? vfs_fsetxattr(target.file->file, NULL, name, value, size, how)
+            : vfs_setxattr(m->fs, NULL, target.path.text, name, value, size, how, VFS_NOFOLLOW);
+    target_end(m, NULL, &target);
+    mount__reply_status(req, status);
+}
+
+void mount__removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
+{
+    mount_t *m = mount__of(req);
+    target_t target;
+    int error = target_begin(m, mount__inode_of(m, ino), NULL, &target);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = target.file != NULL
+                              ? vfs_fremovexattr(target.file->file, NULL, name)
+                              : vfs_removexattr(m->fs, NULL, target.path.text, name, VFS_NOFOLLOW);
+    target_end(m, NULL, &target);
+    mount__reply_status(req, status);
+}

@@ -1,0 +1,202 @@
+/*
+ * ops_names.c - calls that look up, make, remove and move names.
+ * Floor 4, private to mount/. The kernel has locked the directories, so two changes of one name do
+ * not meet; what they must not meet besides is in paths.c.
+ */
+#include "mount/mount.h"
+
+#include <errno.h>
+#include <string.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1u
+#define RENAME_EXCHANGE 2u
+#endif
+
+static void reply_entry(fuse_req_t req, inode_t *dir, const char *name, const vfs_attr_t *attr,
+                        inode_t *source)
+{
+    mount_t *m = mount__of(req);
+    struct fuse_entry_param entry;
+    int error = mount__entry(m, dir, name, attr, source, &entry);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error); /* who asked may be gone */
+    } else if (fuse_reply_entry(req, &entry) != 0) {
+        mount__inode_forget(&m->table, mount__inode_of(m, entry.ino), 1);
+    }
+}
+
+void mount__lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    mount_t *m = mount__of(req);
+    inode_t *dir = mount__inode_of(m, parent);
+    struct fuse_entry_param absent = {.entry_timeout = m->negative_timeout};
+    vfs_attr_t attr;
+    path_t path;
+    int error = mount__path_in(&m->table, dir, name, &path);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = vfs_lstat(m->fs, NULL, path.text, &attr);
+    mount__path_end(&m->table, &path);
+    if (status == APR_SUCCESS)
+        reply_entry(req, dir, name, &attr, NULL);
+    else if (APR_STATUS_IS_ENOENT(status) && m->negative_timeout > 0)
+        (void)fuse_reply_entry(req, &absent);
+    else
+        mount__reply_status(req, status);
+}
+
+void mount__forget(fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+    mount_t *m = mount__of(req);
+    if (ino != FUSE_ROOT_ID) mount__inode_forget(&m->table, mount__inode_of(m, ino), count);
+    fuse_reply_none(req);
+}
+
+void mount__forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+    mount_t *m = mount__of(req);
+    for (size_t i = 0; i < count; i++)
+        if (forgets[i].ino != FUSE_ROOT_ID)
+            mount__inode_forget(&m->table, mount__inode_of(m, forgets[i].ino), forgets[i].nlookup);
+    fuse_reply_none(req);
+}
+
+/* ---- making */
+
+typedef struct make_t {
+    vfs_type_e type;
+    mode_t mode;
+    dev_t rdev;
+    const char *target;
+} make_t;
+
+static apr_status_t make_below(mount_t *m, const vfs_ctx_t *ctx, const char *path,
+                               const make_t *how)
+{
+    if (how->target != NULL) return vfs_symlink(m->fs, ctx, how->target, path);
+    if (how->type == VFS_TYPE_DIR) return vfs_mkdir(m->fs, ctx, path, how->mode & 07777u);
+    return vfs_mknod(m->fs, ctx, path, how->type, how->mode & 07777u, how->rdev);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const make_t *how)
+{
+    mount_t *m = mount__of(req);
+    inode_t *dir = mount__inode_of(m, parent);
+    caller_t caller;
+    vfs_attr_t attr;
+    path_t path;
+    int error = mount__path_in(&m->table, dir, name, &path);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    mount__caller(req, &caller);
+    apr_status_t status = make_below(m, &caller.ctx, path.text, how);
+    mount__caller_end(&caller);
+    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, NULL, path.text, &attr);
+    mount__path_end(&m->table, &path);
+    if (status == APR_SUCCESS)
+        reply_entry(req, dir, name, &attr, NULL);
+    else
+        mount__reply_status(req, status);
+}
+
+void mount__mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+    make_t how = {.type = VFS_TYPE_FILE, .mode = mode, .rdev = rdev};
+    if (S_ISFIFO(mode)) how.type = VFS_TYPE_FIFO;
+    if (S_ISSOCK(mode)) how.type = VFS_TYPE_SOCKET;
+    if (S_ISCHR(mode)) how.type = VFS_TYPE_CHAR;
+    if (S_ISBLK(mode)) how.type = VFS_TYPE_BLOCK;
+    make(req, parent, name, &how);
+}
+
+void mount__mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+    const make_t how = {.type = VFS_TYPE_DIR, .mode = mode};
+    make(req, parent, name, &how);
+}
+
+void mount__symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+    const make_t how = {.type = VFS_TYPE_LINK, .target = target};
+    make(req, parent, name, &how);
+}
+
+void mount__link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+    mount_t *m = mount__of(req);
+    inode_t *source = mount__inode_of(m, ino), *dir = mount__inode_of(m, parent);
+    vfs_attr_t attr;
+    path_t from, to;
+    int error = mount__path_both(&m->table, source, &from, dir, name, &to);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = vfs_link(m->fs, NULL, from.text, to.text);
+    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, NULL, to.text, &attr);
+    mount__path_end(&m->table, &to);
+    mount__path_end(&m->table, &from);
+    if (status == APR_SUCCESS)
+        reply_entry(req, dir, name, &attr, source);
+    else
+        mount__reply_status(req, status);
+}
+
+/* ---- removing and moving */
+
+/* A file that is open keeps its inode: its attributes are asked for through a handle from now on.
+ */
+static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int is_dir)
+{
+    mount_t *m = mount__of(req);
+    claim_t claim;
+    int error = mount__claim(&m->table, &claim, mount__inode_of(m, parent), name, NULL, NULL);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = is_dir ? vfs_rmdir(m->fs, NULL, claim.at[0].text)
+                                 : vfs_unlink(m->fs, NULL, claim.at[0].text);
+    if (status == APR_SUCCESS) mount__claim_removed(&m->table, &claim);
+    mount__claim_end(&m->table, &claim);
+    mount__reply_status(req, status);
+}
+
+void mount__unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    remove_name(req, parent, name, 0);
+}
+
+void mount__rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+    remove_name(req, parent, name, 1);
+}
+
+void mount__rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
+                   const char *to_name, unsigned flags)
+{
+    mount_t *m = mount__of(req);
+    claim_t claim;
+    uint32_t how = (flags & RENAME_NOREPLACE ? VFS_RENAME_NOREPLACE : 0) |
+                   (flags & RENAME_EXCHANGE ? VFS_RENAME_EXCHANGE : 0);
+    if (flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) {
+        (void)fuse_reply_err(req, EINVAL);
+        return;
+    }
+    int error = mount__claim(&m->table, &claim, mount__inode_of(m, parent), name,
+                             mount__inode_of(m, to_parent), to_name);
+    if (error != 0) {
+        (void)fuse_reply_err(req, error);
+        return;
+    }
+    apr_status_t status = vfs_rename(m->fs, NULL, claim.at[0].text, claim.at[1].text, how);
+    if (status == APR_SUCCESS)
+        mount__claim_moved(&m->table, &claim, (flags & RENAME_EXCHANGE) != 0);
+    mount__claim_end(&m->table, &claim);
+    mount__reply_status(req, status);
+}

@@ -1,0 +1,42 @@
+/*
+ * session.h - the life of a mount: put a stack into the tree, serve the kernel, end.
+ * Floor 4, shared: the verbs of tools/ include it. No libfuse in it.
+ */
+#ifndef MOUNT_SESSION_H
+#define MOUNT_SESSION_H
+
+#include "vfs/vfs.h"
+
+/* Hears what an operator should know; level as in cachefs_log_fn. */
+typedef void (*mount_log_fn)(void *baton, int level, const char *line);
+
+typedef struct mount_config_t {
+    const char *mountpoint;   /* a directory, absolute, without symbolic links */
+    const char *source;       /* what df and mount show */
+    const char *options;      /* for the kernel and libfuse, such as "ro,allow_other"; or "" */
+    uint64_t attr_ttl_us;     /* how long the kernel trusts names and attributes */
+    uint64_t negative_ttl_us; /* and absent names */
+    uint64_t inodes_max;      /* that the kernel may hold; then ENFILE */
+    uint32_t threads;         /* that serve it, at most */
+    int flush_on_close;       /* close() tells whether the bytes arrived below */
+    mount_log_fn log;
+    void *baton; /* of log */
+} mount_config_t;
+
+typedef struct mount_t mount_t;
+
+/* Mount. The stack stays the caller's. `err` receives a sentence on failure. Everything that `m`
+ * needs later is there: from now on the kernel's calls wait for mount_serve. */
+apr_status_t mount_open(mount_t **m, vfs_t *fs, const mount_config_t *config, char *err,
+                        size_t errlen);
+/* Serve until the mount is taken away, or mount_stop; on the thread that opened it. `ready` is
+ * called when the kernel has its first answer. */
+apr_status_t mount_serve(mount_t *m, void (*ready)(void *baton), void *baton);
+/* Make mount_serve return. Any thread. */
+void mount_stop(mount_t *m);
+/* Take it out of the tree, if it is still there, and close what is open. */
+void mount_close(mount_t *m);
+/* The version of libfuse; NULL: it is missing, and mount_open answers APR_ENOTIMPL. */
+const char *mount_fuse_version(void);
+
+#endif

@@ -1,0 +1,8 @@
+# The tests of the mount get the program through their environment.
+file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mount/test_*.c)
+foreach(file ${files})
+  get_filename_component(base ${file} NAME_WE)
+  string(REGEX REPLACE "^test_" "mount_" name ${base})
+  add_dependencies(test_${name} cachefs)
+  set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_PROGRAM=$<TARGET_FILE:cachefs>")
+endforeach()

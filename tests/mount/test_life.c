@@ -1,0 +1,115 @@
+/*
+ * test_life.c - how a mount begins and ends: going behind, messages before that, unmounting,
+ * signals, what is dirty then.
+ */
+#include "tests/mount/support_rig.h"
+
+#include <criterion/criterion.h>
+
+#define NO                                                                                         \
+    "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"                       \
+    "cat tmp/said; test $got = $code; }\n"
+
+Test(mount_life, behind_it_answers_when_the_command_ends)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig,
+                  "for i in 1 2 3 4 5; do\n"
+                  "\"$CACHEFS\" mount file://$O $M --mode back\n"
+                  "echo $i >mnt/f && test \"$(cat mnt/f)\" = $i\n"
+                  "\"$CACHEFS\" unmount $M && test \"$(cat origin/f)\" = $i && test ! -e mnt/f\n"
+                  "done");
+    rig_end(&rig);
+}
+
+Test(mount_life, what_is_wrong_is_told_before_it_goes_behind)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig, NO
+        "no 2 \"$CACHEFS\" mount /no/uri $M; grep -q 'write file:///no/uri' tmp/said\n"
+        "no 3 \"$CACHEFS\" mount file:///no/such/dir $M; grep -q 'no/such/dir' tmp/said\n"
+        "no 2 \"$CACHEFS\" mount nonsense: $M; grep -q nonsense tmp/said\n"
+        "no 2 \"$CACHEFS\" mount mem: $M/none; grep -q 'No such file' tmp/said\n"
+        "touch f; no 2 \"$CACHEFS\" mount mem: $PWD/f; grep -q 'no directory' tmp/said\n"
+        "mkdir origin/in; no 2 \"$CACHEFS\" mount file://$O $O/in; grep -q 'contain itself' "
+        "tmp/said\n"
+        "no 2 \"$CACHEFS\" mount mem: $M -o nonsense; grep -q 'no mount option nonsense' tmp/said\n"
+        "no 2 \"$CACHEFS\" mount mem: $M -o mode=sideways; grep -q sideways tmp/said\n"
+        "no 2 \"$CACHEFS\" mount mem: $M --ram 1; grep -q ram tmp/said\n"
+        "\"$CACHEFS\" mount mem: $M; no 2 \"$CACHEFS\" mount mem: $M; grep -q already tmp/said\n"
+        "\"$CACHEFS\" unmount $M; no 1 \"$CACHEFS\" unmount $M; grep -q 'no cachefs' tmp/said\n");
+    rig_end(&rig);
+}
+
+Test(mount_life, options_are_those_of_fstab)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig, "ln -s \"$CACHEFS\" mount.cachefs\n"
+                        "echo x >origin/f; chmod 4755 origin/f\n"
+                        "./mount.cachefs file://$O $M -o "
+                        "ro,noauto,_netdev,attr_ttl=2s,threads=4,x-systemd.automount\n"
+                        "grep \" $M fuse.cachefs ro,\" /proc/mounts\n"
+                        "if echo y >mnt/f; then exit 1; fi; test \"$(cat mnt/f)\" = x\n"
+                        "umount $M && test ! -e mnt/f");
+    rig_end(&rig);
+}
+
+Test(mount_life, unmount_wait_writes_everything_first_and_refuses_while_in_use)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_mount(&rig, "file:",
+              "--mode back --set flush_interval=1h --set dirty_age=2h --set flush_on_close=off");
+    rig_sh_beside(&rig,
+                  NO "head -c 3000000 /dev/urandom >tmp/r; cp tmp/r mnt/f; test ! -s origin/f\n"
+                     "no 1 \"$CACHEFS\" unmount $M --how fail; grep -q 'not yet written' tmp/said\n"
+                     "exec 3<mnt/f; no 1 \"$CACHEFS\" unmount $M; grep -q 'in use' tmp/said\n"
+                     "cmp tmp/r origin/f; cmp tmp/r mnt/f; exec 3<&-");
+    rig_end(&rig);
+}
+
+Test(mount_life, detach_goes_on_until_the_last_file_is_closed)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig,
+        "\"$CACHEFS\" mount file://$O $M --mode back --set flush_interval=1h --set dirty_age=2h\n"
+        "exec 3>mnt/f; echo one >&3; \"$CACHEFS\" unmount $M --how detach\n"
+        "test ! -e mnt/f; echo two >&3; exec 3>&-\n"
+        "while pgrep -f \"mount file://$O \" >tmp/pid; do sleep 0.05; done\n"
+        "test \"$(cat origin/f | tr '\\n' ' ')\" = 'one two '");
+    rig_end(&rig);
+}
+
+Test(mount_life, a_signal_writes_everything_and_takes_it_away)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig, "for s in TERM INT HUP; do\n"
+              "\"$CACHEFS\" mount file://$O $M --mode back -f --set flush_interval=1h --set "
+              "dirty_age=2h --set flush_on_close=off &\n"
+              "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
+              "echo $s >mnt/f; exec 3<mnt/f; kill -s $s $!; wait $!; exec 3<&-\n"
+              "test \"$(cat origin/f)\" = $s; if grep -q \" $M \" /proc/mounts; then exit 1; fi\n"
+              "done");
+    rig_end(&rig);
+}
+
+Test(mount_life, a_mount_whose_program_was_killed_can_be_taken_away)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig,
+                  NO "\"$CACHEFS\" mount file://$O $M -f & \n"
+                     "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
+                     "kill -9 $!; wait $! || true; if ls mnt; then exit 1; fi\n"
+                     "\"$CACHEFS\" unmount $M; ls mnt; \"$CACHEFS\" mount file://$O $M; ls mnt\n"
+                     "\"$CACHEFS\" unmount $M");
+    rig_end(&rig);
+}

@@ -1,0 +1,225 @@
+/*
+ * mount_run.c - a mount that runs: its threads, its signals, its end.
+ * Floor 4, private to tools/.
+ *
+ * The end. What is dirty goes below before the program ends, however the end comes. Taken away by
+ * umount: that takes as long as it takes. By a signal: at most --end-timeout, and a second signal
+ * ends it at once. By `cachefs unmount`: as that says (mount_control.c). What is lost is told.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "tools/mount.h"
+
+#define SLICE_US 1000000
+
+/* ---- messages */
+
+static atomic_int to_log; /* nobody looks at standard error any more */
+
+void mount_say_to_log(void)
+{
+    openlog("cachefs", LOG_PID, LOG_DAEMON);
+    atomic_store(&to_log, 1);
+}
+
+void mount_say(void *baton, int level, const char *line)
+{
+    static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO};
+    if (atomic_load(&to_log))
+        syslog(levels[level > 2 ? 2 : level], "%s", line);
+    else if (level < 2)
+        cli_error(baton, "%s", line);
+    else
+        cli_note(baton, "%s", line);
+}
+
+static void say_left(void *baton, const char *line)
+{
+    mount_say(((mount_run_t *)baton)->cli, 2, line);
+}
+
+/* ---- who works on the mount beside its own threads */
+
+int mount_enter(mount_run_t *run)
+{
+    (void)pthread_mutex_lock(&run->mutex);
+    int open = run->phase == MOUNT_SERVING;
+    run->visitors += open ? 1 : 0;
+    (void)pthread_mutex_unlock(&run->mutex);
+    return open;
+}
+
+void mount_leave(mount_run_t *run)
+{
+    (void)pthread_mutex_lock(&run->mutex);
+    if (--run->visitors == 0) (void)pthread_cond_broadcast(&run->left);
+    (void)pthread_mutex_unlock(&run->mutex);
+}
+
+/* No more visitors; those who are here see that it is over. */
+static void shut(mount_run_t *run)
+{
+    (void)pthread_mutex_lock(&run->mutex);
+    run->phase = MOUNT_ENDING;
+    while (run->visitors > 0)
+        (void)pthread_cond_wait(&run->left, &run->mutex);
+    (void)pthread_mutex_unlock(&run->mutex);
+}
+
+static int phase_of(mount_run_t *run)
+{
+    (void)pthread_mutex_lock(&run->mutex);
+    int phase = run->phase;
+    (void)pthread_mutex_unlock(&run->mutex);
+    return phase;
+}
+
+/* ---- flushing */
+
+static uint64_t dirty_bytes(mount_run_t *run)
+{
+    cachefs_stats_t stats = {.size = sizeof(stats)};
+    if (run->stack.cache == NULL || cachefs_stats(run->stack.cache, &stats) != APR_SUCCESS)
+        return 0;
+    return stats.dirty_bytes;
+}
+
+static void tell_left(uint64_t bytes, void (*say)(void *baton, const char *line), void *baton)
+{
+    char shown[32], line[96];
+    cli_show_bytes(shown, sizeof(shown), (double)bytes);
+    (void)snprintf(line, sizeof(line), "%s still to be written to the origin", shown);
+    say(baton, line);
+}
+
+/* When must it be over? 0: never. */
+static apr_time_t earlier(mount_run_t *run, apr_time_t until_us)
+{
+    apr_time_t stop = atomic_load(&run->stop_at_us);
+    return stop != 0 && (until_us == 0 || stop < until_us) ? stop : until_us;
+}
+
+int mount_flush(mount_run_t *run, apr_time_t until_us, void (*say)(void *baton, const char *line),
+                void *baton)
+{
+    if (run->stack.cache == NULL) return 0;
+    while (phase_of(run) == MOUNT_SERVING) {
+        apr_status_t status = cachefs_flush(run->stack.cache, NULL, NULL, SLICE_US);
+        uint64_t left = dirty_bytes(run);
+        apr_time_t until = earlier(run, until_us);
+        if (status == APR_SUCCESS || left == 0) return 0;
+        if (until != 0 && apr_time_now() >= until) return 1;
+        tell_left(left, say, baton);
+    }
+    return 0; /* it was taken away meanwhile: its end does the rest */
+}
+
+/* ---- signals */
+
+/* While the mount still serves. Until stop_at_us; the end tells what is left. */
+static void *flush_and_stop(void *baton)
+{
+    mount_run_t *run = baton;
+    (void)mount_flush(run, 0, say_left, run);
+    mount_stop(run->mount);
+    mount_leave(run);
+    return NULL;
+}
+
+/* A second signal makes it hurry. */
+static void *watch_signals(void *baton)
+{
+    mount_run_t *run = baton;
+    pthread_t stopper;
+    int number = 0, stopping = 0;
+    while (sigwait(&run->signals, &number) == 0 && phase_of(run) != MOUNT_OVER) {
+        if (number == SIGUSR1) continue; /* ours: look at the phase */
+        uint64_t wait_us = atomic_load(&run->stop_at_us) != 0 ? 0 : run->cli->opt.end_timeout_us;
+        atomic_store(&run->stop_at_us, apr_time_now() + (apr_time_t)wait_us);
+        if (stopping || !mount_enter(run)) continue;
+        stopping = pthread_create(&stopper, NULL, flush_and_stop, run) == 0;
+        if (!stopping) (void)flush_and_stop(run);
+    }
+    if (stopping) (void)pthread_join(stopper, NULL); /* it has nothing to say */
+    return NULL;
+}
+
+/* ---- the end */
+
+static int end_cache(mount_run_t *run)
+{
+    uint64_t left = 0;
+    char line[VFS_PATH_MAX + 128], shown[32];
+    apr_status_t status = VFS_EDIRTY;
+    if (run->stack.cache == NULL) return CLI_DONE;
+    for (;;) {
+        status = cachefs_destroy(run->stack.cache, CACHEFS_END_WAIT, SLICE_US, &left);
+        apr_time_t until = earlier(run, 0);
+        if (status != VFS_EDIRTY || (until != 0 && apr_time_now() >= until)) break;
+        tell_left(left, say_left, run);
+    }
+    int lost = status == VFS_EDIRTY;
+    if (lost) {
+        cli_show_bytes(shown, sizeof(shown), (double)left);
+        (void)snprintf(line, sizeof(line), "%s could not be written to %s and are lost", shown,
+                       run->stack.uri);
+        mount_say(run->cli, 0, line);
+        status = cachefs_destroy(run->stack.cache, CACHEFS_END_DISCARD, 0, NULL);
+    }
+    run->stack.cache = NULL;
+    run->stack.top = run->stack.counter;
+    return lost || status != APR_SUCCESS ? CLI_SOME_FAILED : CLI_DONE;
+}
+
+static void tell_ready(void *baton)
+{
+    mount_run_t *run = baton;
+    if (run->report < 0) return;
+    mount_say_to_log();
+    while (write(run->report, "+", 1) < 0 && errno == EINTR)
+        ;
+    (void)close(run->report); /* who waits sees either */
+    run->report = -1;
+}
+
+static void end_signals(mount_run_t *run, pthread_t signals)
+{
+    (void)pthread_mutex_lock(&run->mutex);
+    run->phase = MOUNT_OVER;
+    (void)pthread_mutex_unlock(&run->mutex);
+    (void)pthread_kill(signals, SIGUSR1); /* it runs */
+    (void)pthread_join(signals, NULL);    /* it has nothing to say */
+}
+
+static int start_threads(mount_run_t *run, pthread_t *signals, pthread_t *control)
+{
+    if (pthread_create(signals, NULL, watch_signals, run) != 0) return 0;
+    if (pthread_create(control, NULL, mount_control, run) == 0) return 1;
+    end_signals(run, *signals);
+    return 0;
+}
+
+int mount_run(mount_run_t *run)
+{
+    pthread_t signals, control;
+    char why[256];
+    (void)pthread_mutex_init(&run->mutex, NULL);
+    (void)pthread_cond_init(&run->left, NULL);
+    if (!start_threads(run, &signals, &control)) {
+        cli_error(run->cli, "cannot start threads");
+        mount_close(run->mount);
+        return end_cache(run) == CLI_DONE ? CLI_INTERNAL : CLI_SOME_FAILED;
+    }
+    apr_status_t status = mount_serve(run->mount, tell_ready, run);
+    if (status != APR_SUCCESS) mount_say(run->cli, 0, vfs_strerror(status, why, sizeof(why)));
+    shut(run);
+    mount_close(run->mount);
+    int code = end_cache(run); /* signals still count */
+    end_signals(run, signals);
+    mount_control_end(run, control, code);
+    return status != APR_SUCCESS ? CLI_INTERNAL : code;
+}

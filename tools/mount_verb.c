@@ -1,0 +1,232 @@
+/*
+ * mount_verb.c - the verbs mount and unmount.
+ * Floor 4.
+ *
+ * The program that mounts goes behind: all that can be wrong is checked, and the stack is opened,
+ * before the one in front ends, which waits until the kernel had its first answer.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "tools/mount.h"
+
+/* ---- what the mount is told */
+
+/* The kernel trusts what we tell it as long as the cache trusts what it was told: each half of the
+ * time, so that together they keep to it. With times by path the kernel asks each time. */
+static void share_ttl(cachefs_config_t *cache, mount_config_t *config)
+{
+    int by_path = cache->ttl_rules != NULL && cache->ttl_rules[0] != '\0';
+    cache->attr_ttl_us /= by_path ? 1 : 2;
+    cache->negative_ttl_us /= by_path ? 1 : 2;
+    config->attr_ttl_us = by_path ? 0 : cache->attr_ttl_us;
+    config->negative_ttl_us = by_path ? 0 : cache->negative_ttl_us;
+}
+
+/* What cannot be written is mounted read-only; what root mounts is for all. */
+static const char *kernel_options(const cli_t *cli, vfs_t *fs)
+{
+    const char *given = cli->opt.kernel_options != NULL ? cli->opt.kernel_options : "";
+    const char *list = given;
+    if (!(vfs_caps(fs)->bits & VFS_CAP_WRITE))
+        list = apr_pstrcat(cli->pool, list, list[0] != '\0' ? ",ro" : "ro", NULL);
+    if (geteuid() == 0 && strstr(given, "allow_") == NULL)
+        list = apr_pstrcat(cli->pool, list, list[0] != '\0' ? ",allow_other" : "allow_other", NULL);
+    return list;
+}
+
+static int start(mount_run_t *run)
+{
+    cli_t *cli = run->cli;
+    char err[512] = "";
+    mount_config_t config = {.mountpoint = run->point,
+                             .source = cli->args[0],
+                             .inodes_max = cli->opt.inodes_max,
+                             .threads = cli->opt.threads,
+                             .log = mount_say,
+                             .baton = cli};
+    share_ttl(&cli->opt.config, &config);
+    config.flush_on_close = cli->opt.config.mode == CACHEFS_BACK && cli->opt.config.flush_on_close;
+    cli->opt.config.log = mount_say;
+    cli->opt.config.log_baton = cli;
+    int code = cli_stack_open(cli, &run->stack, cli->args[0], 1);
+    if (code != CLI_DONE) return code;
+    config.options = kernel_options(cli, run->stack.top);
+    code = mount_control_open(run);
+    if (code == CLI_DONE &&
+        mount_open(&run->mount, run->stack.top, &config, err, sizeof(err)) != APR_SUCCESS) {
+        cli_error(cli, "%s: %s", run->point, err);
+        code = CLI_UNREACHABLE;
+        (void)close(run->listener); /* nobody spoke */
+        (void)unlink(run->socket);
+    }
+    if (code != CLI_DONE) (void)cli_stack_close(cli, &run->stack); /* nothing was written */
+    return code;
+}
+
+static int serve(mount_run_t *run)
+{
+    /* before there is any thread, so that none of them gets these */
+    (void)sigemptyset(&run->signals);
+    (void)sigaddset(&run->signals, SIGINT);
+    (void)sigaddset(&run->signals, SIGTERM);
+    (void)sigaddset(&run->signals, SIGHUP);
+    (void)sigaddset(&run->signals, SIGUSR1); /* by which its threads are told that it is over */
+    (void)pthread_sigmask(SIG_BLOCK, &run->signals, NULL);
+    int code = start(run);
+    if (code != CLI_DONE) return code;
+    code = mount_run(run);
+    int closed = cli_stack_close(run->cli, &run->stack);
+    return code != CLI_DONE ? code : closed;
+}
+
+/* ---- going behind */
+
+/* It must not keep a terminal, a pipe or a directory that others wait for. */
+static void go_behind(void)
+{
+    (void)setsid();   /* we are no leader of a group: just forked */
+    (void)chdir("/"); /* it is always there */
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0) return;
+    (void)dup2(fd, STDIN_FILENO); /* these are there */
+    (void)dup2(fd, STDOUT_FILENO);
+    if (fd > STDERR_FILENO) (void)close(fd);
+}
+
+/* In front: "+" says that it answers; the end of the pipe that there is an exit code. */
+static int await(cli_t *cli, pid_t pid, int fd)
+{
+    char sign = 0;
+    int status = 0;
+    ssize_t got;
+    while ((got = read(fd, &sign, 1)) < 0 && errno == EINTR)
+        if (cli_signalled(NULL) > 0) (void)kill(pid, SIGTERM); /* it says how it ends */
+    if (got == 1) return CLI_DONE;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (WIFEXITED(status) && WEXITSTATUS(status) != 0) return WEXITSTATUS(status);
+    cli_error(cli, "the mount ended before it answered");
+    return CLI_INTERNAL;
+}
+
+static int serve_behind(mount_run_t *run)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        cli_error(run->cli, "%s", strerror(errno));
+        return CLI_INTERNAL;
+    }
+    (void)fflush(NULL); /* so that nothing is written twice */
+    pid_t pid = fork();
+    if (pid < 0) {
+        cli_error(run->cli, "%s", strerror(errno));
+        return CLI_INTERNAL;
+    }
+    if (pid > 0) {
+        (void)close(ends[1]); /* else its end never comes */
+        return await(run->cli, pid, ends[0]);
+    }
+    (void)close(ends[0]); /* the other's */
+    run->report = ends[1];
+    go_behind();
+    return serve(run);
+}
+
+static int run_mount(cli_t *cli)
+{
+    static mount_run_t run; /* its threads may look at it until the very end */
+    run.cli = cli;
+    run.report = -1;
+    if (!cli_is_origin(cli->args[0])) {
+        cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", cli->args[0],
+                  cli_file_uri(cli->args[0], cli->pool));
+        return CLI_USAGE;
+    }
+    run.point = mount_point(cli->args[1], cli->pool);
+    if (run.point == NULL) {
+        cli_error(cli, "%s: %s%s", cli->args[1], strerror(errno),
+                  errno == ENOTCONN ? " (the program of an earlier mount has died; umount it)"
+                                    : "");
+        return CLI_USAGE;
+    }
+    int code = mount_point_check(cli, run.point, cli->args[0]);
+    if (code != CLI_DONE) return code;
+    return cli->opt.foreground ? serve(&run) : serve_behind(&run);
+}
+
+const cli_verb_t cli_mount = {
+    .name = "mount",
+    .bit = CLI_MOUNT,
+    .args_min = 2,
+    .args_max = 2,
+    .usage = "ORIGIN MOUNTPOINT [-o LIST] [options]",
+    .summary = "put the files of an origin into the tree, behind a cache",
+    .text =
+        "Mounts the stack of ORIGIN at the directory MOUNTPOINT, and goes behind as soon as it "
+        "answers. What\n"
+        "root mounts is for all users, by the rights that the files have. -o takes what mount(8) "
+        "takes, and\n"
+        "every option and key of ours by its name: -o ro,mode=back,attr_ttl=5s\n"
+        "\n"
+        "  cachefs mount file:///srv/data /mnt --mode back --ram 1g\n"
+        "  cachefs unmount /mnt\n"
+        "\n"
+        "It ends by `cachefs unmount`, by umount(8), or by a signal; what is dirty is written "
+        "to the origin\n"
+        "before the program ends.\n",
+    .run = run_mount,
+};
+
+/* ---- unmount */
+
+/* Nobody listens: the program has died, or its socket was lost. */
+static int leave_alone(cli_t *cli, const char *point)
+{
+    if (!mount_point_is_ours(point, cli->pool)) {
+        cli_error(cli, "%s: no cachefs is mounted there", point);
+        return CLI_SOME_FAILED;
+    }
+    int error = mount_point_leave(point, strcmp(cli->opt.how, "detach") == 0);
+    if (error == 0) return CLI_DONE;
+    cli_error(cli, "%s: %s", point,
+              error == EBUSY ? "it is in use; it is still mounted" : strerror(error));
+    return CLI_SOME_FAILED;
+}
+
+static int run_unmount(cli_t *cli)
+{
+    const char *point = mount_point(cli->args[0], cli->pool);
+    if (point == NULL) {
+        cli_error(cli, "%s: %s", cli->args[0], strerror(errno));
+        return CLI_USAGE;
+    }
+    if (cli->opt.how == NULL) cli->opt.how = "wait";
+    int code = mount_ask(cli, point,
+                         apr_psprintf(cli->pool, "unmount %s %" APR_UINT64_T_FMT, cli->opt.how,
+                                      cli->opt.unmount_timeout_us));
+    return code >= 0 ? code : leave_alone(cli, point);
+}
+
+const cli_verb_t cli_unmount = {
+    .name = "unmount",
+    .bit = CLI_UNMOUNT,
+    .args_min = 1,
+    .args_max = 1,
+    .usage = "MOUNTPOINT [--how wait|detach|fail] [--timeout TIME]",
+    .summary = "take a mount out of the tree when all is written",
+    .text =
+        "Ends what `cachefs mount` began, and tells when all is written to the origin.\n"
+        "\n"
+        "  wait    write out what is dirty, for at most --timeout; then take it away, unless it "
+        "is in use\n"
+        "  detach  take it away at once; who has files open keeps them, and what is dirty is "
+        "written later\n"
+        "  fail    do nothing if something is dirty, or in use\n",
+    .run = run_unmount,
+};
