@@ -18,7 +18,7 @@
 #define MIB (1024ull * KIB)
 #define MS 1000ull
 #define BYTES_MAX (1ull << 62)
-#define TIME_MAX ((uint64_t)INT64_MAX / 1000u) /* in nanoseconds it still fits 63 bits */
+#define TIME_MAX (2500000ull * 3600 * 1000000) /* hours; in nanoseconds it still fits 63 bits */
 
 static const char *const modes[] = {"through", "back", "around", NULL};
 static const char *const conflicts[] = {"keep-both", "ours", "theirs", NULL};
@@ -237,7 +237,8 @@ static void describe_range(const cachefs__key_t *key, char *buf, size_t size)
         (void)snprintf(buf, size, "a size such as 64k, 512m or 2g, from %s to %s", from, to);
     } else if (key->kind == CACHEFS__DURATION) {
         cachefs__format_duration(from, sizeof(from), key->min);
-        (void)snprintf(buf, size, "a duration such as 500ms, 5s or 10m, from %s", from);
+        cachefs__format_duration(to, sizeof(to), key->max);
+        (void)snprintf(buf, size, "a duration such as 500ms, 5s or 10m, from %s to %s", from, to);
     } else {
         (void)snprintf(buf, size, "a whole number from %" PRIu64 " to %" PRIu64, key->min,
                        key->max);

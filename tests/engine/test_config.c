@@ -295,7 +295,7 @@ Test(config, check_names_each_field_that_is_out_of_range)
     FAILS(policy, "magic", "policy: \"magic\"", "lru");
     FAILS(policy, NULL, "policy:", "one of lru");
     FAILS(ttl_rules, "/x=never", "ttl: \"/x=never\"", "5s");
-    FAILS(attr_ttl_us, UINT64_MAX, "attr_ttl:", "duration");
+    FAILS(attr_ttl_us, UINT64_MAX, "attr_ttl:", "from 0 to 2500000h");
     FAILS(retry_min_us, 0, "retry_min:", "1ms");
 }
 
