@@ -140,9 +140,9 @@ apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* Nobody flushes the object until cachefs__flush_end. */
 apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 void cachefs__flush_end(cache_t *c, obj_t *o);
-/* Reserve room under the dirty limit, helping to flush at the limit; give it back after the write.
- */
-apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes);
+/* Reserve room under the dirty limit, which was `max` when the caller looked and is not below
+ * `bytes`, helping to flush at the limit; give it back after the write. */
+apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes, uint64_t max);
 void cachefs__dirty_unreserve(cache_t *c, uint64_t bytes);
 /* The same without waiting, for who need not slow down with so many more; 0 bytes are not reserved.
  * 0: not so. */

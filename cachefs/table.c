@@ -46,6 +46,8 @@ static uint32_t pow2_at_least(uint64_t n)
     return p;
 }
 
+#define DATA_SHARE 4 /* of the memory at least is left for data, where the cache is empty */
+
 /* Memory outside of the arena that counts. VFS_ELIMIT: `ram` is too little for it. */
 static apr_status_t lend(cache_t *c, uint64_t bytes)
 {
@@ -160,7 +162,9 @@ apr_status_t cachefs__tables_create(cache_t *c)
         return APR_ENOMEM;
     st = shards_create(c);
     if (!st) st = policies_create(c);
-    return st ? st : pools_begin(c);
+    if (!st) st = pools_begin(c);
+    /* a cache that is all index could not even keep what a prefetch brings */
+    return !st && c->arena.free_slabs < c->arena.slab_count / DATA_SHARE ? VFS_ELIMIT : st;
 }
 
 void cachefs__tables_destroy(cache_t *c)

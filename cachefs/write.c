@@ -268,8 +268,9 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         if (!shift) shift = BLOCK_SHIFT_MAX;
         uint64_t step = back_step_bytes(shift, max),
                  m = min64(step - (off + *pos) % step, len - *pos);
-        uint64_t g = cachefs__granule(shift), room = (m / g + 2) * g;
-        st = m > max ? BACK_AROUND : cachefs__dirty_reserve(c, ctx, room);
+        uint64_t g = cachefs__granule(shift), at = off + *pos;
+        uint64_t room = (at + m + g - 1) / g * g - at / g * g; /* granules that it touches */
+        st = room > max ? BACK_AROUND : cachefs__dirty_reserve(c, ctx, room, max);
         if (st && st != BACK_AROUND) break; /* the wait is over, with a status of its own */
         if (!st) {
             st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);

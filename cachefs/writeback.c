@@ -29,9 +29,7 @@ static int reserve(cache_t *c, uint64_t bytes, uint64_t max)
 {
     uint64_t held = atomic_load(&c->dirty_reserved);
     do {
-        if (atomic_load(&c->dirty_bytes) + held + bytes > max &&
-            (held || atomic_load(&c->dirty_bytes)))
-            return 0;
+        if (atomic_load(&c->dirty_bytes) + held + bytes > max) return 0;
     } while (!atomic_compare_exchange_weak(&c->dirty_reserved, &held, held + bytes));
     return 1;
 }
@@ -85,10 +83,10 @@ apr_status_t cachefs__dirty_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__dirt
     return APR_SUCCESS;
 }
 
-apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes)
+apr_status_t cachefs__dirty_reserve(cache_t *c, const vfs_ctx_t *ctx, uint64_t bytes, uint64_t max)
 {
-    uint64_t max = atomic_load(&c->t.dirty_bytes_max);
     cachefs__dirty_wait_t room;
+    VFS_ASSERT(bytes <= max); /* else it would wait for ever */
     cachefs__dirty_wait_begin(c, &room);
     slow_down(c, ctx, max);
     while (!reserve(c, bytes, max)) {

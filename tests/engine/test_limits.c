@@ -113,12 +113,44 @@ Test(limits, blocks_and_names_hold)
     }
 }
 
+/* A write makes whole granules dirty: one more than its bytes fill, where it does not begin with
+ * one. */
+Test(limits, dirty_bytes_hold_where_a_write_is_as_large_as_the_limit)
+{
+    static const uint64_t limits[] = {1, 4096, 6000, 8192, 16384, 20000, 65536};
+
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        rig_t rig;
+        char keys[200], *data = rig_bytes(200000, 1);
+        (void)snprintf(
+            keys, sizeof(keys),
+            "mode=back flush_interval=1h dirty_age=1h flush_on_close=off dirty_max=%" PRIu64,
+            limits[i]);
+        rig_open(&rig, keys);
+        vfs_file_t *f = rig_file(rig.fs, "/f", RIG_C);
+        for (apr_off_t off = 0; off < 20000; off += 1500) {
+            for (size_t len = 1; len < 150000; len = len * 3 + 100) {
+                rig_write(f, off, data + off, len);
+                cr_assert(rig_stats(&rig).dirty_bytes <= limits[i],
+                          "%s: %" PRIu64 " after %zu bytes at %ld", keys,
+                          rig_stats(&rig).dirty_bytes, len, (long)off);
+            }
+        }
+        rig_read(f, 0, data, 100000);
+        OK(vfs_flush(f, NULL));
+        OK(vfs_close(f, NULL));
+        rig_close(&rig);
+        free(data);
+    }
+}
+
 Test(limits, memory_that_is_too_little_for_the_index_is_refused_by_name)
 {
     static const char *const keys[] = {"ram=1m metadata_entries_max=120000",
-                                       "ram=1m metadata_entries_max=100000000"};
+                                       "ram=1m metadata_entries_max=100000000",
+                                       "ram=1m shards=1024 policy=s3fifo"};
 
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         rig_t rig;
         cachefs_config_t config;
         vfs_t *fs = NULL;
@@ -130,6 +162,47 @@ Test(limits, memory_that_is_too_little_for_the_index_is_refused_by_name)
         CHECK(fs == NULL);
         rig_close(&rig);
     }
+}
+
+/* Whatever is not refused has room for data: a prefetch of a block succeeds. */
+Test(limits, what_is_not_refused_holds_data)
+{
+    static const uint32_t shards[] = {1, 128, 256, 512, 1024};
+    const cachefs_policy_ops_t *policy;
+    int made = 0;
+
+    for (size_t i = 0; (policy = cachefs_policy_at(i)) != NULL; i++)
+        for (int k = 0; k < 5; k++) {
+            rig_t rig;
+            cachefs_config_t config = CACHEFS_CONFIG_INIT;
+            vfs_t *fs = NULL;
+            char err[256] = "";
+            uint64_t fetched = 0;
+            config.ram_bytes = 1u << 20;
+            config.shards = shards[k];
+            config.policy = policy->name;
+            rig_open(&rig, "");
+            apr_status_t st = cachefs_create(&fs, rig.bottom, &config, err, sizeof(err), rig.pool);
+            if (st == APR_SUCCESS) {
+                char *data = rig_bytes(100000, 1);
+                rig_put(&rig, "/f", data, 100000);
+                for (int n = 0; n < 3; n++) {
+                    vfs_file_t *f = rig_file(fs, "/f", RIG_R);
+                    st = cachefs_prefetch(f, NULL, 30000 * n, 16384, &fetched);
+                    cr_assert(st == APR_SUCCESS, "%s, %u shards: %s", policy->name, shards[k],
+                              rig_status(st));
+                    OK(vfs_close(f, NULL));
+                }
+                free(data);
+                OK(vfs_destroy(fs));
+                made++;
+            } else {
+                IS(APR_EINVAL, st);
+                cr_assert(strstr(err, policy->name) != NULL, "%s", err);
+            }
+            rig_close(&rig);
+        }
+    CHECK(made >= 14 * 3);
 }
 
 Test(limits, what_policies_remember_counts_with_the_memory)
