@@ -185,7 +185,7 @@ apr_status_t vfs_call_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *
     vfs__assert_file(file);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     clear_validator(validator);
     ENTER(fstat);
     return file->fs->ops.fstat(file, ctx, attr, validator);

@@ -59,7 +59,7 @@ apr_status_t vfs_call_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pat
     vfs__assert_fs(fs);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
     VFS_CHECK_ARG(got != NULL);
     *got = 0;
@@ -85,7 +85,7 @@ apr_status_t vfs_call_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     vfs__assert_fs(fs);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
     ENTER(stat);
     vfs_path_t plain;
@@ -103,7 +103,7 @@ apr_status_t vfs_call_lstat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     if (path->flags & VFS_PATH_DIR) return vfs_call_stat(fs, ctx, path, attr, validator);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
     ENTER(lstat);
     return fs->ops.lstat(fs, ctx, path, attr, validator);
@@ -383,7 +383,7 @@ apr_status_t vfs_call_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     vfs__assert_fs(fs);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
     if (how == NULL) how = &plainly;
     VFS_CHECK_ARG(source != NULL && (source->read_at != NULL || source->size == 0));

@@ -27,7 +27,7 @@ apr_status_t vfs_call_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
     *file = NULL;
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    memset(attr, 0, sizeof(*attr));
+    vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
     VFS_CHECK_ARG(open_flags_ok(flags));
     VFS_CHECK_ARG(!(flags & VFS_O_CREATE) || (mode & ~VFS__MODE_BITS) == 0);

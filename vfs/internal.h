@@ -6,6 +6,7 @@
 #define VFS_INTERNAL_H
 
 #include <errno.h>
+#include <string.h>
 
 #include "vfs/vfs_ops.h"
 
@@ -52,6 +53,15 @@ static inline void vfs__assert_dir(const vfs_dir_t *dir)
 static inline int vfs__is_root(const vfs_path_t *path)
 {
     return path->len == 1;
+}
+
+/** Attributes as they come to an op: all 0. In two steps, of which compilers make a few wide stores
+ * each; the whole is too long for that, and becomes a loop. */
+static inline void vfs__attr_clear(vfs_attr_t *attr)
+{
+    const size_t half = 64;
+    memset(attr, 0, half);
+    memset((char *)attr + half, 0, sizeof(*attr) - half);
 }
 
 /** FNV-1a goes on: the hash of a longer string from that of its beginning. */
