@@ -370,7 +370,10 @@ VFS_API const vfs_caps_t *vfs_caps(const vfs_t *fs);
 
 /* ---- layers of the library */
 
-/** A subtree as a root of its own: `path` of `lower` becomes "/".
+/** A subtree as a root of its own: `path` of `lower` becomes "/". Paths stay in it; links do not:
+ * it is `lower` that follows them, so one can lead out of the subtree, though not out of `lower`,
+ * and an absolute one counts there. Who must be kept in opens a backend on the directory: see
+ * VFS_CAP_CONFINED, which this layer has not.
  *  @param out  the file system
  *  @param lower  what it stands on
  *  @param path  a directory of it

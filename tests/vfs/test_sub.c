@@ -51,6 +51,19 @@ Test(vfs_sub, its_root_is_the_directory, .init = setup, .fini = teardown)
     cr_assert_str_eq(text_of(mem, "/outside"), "outside");
 }
 
+Test(vfs_sub, links_are_followed_below_and_may_lead_out_of_the_subtree, .init = setup,
+     .fini = teardown)
+{
+    cr_assert_eq(vfs_symlink(sub, NULL, "../../outside", "/out"), APR_SUCCESS);
+    cr_assert_eq(vfs_symlink(sub, NULL, "/outside", "/absolute"), APR_SUCCESS);
+    cr_assert_eq(vfs_symlink(sub, NULL, "/a/b/f", "/back"), APR_SUCCESS);
+    cr_assert_str_eq(text_of(sub, "/out"), "outside");
+    cr_assert_str_eq(text_of(sub, "/absolute"), "outside");
+    cr_assert_str_eq(text_of(sub, "/back"), "inside");
+    cr_assert_eq(vfs_symlink(sub, NULL, "../../../../outside", "/above"), APR_SUCCESS);
+    cr_assert_str_eq(text_of(sub, "/above"), "(none)", "the root of the lower holds");
+}
+
 /* Every op with a path, seen from below. */
 Test(vfs_sub, every_op_gets_the_prefix, .init = setup, .fini = teardown)
 {
