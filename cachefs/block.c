@@ -61,29 +61,35 @@ uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix
     return NONE;
 }
 
+uint32_t cachefs__block_read_locked(cache_t *c, uint32_t i, uint32_t shift, uint32_t boff,
+                                    uint32_t n, uint8_t *dst)
+{
+    block_t *b = &c->blocks[i];
+    uint32_t done = 0, g = cachefs__granule(shift);
+    uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
+    uint32_t cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+    uint8_t *data =
+        cachefs__chunk_ptr(&c->arena, atomic_load_explicit(&b->data, memory_order_relaxed));
+    while (done < n && (bits & 1u << ((boff + done) / g))) {
+        uint32_t at = boff + done, stop = (at / g + 1) * g, m = stop - at;
+        if (m > n - done) m = n - done;
+        uint32_t in = at >= cap ? 0 : at + m > cap ? cap - at : m;
+        cachefs__copy_out(dst + done, data + at, in);
+        memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
+        done += m;
+    }
+    if (done) cachefs__block_mark(b);
+    return done;
+}
+
 uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                              uint32_t n, uint8_t *dst)
 {
-    uint32_t mix = cachefs__mix(ver, no), done = 0, g = cachefs__granule(shift);
+    uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
     cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, ver, no, mix);
-    if (i) {
-        block_t *b = &c->blocks[i];
-        uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
-        uint32_t cap = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
-        uint8_t *data =
-            cachefs__chunk_ptr(&c->arena, atomic_load_explicit(&b->data, memory_order_relaxed));
-        while (done < n && (bits & 1u << ((boff + done) / g))) {
-            uint32_t at = boff + done, stop = (at / g + 1) * g, m = stop - at;
-            if (m > n - done) m = n - done;
-            uint32_t in = at >= cap ? 0 : at + m > cap ? cap - at : m;
-            cachefs__copy_out(dst + done, data + at, in);
-            memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
-            done += m;
-        }
-        if (done) cachefs__block_mark(b);
-    }
+    uint32_t done = i ? cachefs__block_read_locked(c, i, shift, boff, n, dst) : 0;
     cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
 }
@@ -153,11 +159,19 @@ static uint32_t with_whole(uint32_t bits, uint32_t shift)
                                                                    << BLOCK_WHOLE_SHIFT;
 }
 
+/* Bytes [from, to) of the block, of those that are given. */
+static void put_given(uint8_t *data, const cachefs__put_t *p, uint32_t from, uint32_t to)
+{
+    if (!p->bytes)
+        cachefs__pieces_copy(p->pieces, p->pos + (from - p->from), to - from, data + from);
+    else if ((const uint8_t *)p->bytes != data + p->from) /* it may be the block's own memory */
+        cachefs__copy_in(data + from, (const uint8_t *)p->bytes + (from - p->from), to - from);
+}
+
 /* The bytes and, before and behind them, the rest of the granules [lo, hi). */
 static void put_bytes(uint8_t *data, const cachefs__put_t *p, uint32_t lo, uint32_t hi)
 {
-    if ((uint8_t *)(uintptr_t)p->bytes != data + p->from)
-        cachefs__copy_in(data + p->from, p->bytes, p->to - p->from);
+    put_given(data, p, p->from, p->to);
     if (p->from > lo) cachefs__zero_in(data + lo, p->from - lo);
     if (p->to < hi) cachefs__zero_in(data + p->to, hi - p->to);
 }
@@ -170,8 +184,7 @@ static uint32_t put_granules(uint8_t *data, const cachefs__put_t *p, uint32_t va
         uint32_t bit = 1u << g, from = p->from, to = p->to, lo = g * size, hi = lo + size;
         if (p->only_missing && (valid & bit)) continue;
         clamp(g, size, &from, &to);
-        if (from < to && (uint8_t *)(uintptr_t)p->bytes != data + p->from)
-            cachefs__copy_in(data + from, (const uint8_t *)p->bytes + (from - p->from), to - from);
+        if (from < to) put_given(data, p, from, to);
         if (!(p->valid & bit) || (valid & bit)) continue;
         if (hi > cap) hi = cap;
         if (from >= to) from = to = hi; /* nothing given: all of it is zero */

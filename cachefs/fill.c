@@ -212,6 +212,18 @@ static apr_status_t check_version(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ru
     return APR_SUCCESS;    /* it was ours after all, or is the same by now */
 }
 
+apr_status_t cachefs__read_belongs(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
+                                   uint64_t off, uint64_t len, uint64_t got,
+                                   const vfs_validator_t *val, uint64_t asked)
+{
+    run_t r;
+    r.ver = ver;
+    r.start = off;
+    r.end = off + len;
+    r.got = got;
+    return check_version(c, o, ctx, &r, val, asked);
+}
+
 /* Behind the end of the file below lies what we made longer and did not flush yet: a hole. */
 static void zero_rest(run_t *r)
 {

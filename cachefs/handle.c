@@ -423,19 +423,12 @@ apr_status_t cachefs_op_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
     cache_t *c = h->cache;
     obj_t *o = h->obj;
     for (int tries = 0; tries < GET_GUARD + 1; tries++) {
-        size_t total = 0, n = 0;
-        apr_status_t st = APR_SUCCESS;
         cachefs__obj_lock(c, o);
         uint64_t ver = atomic_load(&o->ver);
         cachefs__obj_validator(o, validator);
         cachefs__obj_unlock(c, o);
-        for (size_t i = 0; i < count && !st; i++) {
-            st = cachefs_op_read_at(file, ctx, iov[i].base, iov[i].len, off + (apr_off_t)total, &n);
-            total += n;
-            if (n < iov[i].len) break;
-        }
+        apr_status_t st = cachefs_op_readv_at(file, ctx, iov, count, off, got);
         if (st) return st;
-        *got = total;
         if (atomic_load(&o->ver) == ver) return APR_SUCCESS;
     }
     return VFS_ESTALE;

@@ -86,6 +86,24 @@ int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
     return copy_block(c, ver, no, shift, boff, n, dst);
 }
 
+int cachefs__block_scatter(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                           uint32_t n, const cachefs__pieces_t *to, uint64_t pos)
+{
+    seen_t seen;
+    if (!cachefs__see(c, ver, no, shift, boff, boff + n, &seen)) return 0;
+    const uint8_t *from = c->memory + (size_t)seen.chunk * ARENA_UNIT + boff;
+    while (n) {
+        vfs_iovec_t iov;
+        size_t count;
+        uint32_t part = (uint32_t)cachefs__pieces_slice(to, pos, n, &iov, 1, &count);
+        cachefs__copy_out(iov.base, from, part);
+        from += part;
+        pos += part;
+        n -= part;
+    }
+    return seen_same(c, &seen);
+}
+
 /* ---- a read
  *
  * Three ways, each for what the one before it leaves: read_pages, laid out for as few instructions

@@ -33,6 +33,21 @@ typedef struct cachefs__patience_t {
  * VFS_ELIMIT: there will be none; or the caller's deadline or cancel flag. No gate held. */
 apr_status_t cachefs__room_wait(cache_t *c, const vfs_ctx_t *ctx, cachefs__patience_t *patience);
 
+/* ---- pieces.c */
+/* Memory of a call: one piece or several, which follow each other in the file. */
+typedef struct cachefs__pieces_t {
+    const vfs_iovec_t *iov;
+    size_t count;
+} cachefs__pieces_t;
+/* Its bytes [pos, pos + n) if they lie in one piece, else NULL. */
+void *cachefs__pieces_at(const cachefs__pieces_t *m, uint64_t pos, uint64_t n);
+uint64_t cachefs__pieces_bytes(const cachefs__pieces_t *m);
+/* Copy them out, for a block that is being changed. */
+void cachefs__pieces_copy(const cachefs__pieces_t *m, uint64_t pos, uint64_t n, void *shared);
+/* As pieces of their own, at most `max`: *count of them. Returns their bytes. */
+uint64_t cachefs__pieces_slice(const cachefs__pieces_t *m, uint64_t pos, uint64_t n,
+                               vfs_iovec_t *out, size_t max, size_t *count);
+
 /* ---- block.c, hit.c: the block index */
 /* Copy [boff, boff + n) of a block without a lock. 0: not there, not whole, or it moved. */
 int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
@@ -41,6 +56,13 @@ int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
  * are changing, and for what lies behind their memory. Returns how many bytes. */
 uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                              uint32_t n, uint8_t *dst);
+/* The same of an entry, its shard locked. */
+uint32_t cachefs__block_read_locked(cache_t *c, uint32_t i, uint32_t shift, uint32_t boff,
+                                    uint32_t n, uint8_t *dst);
+/* All of [boff, boff + n) into pieces at `pos`, without a lock, from one state of the block. 0: it
+ * is not there. */
+int cachefs__block_scatter(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
+                           uint32_t n, const cachefs__pieces_t *to, uint64_t pos);
 /* The block, its shard locked. NONE: not there. */
 uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix);
 /* Put bytes into a block, making it if there is room. `valid`: granules that are wholly known once
@@ -49,7 +71,9 @@ typedef struct cachefs__put_t {
     uint64_t ver;
     uint32_t no, shift;
     uint32_t from, to; /* bytes given, within the block */
-    const void *bytes;
+    const void *bytes; /* NULL: they are `pieces`, from pos on */
+    const cachefs__pieces_t *pieces;
+    uint64_t pos;
     uint32_t valid;
     uint32_t leans;   /* those of `valid` that are known only because they were valid before */
     int only_missing; /* a fill: granules that are valid already stay as they are */

@@ -95,6 +95,10 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
 /* Fix the block size of a version that has none; `want`: bytes that the first reader wants. Object
  * locked. */
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
+/* Do `got` of `len` bytes, read below at `asked`, belong to the version? @return FILL_RESTART */
+apr_status_t cachefs__read_belongs(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
+                                   uint64_t off, uint64_t len, uint64_t got,
+                                   const vfs_validator_t *val, uint64_t asked);
 /* A read that is no hit, or was none at the first look. */
 apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
                                 size_t len, uint64_t off, size_t *got);
@@ -109,17 +113,23 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
                             vfs_validator_t *validator);
 
 /* ---- write.c, dirty.c, flush.c, writeback.c, conflict.c */
-apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
-                            size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator);
+apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
+                            const cachefs__pieces_t *buf, size_t len, apr_off_t off,
+                            size_t *written, vfs_validator_t *validator);
 /* A write through `file`, counted, and what it says of the file: that is in doubt if it failed.
  * Change begun. */
 apr_status_t cachefs__write_below(cache_t *c, obj_t *o, vfs_file_t *file, const vfs_ctx_t *ctx,
                                   const uint8_t *buf, size_t len, uint64_t off, size_t *written,
                                   vfs_validator_t *val);
+/* The same for bytes of buf from pos on: one call if they are all of it, or in few pieces, else as
+ * many as it takes. */
+apr_status_t cachefs__write_pieces(cache_t *c, obj_t *o, vfs_file_t *file, const vfs_ctx_t *ctx,
+                                   const cachefs__pieces_t *buf, uint64_t pos, size_t len,
+                                   uint64_t off, size_t *written, vfs_validator_t *val);
 /* What is cached follows it, and the change ends. `keep`: what was written is kept, not dropped.
  * Gate held. */
-void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, uint64_t off,
-                          int keep, apr_status_t st, size_t written, uint64_t since,
+void cachefs__write_known(cache_t *c, obj_t *o, const cachefs__pieces_t *buf, size_t len,
+                          uint64_t off, int keep, apr_status_t st, size_t written, uint64_t since,
                           const vfs_validator_t *val);
 apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size);
 /* The file is `size` bytes long now: cut what is cached behind it, or make it longer. Gate of the

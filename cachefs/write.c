@@ -47,10 +47,11 @@ static place_t place_now(cache_t *c, obj_t *o, uint64_t want)
     return (place_t){atomic_load(&o->ver), atomic_load(&o->shift)};
 }
 
-/* Put what was written into the blocks of [off, off + len). Object locked where `dirty`. */
-static apr_status_t put_range(cache_t *c, obj_t *o, place_t place, const uint8_t *buf, uint64_t len,
-                              uint64_t off, uint64_t old, uint64_t size, int is_dirty,
-                              uint64_t *done)
+/* Put what was written, bytes of buf from pos on, into the blocks of [off, off + len), each in one
+ * change. Object locked where `dirty`. */
+static apr_status_t put_range(cache_t *c, obj_t *o, place_t place, const cachefs__pieces_t *buf,
+                              uint64_t pos, uint64_t len, uint64_t off, uint64_t old, uint64_t size,
+                              int is_dirty, uint64_t *done)
 {
     uint64_t ver = place.ver;
     uint32_t shift = place.shift;
@@ -60,7 +61,9 @@ static apr_status_t put_range(cache_t *c, obj_t *o, place_t place, const uint8_t
         cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .dirty = is_dirty};
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(at - base + n);
-        p.bytes = buf + *done;
+        p.pieces = buf;
+        p.pos = pos + *done;
+        p.bytes = cachefs__pieces_at(buf, p.pos, n);
         p.end = (uint32_t)min64(1ull << shift, size - base);
         uint32_t had = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
         p.valid = known_after(shift, base, p.from, p.to, old, had);
@@ -100,23 +103,8 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
 
 /* ---- through and around */
 
-apr_status_t cachefs__write_below(cache_t *c, obj_t *o, vfs_file_t *file, const vfs_ctx_t *ctx,
-                                  const uint8_t *buf, size_t len, uint64_t off, size_t *written,
-                                  vfs_validator_t *val)
-{
-    uint64_t start = cachefs__clock_ns();
-    CACHE_NO_LOCKS_HELD();
-    apr_status_t st = vfs_call_write_at(file, ctx, buf, len, (apr_off_t)off, written, val);
-    metrics_record(c->lat[LAT_BACKEND_WRITE], cachefs__clock_ns() - start);
-    if (st && (*written || !cachefs__refused(st))) cachefs__doubt(c, o, UINT64_MAX);
-    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
-    cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, *written);
-    return st;
-}
-
-void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, uint64_t off,
-                          int keep, apr_status_t st, size_t written, uint64_t since,
+void cachefs__write_known(cache_t *c, obj_t *o, const cachefs__pieces_t *buf, size_t len,
+                          uint64_t off, int keep, apr_status_t st, size_t written, uint64_t since,
                           const vfs_validator_t *val)
 {
     uint64_t old = atomic_load(&o->size), end = off + written;
@@ -125,7 +113,7 @@ void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, 
         cachefs__obj_lock(c, o);
         place_t place = place_now(c, o, len);
         cachefs__obj_unlock(c, o);
-        (void)put_range(c, o, place, buf, written, off, old, max64(old, end), 0, &done);
+        (void)put_range(c, o, place, buf, 0, written, off, old, max64(old, end), 0, &done);
     } else {
         /* what is below is not known for sure: all that was asked for is dropped */
         cachefs__forget(c, o, off, st ? off + len : end);
@@ -134,9 +122,10 @@ void cachefs__write_known(cache_t *c, obj_t *o, const uint8_t *buf, size_t len, 
     cachefs__obj_changed(c, o, 1, since, val);
 }
 
-static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                                  size_t len, uint64_t off, int keep, size_t *written,
-                                  vfs_validator_t *val)
+/* Bytes of buf from pos on. */
+static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                                  const cachefs__pieces_t *buf, uint64_t pos, size_t len,
+                                  uint64_t off, int keep, size_t *written, vfs_validator_t *val)
 {
     vfs_file_t *file;
     uint64_t since = cachefs__obj_change_begin(c, o);
@@ -144,9 +133,10 @@ static apr_status_t write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, co
     *written = 0;
     apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     if (!st) {
-        st = cachefs__write_below(c, o, file, ctx, buf, len, off, written, val);
+        st = cachefs__write_pieces(c, o, file, ctx, buf, pos, len, off, written, val);
         cachefs__lower_done(c, o);
     }
+    VFS_ASSERT(!keep || !pos); /* what is kept is all of it */
     cachefs__write_known(c, o, buf, len, off, keep, st, *written, since, val);
     return st;
 }
@@ -194,8 +184,9 @@ static apr_status_t wait_settled(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 /* Room is reserved, gate held. FILL_AGAIN: an edge is not known, or the end to append to has moved.
  */
-static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                              uint64_t len, uint64_t off, int append, uint64_t *done)
+static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                              const cachefs__pieces_t *buf, uint64_t pos, uint64_t len,
+                              uint64_t off, int append, uint64_t *done)
 {
     cachefs__dirty_wait_t room;
     cachefs__dirty_wait_begin(c, &room);
@@ -210,7 +201,7 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
             return st;
         }
         uint64_t old = atomic_load(&o->size), end = off + len;
-        st = put_range(c, o, place_now(c, o, len), buf + *done, len - *done, off + *done, old,
+        st = put_range(c, o, place_now(c, o, len), buf, pos + *done, len - *done, off + *done, old,
                        max64(old, end), 1, &n);
         *done += n;
         if (*done && old < off + *done)
@@ -228,8 +219,9 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
 }
 
 /* The cache cannot take it: all that is dirty of this file goes first, then this. Gate held. */
-static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                                uint64_t len, uint64_t off, uint64_t *done)
+static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                                const cachefs__pieces_t *buf, uint64_t pos, uint64_t len,
+                                uint64_t off, uint64_t *done)
 {
     size_t n = 0;
     vfs_validator_t val;
@@ -242,7 +234,7 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cons
         st = cachefs__dirty_wait(c, ctx, &room, st);
         if (st) return st;
     }
-    st = write_through(c, o, ctx, buf, len, off, 0, &n, &val);
+    st = write_through(c, o, ctx, buf, pos, len, off, 0, &n, &val);
     cachefs__flush_end(c, o);
     cachefs__count(&c->counters, CNT_BYPASS, 1);
     *done = n;
@@ -258,8 +250,9 @@ static uint64_t back_step_bytes(uint32_t shift, uint64_t max)
 }
 
 /* One pass with the gate held, from *pos on. FILL_AGAIN: an edge must be read first. */
-static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                              uint64_t len, uint64_t off, int append, uint64_t *pos, int last)
+static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                              const cachefs__pieces_t *buf, uint64_t len, uint64_t off, int append,
+                              uint64_t *pos, int last)
 {
     apr_status_t st = APR_SUCCESS;
     while (*pos < len && !st) {
@@ -273,20 +266,21 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         st = room > max ? BACK_AROUND : cachefs__dirty_reserve(c, ctx, room, max);
         if (st && st != BACK_AROUND) break; /* the wait is over, with a status of its own */
         if (!st) {
-            st = back_step(c, o, ctx, buf + *pos, m, off + *pos, append, &n);
+            st = back_step(c, o, ctx, buf, *pos, m, off + *pos, append, &n);
             cachefs__dirty_unreserve(c, room);
         }
         *pos += n;
         if (st == BACK_AROUND || (st == FILL_AGAIN && last)) {
-            st = back_around(c, o, ctx, buf + *pos, m - n, off + *pos, &n);
+            st = back_around(c, o, ctx, buf, *pos, m - n, off + *pos, &n);
             *pos += n;
         }
     }
     return st;
 }
 
-static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8_t *buf,
-                               size_t len, apr_off_t off, size_t *written)
+static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                               const cachefs__pieces_t *buf, size_t len, apr_off_t off,
+                               size_t *written)
 {
     apr_status_t st = APR_SUCCESS;
     uint64_t pos = 0, at = (uint64_t)off;
@@ -326,8 +320,9 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const
 
 /* ---- all modes */
 
-apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
-                            size_t len, apr_off_t off, size_t *written, vfs_validator_t *validator)
+apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
+                            const cachefs__pieces_t *buf, size_t len, apr_off_t off,
+                            size_t *written, vfs_validator_t *validator)
 {
     obj_t *o = h->obj;
     int direct = (h->base.flags & VFS_O_DIRECT) != 0;
@@ -350,7 +345,7 @@ apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const
             hold = !st;
         }
         if (!again && !st)
-            st = write_through(c, o, ctx, buf, len, at, c->mode == CACHEFS_THROUGH && !direct,
+            st = write_through(c, o, ctx, buf, 0, len, at, c->mode == CACHEFS_THROUGH && !direct,
                                written, validator);
         if (hold) cachefs__flush_end(c, o);
         cachefs__gate_leave(c, o, &gate, APR_SUCCESS);

@@ -147,7 +147,8 @@ static int write_through(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const uint8
     expect_write(c, o, off, len);
     *st = cachefs__write_below(c, o, file, ctx, buf, len, off, written, val);
     if (!*st && through_end(c, o, &gate, buf, since, val)) return 1;
-    cachefs__write_known(c, o, buf, len, off, 1, *st, *written, since, val);
+    cachefs__pieces_t all = {&(vfs_iovec_t){(void *)(uintptr_t)buf, len}, 1};
+    cachefs__write_known(c, o, &all, len, off, 1, *st, *written, since, val);
     cachefs__lower_done(c, o);
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
     return 1;
@@ -178,14 +179,23 @@ static int write_fast(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8
     return 1;
 }
 
-static apr_status_t write_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_t *buf,
-                               size_t len, apr_off_t off, size_t *written,
-                               vfs_validator_t *validator)
+static apr_status_t write_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
+                               const cachefs__pieces_t *buf, size_t len, apr_off_t off,
+                               size_t *written, vfs_validator_t *validator)
 {
     uint64_t start = cachefs__clock_ns();
     apr_status_t st = cachefs__write(c, h, ctx, buf, len, off, written, validator);
     metrics_record(c->lat[LAT_WRITE], cachefs__clock_ns() - start);
     return st;
+}
+
+/* The handle below is everybody's: it has no flag to sync. */
+static apr_status_t written_now(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx, size_t written,
+                                apr_status_t st)
+{
+    cachefs__count(&c->counters, CNT_WRITES, 1);
+    cachefs__count(&c->counters, CNT_WRITTEN_BYTES, written);
+    return !st && (file->flags & VFS_O_SYNC) ? cachefs_op_sync(file, ctx, VFS_SYNC_DATA) : st;
 }
 
 apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf,
@@ -195,12 +205,22 @@ apr_status_t cachefs_op_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const v
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
     apr_status_t st = APR_SUCCESS;
-    if (!write_fast(c, h, ctx, buf, len, off, written, validator, &st))
-        st = write_slow(c, h, ctx, buf, len, off, written, validator);
-    cachefs__count(&c->counters, CNT_WRITES, 1);
-    cachefs__count(&c->counters, CNT_WRITTEN_BYTES, *written);
-    if (!st &&
-        (file->flags & VFS_O_SYNC)) /* the handle below is everybody's: it has no such flag */
-        st = cachefs_op_sync(file, ctx, VFS_SYNC_DATA);
-    return st;
+    if (!write_fast(c, h, ctx, buf, len, off, written, validator, &st)) {
+        cachefs__pieces_t all = {&(vfs_iovec_t){(void *)(uintptr_t)buf, len}, 1};
+        st = write_slow(c, h, ctx, &all, len, off, written, validator);
+    }
+    return written_now(c, file, ctx, *written, st);
+}
+
+apr_status_t cachefs_op_writev_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                  size_t count, apr_off_t off, size_t *written,
+                                  vfs_validator_t *validator)
+{
+    handle_t *h = cachefs__handle(file);
+    cachefs__pieces_t all = {iov, count};
+    size_t len = (size_t)cachefs__pieces_bytes(&all);
+    const void *one = cachefs__pieces_at(&all, 0, len);
+    if (one) return cachefs_op_write_at(file, ctx, one, len, off, written, validator);
+    apr_status_t st = write_slow(h->cache, h, ctx, &all, len, off, written, validator);
+    return written_now(h->cache, file, ctx, *written, st);
 }
