@@ -1,13 +1,13 @@
 #!/usr/bin/perl
-# bench-report.pl [--check 1] [--json FILE] [--built TEXT] RUN.jsonl... - the median over runs of cachefs-bench, case by case:
+# bench-report.pl [--check 1] [--json FILE] [--built TEXT] [--also FILE] RUN.jsonl... - the median over runs of cachefs-bench, case by case:
 # a table on standard output, and one JSON document with machine, build and rows. With --check 1 the exit status is 1 if a
-# goal is missed.
+# goal is missed. --also: rows that are no run, such as counts of instructions.
 use strict;
 use warnings;
 use JSON::PP;
 
-my %opt = (check => 0, json => '', built => '');
-while (@ARGV && $ARGV[0] =~ /^--(check|json|built)$/) {
+my %opt = (check => 0, json => '', built => '', also => '');
+while (@ARGV && $ARGV[0] =~ /^--(check|json|built|also)$/) {
     shift;
     $opt{$1} = shift;
 }
@@ -26,7 +26,7 @@ sub median {
 }
 
 my (%rows, @order);
-for my $file (@ARGV) {
+for my $file (@ARGV, $opt{also} ? $opt{also} : ()) {
     for my $line (split /\n/, slurp($file)) {
         my $row = decode_json($line);
         my $key = "$row->{id} $row->{unit} " . ($row->{peer} // '');

@@ -8,7 +8,8 @@
 #   scripts/bench.sh --check         ends with 1 if a goal is missed
 #   scripts/bench.sh -- ARGS         ARGS go to cachefs-bench, such as --only read/hit --rounds 101
 #
-# Instructions a hit: scripts/hot-insn.sh. What is slower than it should be shows there, too, by function and line.
+# Without ARGS it also counts what is no time: allocations on a hit (bench_no_heap), and, where valgrind is installed, instructions
+# (scripts/hot-insn.sh; what is slower than it should be shows there by function and line; with --flat how they grow with the blocks).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -23,7 +24,7 @@ while [ $# -gt 0 ]; do
     --full) full=(--full 1) ;;
     --check) check=1 ;;
     --) shift; args=("$@"); break ;;
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "bench.sh: what is $1? See --help" >&2; exit 2 ;;
     esac
     shift
@@ -31,7 +32,7 @@ done
 
 need_packages build test
 cmake --preset release >/dev/null
-cmake --build --preset release --target cachefs-bench >&2
+cmake --build --preset release --target cachefs-bench bench_no_heap >&2
 
 out=build/bench
 mkdir -p $out
@@ -40,7 +41,21 @@ for i in $(seq "$runs"); do
     echo "run $i of $runs" >&2
     build/release/cachefs-bench --json "$out/run-$i.jsonl" ${full[@]+"${full[@]}"} ${args[@]+"${args[@]}"} >&2
 done
+counts=$out/counts.jsonl
+: >$counts
+if [ ${#args[@]} = 0 ]; then
+    # says "what: N allocations in M hits" of each hit that makes some, and fails then
+    made=$(build/release/bench/bench_no_heap && build/release/bench/bench_no_heap borrow) || [ -n "$made" ]
+    heap=$(awk 'NF { n += $(NF - 4) } END { print n + 0 }' <<<"$made")
+    echo "{\"id\":\"heap/any_hit\",\"unit\":\"call\",\"ns\":$heap,\"spread\":0,\"goal\":\"<= 0\"}" >>$counts
+    if command -v valgrind >/dev/null; then
+        scripts/hot-insn.sh >&2
+        cat build/insn/insn.jsonl >>$counts
+    else
+        echo "bench.sh: instructions are not counted: no valgrind" >&2
+    fi
+fi
 build=$(sed -n 's/^CMAKE_C_FLAGS_RELEASE:STRING=//p' build/release/CMakeCache.txt)
-perl scripts/bench-report.pl --check $check --json $out/bench.json \
+perl scripts/bench-report.pl --check $check --json $out/bench.json --also $counts \
     --built "$(cc --version | head -1), ${build:--O2 -DNDEBUG}, $(git describe --always --dirty 2>/dev/null || echo 'no git')" \
     $out/run-*.jsonl
