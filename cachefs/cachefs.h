@@ -33,6 +33,14 @@ typedef enum cachefs_conflict_e {
     CACHEFS_THEIRS         /**< ours is thrown away */
 } cachefs_conflict_e;
 
+/** What of the bytes that come from below is written to the store. */
+typedef enum cachefs_l2_admit_e {
+    CACHEFS_ADMIT_ALWAYS = 0, /**< all */
+    CACHEFS_ADMIT_SAMPLED,    /**< l2_admit_percent of a hundred, by chance */
+    CACHEFS_ADMIT_SECOND,     /**< what came a second time */
+    CACHEFS_ADMIT_SKETCH      /**< all while there is room, then what came a second time */
+} cachefs_l2_admit_e;
+
 /** Asked for memory, because it is short: called before the cache gives any back, with no lock
  * held.
  *  @param baton  pressure_baton of the configuration
@@ -96,6 +104,18 @@ typedef struct cachefs_config_t {
                            short */
     const char
         *ttl_rules; /**< "ttl": "GLOB=DURATION,GLOB=DURATION": the first that matches counts */
+    /* the store */
+    vfs_t *store; /**< its root is a directory for this cache alone, where cached bytes outlive it;
+                     NULL: none. It must outlive the cache, which does not end it */
+    const char *store_name; /**< what messages call it, such as its directory; may be NULL */
+    const char *origin;   /**< "origin": what the layer below is called, such as its URI: bytes in a
+                             store are of one origin. Needed where that layer has no
+                             VFS_CAP_STABLE_ID; may be NULL */
+    uint64_t store_bytes; /**< "store_bytes": of cached data in the store */
+    uint64_t store_free_min; /**< "store_free_min": bytes that stay free on its file system; 0: a
+                                twentieth of it */
+    cachefs_l2_admit_e l2_admit; /**< "l2_admit": what is written to the store */
+    uint32_t l2_admit_percent;   /**< "l2_admit_percent": of CACHEFS_ADMIT_SAMPLED */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards. */
@@ -107,7 +127,7 @@ typedef struct cachefs_config_t {
         .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 4u << 20,          \
         .readahead_bytes_max = 32u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
         .dirty_age_us = 30000000, .flush_on_close = 1, .retry_min_us = 1000000,                    \
-        .retry_max_us = 60000000, .metrics = 1                                                     \
+        .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30, .l2_admit_percent = 50 \
     }
 
 /** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as
@@ -439,6 +459,17 @@ typedef struct cachefs_stats_t {
     uint64_t dirty_files;         /**< files with such bytes */
     uint64_t oldest_dirty_age_us; /**< since the oldest dirty file was clean, microseconds */
     uint64_t pinned_bytes;        /**< borrowed or protected */
+    /* the disk tier; 0 without one */
+    uint64_t l2_hits;          /**< pieces of at most 64 KiB read from the store */
+    uint64_t l2_misses;        /**< reads of it that failed, after all: they went below */
+    uint64_t l2_hit_bytes;     /**< bytes read from the store instead of below */
+    uint64_t l2_put_bytes;     /**< bytes taken in */
+    uint64_t l2_written_bytes; /**< bytes written to the store, all told; over l2_put_bytes this is
+                                  the write amplification */
+    uint64_t l2_bytes;         /**< now: of its segments */
+    uint64_t l2_index_bytes;   /**< now: memory of its index, which `ram` does not count */
+    uint64_t l2_bad;           /**< records that were not what they should be */
+    uint64_t l2_errors;        /**< calls to the store that failed, or took too long */
 } cachefs_stats_t;
 /** What the cache did.
  *  @param fs  the cache

@@ -21,7 +21,17 @@
 #define TIME_MAX (2500000ull * 3600 * 1000000) /* hours; in nanoseconds it still fits 63 bits */
 
 static const char *const modes[] = {"through", "back", "around", NULL};
+static const char *const admits[] = {"always", "sampled", "second", "sketch", NULL};
 static const char *const conflicts[] = {"keep-both", "ours", "theirs", NULL};
+
+/* Any text will do. */
+static apr_status_t check_any(const char *text, char *err, size_t errlen)
+{
+    (void)text;
+    (void)err;
+    (void)errlen;
+    return APR_SUCCESS;
+}
 
 static const char *refuse_no_power(uint64_t value)
 {
@@ -152,6 +162,21 @@ static const cachefs__key_t keys[] = {
     FLAG("pressure", pressure_watch, 0, "off", "give memory back when the machine is short of it"),
     TEXT("ttl", ttl_rules, 0, "", "attr_ttl by path: GLOB=DURATION,...; the first that matches",
          check_ttl),
+    TEXT("origin", origin, 0, "",
+         "what the origin is called, for what is kept of it in a store; needed where it has no "
+         "stable identities",
+         check_any),
+    SIZE("store_bytes", store_bytes, 0, "10g", "cached data in the store", .min = 4 * MIB,
+         .max = 2048 * 1024 * MIB),
+    SIZE("store_free_min", store_free_min, 0, "0",
+         "what stays free on the store's file system; 0: a twentieth of it", .min = 0,
+         .max = BYTES_MAX),
+    CHOICE("l2_admit", l2_admit, 0, "always",
+           "what is written to the store: always, sampled (l2_admit_percent of it), second (what "
+           "came twice), sketch (all while there is room, then what came twice)",
+           admits),
+    COUNT("l2_admit_percent", l2_admit_percent, 0, "50", "for l2_admit=sampled", .min = 1,
+          .max = 100),
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

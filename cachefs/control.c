@@ -76,6 +76,7 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
     (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_FORGET, NULL);
     cachefs__blocks_drop(c, 0, 0); /* of versions that nothing leads to any more */
     (void)cachefs__shrink(c, UINT64_MAX);
+    if (c->l2) cachefs__l2_clear(c->l2);
     if (dirty_kept) *dirty_kept = atomic_load(&c->dirty_bytes);
     return APR_SUCCESS;
 }

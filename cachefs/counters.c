@@ -132,6 +132,10 @@ static const struct {
     {CNT_BYPASS, "cachefs_bypasses_total", NULL, "Reads and writes around a cache without room."},
     {CNT_THROTTLED, "cachefs_throttled_writes_total", NULL,
      "Writes slowed down at the dirty limit."},
+    {CNT_L2_UNUSABLE, "cachefs_store_unusable_total", NULL,
+     "Starts without the disk tier, since it could not be had."},
+    {CNT_STORE_RENEWED, "cachefs_store_renewed_total", NULL,
+     "Stores begun anew, since their identity was damaged or of another format."},
 };
 
 enum {

@@ -47,6 +47,8 @@ typedef enum counter_e {
     CNT_VERSIONS,
     CNT_BYPASS,
     CNT_THROTTLED,
+    CNT_L2_UNUSABLE,
+    CNT_STORE_RENEWED,
     CNT_COUNT
 } counter_e;
 

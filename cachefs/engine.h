@@ -35,6 +35,7 @@
 #include "cachefs/counters.h"
 #include "cachefs/policy.h"
 #include "cachefs/rank.h"
+#include "cachefs/store/l2.h"
 #include "vfs/vfs_ops.h"
 
 #define CACHE_MAGIC 0xcac4ef51u
@@ -370,6 +371,10 @@ struct cache_t {
     uint32_t stage_chunk;                     /* the last resort; wb_lock */
     int stage_busy;
 
+    cachefs__store_t *store; /* NULL: none */
+    cachefs__l2_t *l2;       /* NULL: no disk tier */
+    uint8_t origin_id[CACHEFS__STORE_ID_BYTES];
+
     vfs_workers_t *workers;
     _Atomic uint64_t ahead_bytes; /* of read-ahead under way */
 
@@ -416,5 +421,6 @@ typedef struct handle_t {
 #include "cachefs/basics.h"
 #include "cachefs/index.h"
 #include "cachefs/paths.h"
+#include "cachefs/tier.h"
 
 #endif

@@ -69,6 +69,17 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     s.oldest_dirty_age_us = oldest_age(c);
     s.pinned_bytes = cachefs__pinned(c);
+    cachefs__l2_stats_t l2;
+    cachefs__tier_stats(c, &l2);
+    s.l2_hits = l2.hits;
+    s.l2_misses = l2.misses;
+    s.l2_hit_bytes = l2.hit_bytes;
+    s.l2_put_bytes = l2.put_bytes;
+    s.l2_written_bytes = l2.written_bytes;
+    s.l2_bytes = l2.bytes;
+    s.l2_index_bytes = l2.index_bytes;
+    s.l2_bad = l2.bad;
+    s.l2_errors = l2.errors;
     memcpy(out, &s, out->size);
     return APR_SUCCESS;
 }
@@ -91,6 +102,7 @@ apr_status_t cachefs_stats_reset(vfs_t *fs)
     CACHE_OF(c, fs);
     cachefs__counters_reset(&c->counters);
     metrics_reset(c->metrics);
+    if (c->l2) cachefs__l2_stats_reset(c->l2);
     return APR_SUCCESS;
 }
 

@@ -69,6 +69,8 @@ typedef struct run_t {
     uint32_t chunk[RUN_BLOCKS];
     uint64_t got;
     uint64_t most; /* bytes of one run */
+    int keyed;     /* the disk tier may take it */
+    cachefs__tier_key_t key;
 } run_t;
 
 static uint64_t min64(uint64_t a, uint64_t b)
@@ -263,6 +265,18 @@ static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
     return APR_SUCCESS;
 }
 
+/* The run's bytes are known: to who waits for them, and into blocks. */
+static apr_status_t give_out(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags,
+                             cachefs__sink_t *sink)
+{
+    if (sink && sink->buf) to_sink(r, sink);
+    if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, r->got);
+    uint64_t kept = publish(c, o, r, ctx, flags);
+    if (!sink || sink->buf) return APR_SUCCESS; /* no room: the bytes are simply not kept */
+    if (kept > sink->off) sink->done = kept - sink->off;
+    return sink->done ? APR_SUCCESS : VFS_ELIMIT;
+}
+
 /* The run that is missing, with its gate entered and `file` in use. */
 static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, vfs_file_t *file,
                              unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
@@ -283,12 +297,37 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     st = check_version(c, o, ctx, r, &val, asked);
     if (st) return st;
     if (r->start + got < r->end) zero_rest(r);
-    if (sink && sink->buf) to_sink(r, sink);
-    if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, got);
-    uint64_t kept = publish(c, o, r, ctx, flags);
-    if (!sink || sink->buf) return APR_SUCCESS; /* no room: the bytes are simply not kept */
-    if (kept > sink->off) sink->done = kept - sink->off;
-    return sink->done ? APR_SUCCESS : VFS_ELIMIT;
+    if (r->keyed && r->start + got == r->end)
+        cachefs__tier_keep(c, &r->key, &val, r->start, r->iov, r->count, got, r->size);
+    return give_out(c, o, r, ctx, flags, sink);
+}
+
+/* All of the run from the disk tier, if it has that. APR_NOTFOUND: it has not; the run is cut to
+ * what it does not have. */
+static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, uint64_t off,
+                              unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
+{
+    uint64_t start = r->start, end = r->end, at = off > start ? off : start;
+    apr_status_t st = APR_NOTFOUND;
+    cachefs__obj_look(c, o);
+    r->keyed = atomic_load(&o->ver) == r->ver && cachefs__tier_key(c, o, &r->key);
+    cachefs__obj_looked(c, o);
+    if (!r->keyed || !cachefs__tier_extent(c, &r->key, at, cachefs__granule(r->shift), r->size,
+                                           &r->start, &r->end))
+        return st;
+    cachefs__room_hold(c);
+    if (run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
+        !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count)) {
+        r->got = r->end - r->start;
+        *fetched += r->got;
+        st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
+    }
+    run_free(c, r);
+    cachefs__room_free(c);
+    if (st != APR_NOTFOUND) return st;
+    r->start = start;
+    r->end = end;
+    return st;
 }
 
 /* Find the run. *file: its gate is entered and a handle below in use, since neither took waiting,
@@ -316,14 +355,13 @@ static apr_status_t find_and_enter(cache_t *c, obj_t *o, run_t *r, uint64_t off,
 }
 
 /* The gate was waited for: another fill may have ended since the run was found. */
-static apr_status_t find_again(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, uint64_t off,
-                               uint64_t end, vfs_file_t **file)
+static apr_status_t find_again(cache_t *c, obj_t *o, run_t *r, uint64_t off, uint64_t end)
 {
     uint64_t start = r->start, stop = r->end;
     r->size = atomic_load(&o->size);
     if (!find_run(c, r, off, end) || r->start != start || r->size < stop) return FILL_AGAIN;
     r->end = min64(r->end, stop);
-    return cachefs__lower_use(c, o, ctx, LOWER_READ, file);
+    return APR_SUCCESS;
 }
 
 static void leave(cache_t *c, obj_t *o, gate_t *gate, vfs_file_t *file, apr_status_t status)
@@ -346,6 +384,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     vfs_file_t *file;
     r.ver = ver;
     r.count = 0;
+    r.keyed = 0;
     r.most = min64(sink && sink->buf ? RUN_BYTES : RUN_AHEAD, c->arena.bytes / RUN_SHARE);
     apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
@@ -354,9 +393,13 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
         st = cachefs__gate_enter(c, o, ctx, &gate, &waited);
         if (st) return st;
         if (waited) return FILL_AGAIN;
-        st = find_again(c, o, ctx, &r, off, end, &file);
+        st = find_again(c, o, &r, off, end);
     }
-    if (!st) {
+    int here = !st && c->l2; /* it is looked for in the disk tier first */
+    if (here) st = from_tier(c, o, ctx, &r, off, flags, sink, fetched);
+    if (st == APR_NOTFOUND) here = 0, st = APR_SUCCESS;
+    if (!st && !here && !file) st = cachefs__lower_use(c, o, ctx, LOWER_READ, &file);
+    if (!st && !here) {
         cachefs__room_hold(c);
         st = fill_run(c, o, ctx, &r, file, flags, sink, fetched);
         run_free(c, &r);

@@ -232,12 +232,14 @@ static void limits(cache_t *c)
     c->tune_root = "";
 }
 
-static apr_status_t start(cache_t *c)
+static apr_status_t start(cache_t *c, char *err, size_t errlen)
 {
     apr_status_t st = cachefs__tables_create(c);
     if (!st) st = cachefs__metrics_create(c);
     if (!st) cachefs__tunables(c);
     if (!st) st = cachefs__ttl_rules_parse(&c->rules, c->config.ttl_rules, NULL, 0, c->fs->pool);
+    if (!st) st = cachefs__tier_start(c, err, errlen);
+    if (!st) st = cachefs__tier_metrics(c);
     if (!st) st = vfs_workers_create(&c->workers, c->config.workers, 4096, c->fs->pool);
     if (!st) st = cachefs__wb_create(c);
     if (!st) st = cachefs__tune_start(c);
@@ -251,6 +253,7 @@ static void stop(cache_t *c)
     cachefs__wb_destroy(c);
     if (c->workers) vfs_workers_destroy(c->workers);
     c->workers = NULL;
+    cachefs__tier_stop(c);
 }
 
 static apr_status_t fail(apr_status_t st, char *err, size_t errlen, const char *what)
@@ -314,7 +317,7 @@ apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_config_t *c
     }
     limits(c);
     if (!st) st = apr_pool_create(&c->config_pool, c->fs->pool);
-    if (!st) st = start(c);
+    if (!st) st = start(c, err, errlen);
     if (st) {
         vfs_t *fs = c->fs;
         if (st == VFS_ELIMIT) st = too_little(c, err, errlen);

@@ -86,8 +86,10 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
 }
 
 /* Put the bytes of a `get` in, unless something of ours happened to the file meanwhile. */
-static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, unsigned want, const answer_t *a)
+static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                       unsigned want, const answer_t *a)
 {
+    cachefs__tier_key_t key;
     gate_t gate = {.start = 0, .end = a->got ? a->got : 1, .kind = GATE_FILL};
     int waited;
     if (!a->got || a->attr.type != VFS_TYPE_FILE) return;
@@ -102,7 +104,13 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, unsigned want
                 a->validator.kind == VFS_VALIDATOR_NONE);
     if (good) cachefs__choose_shift(c, o, a->attr.size);
     uint32_t shift = atomic_load(&o->shift);
+    int keyed = good && cachefs__tier_key(c, o, &key);
     cachefs__obj_unlock(c, o);
+    if (keyed) {
+        vfs_iovec_t iov = {cachefs__chunk_ptr(&c->arena, a->chunk), a->got};
+        cachefs__tier_keep(c, &key, &a->validator, 0, &iov, 1, a->got, a->attr.size);
+        cachefs__tier_note_path(c, path);
+    }
     if (good && ver)
         cachefs__put_bytes(c, o, ver, shift, cachefs__chunk_ptr(&c->arena, a->chunk), 0, a->got,
                            want & LOOKUP_WANTED ? FILL_WANTED : FILL_AHEAD, ctx);
@@ -118,7 +126,7 @@ static apr_status_t note(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     if (!o) return VFS_ELIMIT;
     cachefs__obj_learn(c, o, &a->attr, &a->validator, a->asked);
     *outdated = made && cachefs__obj_outdates(c, o, a->asked);
-    keep_bytes(c, o, ctx, want, a);
+    keep_bytes(c, o, ctx, path, want, a);
     cachefs__node_set(c, path, follow, o, a->attr.flags, a->asked);
     *obj = o;
     return APR_SUCCESS;
@@ -262,6 +270,7 @@ static apr_status_t from_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         cachefs__count(&c->counters, CNT_REVALIDATIONS, 1);
         if (atomic_load_explicit(&stale->resident, memory_order_relaxed)) want &= ~LOOKUP_BYTES;
     }
+    if ((want & LOOKUP_BYTES) && cachefs__tier_knows_path(c, path)) want &= ~LOOKUP_BYTES;
     apr_status_t st = ask_and_note(c, ctx, path, want, &a, obj);
     if (!st) {
         give(c, *obj, &a.attr, attr, validator);

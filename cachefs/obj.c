@@ -322,6 +322,7 @@ void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dro
     o->checked_us = INT64_MIN / 2;
     o->list_checked_us = INT64_MIN / 2;
     if (dirty) *dirty += o->dirty_bytes;
+    cachefs__tier_forget(c, o);
     if (!o->dirty_bytes && !o->flushing && out->ver) cachefs__obj_new_version(c, o);
     cachefs__count(&c->counters, CNT_INVALIDATIONS, 1);
 }

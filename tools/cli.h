@@ -36,6 +36,7 @@ typedef struct cli_options_t {
     int json, quiet, no_cache, trace, stats, help, version;
     int long_form, recursive, files_only, follow, stop, no_clobber;
     uint32_t jobs; /* 0: the verb's default */
+    const char *store; /* a directory, or NULL */
     const char *list, *glob, *tree, *heat, *resume, *into;
     vfs_priority_e priority;
     uint64_t rate, file_bytes_max, job_bytes_max;
@@ -67,6 +68,7 @@ typedef struct cli_t {
     vfs_cancel_t *cancel; /* raised by SIGINT, SIGTERM and SIGHUP */
     vfs_ctx_t ctx;        /* carries it */
     atomic_uint failures; /* files that failed */
+    int store_given;      /* to a stack: it serves one */
     atomic_uint offline;  /* of them, because the origin could not be reached */
 } cli_t;
 
@@ -174,6 +176,7 @@ typedef struct cli_stack_t {
     const char *uri;
     vfs_t *counter; /* the count shim */
     vfs_t *cache;   /* or NULL */
+    vfs_t *store;   /* of the cache, or NULL */
     vfs_t *top;     /* NULL where nothing is open */
 } cli_stack_t;
 /* Build it as the options say. CLI_DONE, or an exit code after a message; then nothing is open. */

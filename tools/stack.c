@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include <apr_file_io.h>
 #include <apr_strings.h>
 
 #include "tools/cli.h"
@@ -21,7 +22,8 @@ static void trace_line(void *baton, const char *line)
 static void end_all(cli_stack_t *stack)
 {
     if (stack->top != NULL) (void)vfs_destroy_stack(stack->top);
-    stack->top = NULL;
+    if (stack->store != NULL) (void)vfs_destroy(stack->store);
+    stack->top = stack->store = NULL;
 }
 
 int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t status,
@@ -61,16 +63,48 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
     return APR_STATUS_IS_ENOMEM(status) ? CLI_INTERNAL : CLI_UNREACHABLE;
 }
 
+static void log_line(void *baton, int level, const char *line)
+{
+    cli_t *cli = baton;
+    if (level < 2 || !cli->opt.quiet) cli_error(cli, "%s", line);
+}
+
+/* The directory of --store, for the first stack that is opened: it serves one. */
+static int open_store(cli_t *cli, cli_stack_t *stack, cachefs_config_t *config)
+{
+    char why[256];
+    if (cli->opt.store == NULL || cli->store_given) return CLI_DONE;
+    const char *dir = cli->opt.store;
+    apr_status_t status =
+        apr_dir_make(dir, APR_FPROT_UREAD | APR_FPROT_UWRITE | APR_FPROT_UEXECUTE, cli->pool);
+    if (status == APR_SUCCESS || APR_STATUS_IS_EEXIST(status))
+        status = vfs_open_uri(&stack->store, cli_file_uri(dir, cli->pool), NULL, 0, cli->pool);
+    if (status != APR_SUCCESS) {
+        cli_error(cli, "--store %s: %s", dir, vfs_strerror(status, why, sizeof(why)));
+        end_all(stack);
+        return CLI_USAGE;
+    }
+    cli->store_given = 1;
+    config->store = stack->store;
+    config->store_name = dir;
+    if (config->origin == NULL || config->origin[0] == '\0') config->origin = stack->uri;
+    config->log = log_line;
+    config->log_baton = cli;
+    return CLI_DONE;
+}
+
 static int add_cache(cli_t *cli, cli_stack_t *stack)
 {
     char err[512] = "", ram[64] = "";
     vfs_t *fs = NULL;
-    apr_status_t status =
-        cachefs_create(&fs, stack->top, &cli->opt.config, err, sizeof(err), cli->pool);
-    if (APR_STATUS_IS_EINVAL(status)) {
+    cachefs_config_t config = cli->opt.config;
+    int code = open_store(cli, stack, &config);
+    if (code != CLI_DONE) return code;
+    apr_status_t status = cachefs_create(&fs, stack->top, &config, err, sizeof(err), cli->pool);
+    if (APR_STATUS_IS_EINVAL(status) || (status != APR_SUCCESS && stack->store != NULL)) {
         cli_error(cli, "%s", err);
         end_all(stack);
-        return CLI_USAGE;
+        return APR_STATUS_IS_EINVAL(status) ? CLI_USAGE : CLI_UNREACHABLE;
     }
     /* the key is there */
     (void)cachefs_config_get(&cli->opt.config, "ram", ram, sizeof(ram));

@@ -156,6 +156,16 @@ void cachefs__l2_stats(cachefs__l2_t *l2, cachefs__l2_stats_t *out)
     cachefs__unlock(&l2->lock, RANK_LEAF);
 }
 
+void cachefs__l2_stats_reset(cachefs__l2_t *l2)
+{
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    cachefs__l2_stats_t began = {
+        .found = l2->stats.found, .discarded = l2->stats.discarded, .open_us = l2->stats.open_us};
+    l2->stats = began;
+    l2->breaker.opened = 0;
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+}
+
 /* ---- reading */
 
 int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off, uint64_t end,
@@ -344,7 +354,7 @@ static void put_piece(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t 
     uint32_t inside = (uint32_t)(off & (L2_CELL - 1)), slot, place, next;
     cachefs__l2_record_t r = {.key = *key, .cell = cell, .from = inside / L2_GRANULE, .len = n};
     if (n && cachefs__l2_index_find(&l2->index, tag, inside, &next)) return;
-    int room = l2->stats.evicted_bytes == 0 && !l2->no_space;
+    int room = !l2->evicted && !l2->no_space;
     if (n && !cachefs__l2_admitted(&l2->admit, tag + r.from * 0x9e3779b97f4a7c15ull, room)) {
         l2->stats.refused++;
         return;
@@ -376,6 +386,35 @@ void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t o
         cachefs__unlock(&l2->lock, RANK_LEAF);
         at += n;
     }
+}
+
+/* More cells than this are not looked for one by one. */
+#define FORGET_MAX (1u << 18)
+
+void cachefs__l2_forget(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t size)
+{
+    uint64_t cells = (size + L2_CELL - 1) >> L2_CELL_SHIFT;
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    if (cells > FORGET_MAX) cells = 0;
+    for (uint64_t cell = 0; cell < cells; cell++) {
+        uint64_t tag = cachefs__l2_tag(key, cell);
+        for (uint32_t at = 0, next = 0; at < L2_CELL; at = next) {
+            uint32_t i = cachefs__l2_index_find(&l2->index, tag, at, &next);
+            if (i) cachefs__l2_index_forget(&l2->index, i);
+            if (i) next = at; /* another one may have the same */
+        }
+    }
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+}
+
+void cachefs__l2_clear(cachefs__l2_t *l2)
+{
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    l2->clearing = 1;
+    for (uint32_t i = 1; i < l2->index.high; i++)
+        cachefs__l2_index_forget(&l2->index, i);
+    pthread_cond_signal(&l2->work);
+    cachefs__unlock(&l2->lock, RANK_LEAF);
 }
 
 void cachefs__l2_hint(cachefs__l2_t *l2, const cachefs__l2_key_t *key)

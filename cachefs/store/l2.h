@@ -75,10 +75,18 @@ apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, c
  * Any lock may be held below RANK_LEAF. */
 void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off,
                      const vfs_iovec_t *iov, size_t count, uint64_t len);
+/* Nobody finds bytes of that version any more, of a file of so many bytes; all of it. They are gone
+ * from memory only: after a restart what a segment has counts again. Any lock may be held below
+ * RANK_LEAF. */
+void cachefs__l2_forget(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t size);
+/* All goes, from the disk too as soon as the writer comes to it. */
+void cachefs__l2_clear(cachefs__l2_t *l2);
 /* A hint is a key alone: that something was here. */
 void cachefs__l2_hint(cachefs__l2_t *l2, const cachefs__l2_key_t *key);
 int cachefs__l2_hinted(cachefs__l2_t *l2, const cachefs__l2_key_t *key);
 
 void cachefs__l2_stats(cachefs__l2_t *l2, cachefs__l2_stats_t *out);
+/* Count from zero again; what is now stays. */
+void cachefs__l2_stats_reset(cachefs__l2_t *l2);
 
 #endif

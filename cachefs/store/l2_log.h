@@ -60,7 +60,7 @@ struct cachefs__l2_t {
     pthread_mutex_t lock;
     pthread_cond_t work, idle; /* for the writer; for who waits for it, or for readers */
     pthread_t writer;
-    int started, stop, draining;
+    int started, stop, draining, clearing;
     cachefs__l2_index_t index;
     cachefs__l2_admit_t admit;
     l2_seg_t *segs;
@@ -70,6 +70,7 @@ struct cachefs__l2_t {
     l2_buffer_t buffers[L2_BUFFERS];
     unsigned first, filling, queued; /* of the ring: the oldest one; is one being filled; queued */
     int64_t filled_us;               /* when the one being filled got its first record */
+    int evicted;                     /* something had to make room */
     int no_space;                    /* the disk is full: no new segment until it is not */
     int64_t space_us;                /* when to look again */
     cachefs__breaker_t breaker;

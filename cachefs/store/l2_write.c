@@ -178,17 +178,20 @@ static int oldest(const cachefs__l2_t *l2)
     return found;
 }
 
-/* Write a record anew. 0: there is no room for it. */
-static int move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *bytes)
+#define NO_ROOM UINT32_MAX
+
+/* Write a record of at most `most` bytes anew. Returns them, or NO_ROOM. */
+static uint32_t move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *bytes, uint64_t most)
 {
     cachefs__l2_record_t r;
     cachefs__l2_row_t row;
     uint8_t head[L2_HEAD], *to;
     uint32_t slot, off;
     cachefs__l2_index_get(&l2->index, i, &slot, &row);
-    if (cachefs__l2_load(l2, from, &row, head, bytes, NULL, &r) <= 0) return 1;
+    if (cachefs__l2_load(l2, from, &row, head, bytes, NULL, &r) <= 0) return 0;
+    if (row.len > most) return NO_ROOM;
     while (!(to = cachefs__l2_place(l2, row.len, &slot, &off))) {
-        if (!l2->queued) return 0;
+        if (!l2->queued) return NO_ROOM;
         write_one(l2);
     }
     cachefs__l2_index_forget(&l2->index, i);
@@ -197,7 +200,7 @@ static int move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *bytes)
     cachefs__l2_record_write(to, &r);
     cachefs__l2_placed(l2, slot, off, &r);
     l2->stats.moved_bytes += row.len;
-    return 1;
+    return row.len;
 }
 
 /* The segment that was written longest ago goes; what was read since stays. 0: there is none. */
@@ -205,14 +208,17 @@ static int evict(cachefs__l2_t *l2, int keep)
 {
     int slot = oldest(l2);
     if (slot < 0) return 0;
-    uint64_t most = l2->stats.moved_bytes + l2->segment_bytes / 2;
+    uint64_t left = l2->segment_bytes / 2;
     uint8_t *bytes = keep ? malloc(L2_CELL) : NULL;
     /* entries of a segment stay in its list until it is dropped, which is here */
     for (uint32_t i = l2->index.first[slot]; bytes && i; i = l2->index.entries[i].peer) {
         if (!l2->index.entries[i].tag || !cachefs__l2_index_uses(&l2->index, i)) continue;
-        if (l2->stats.moved_bytes > most || !move(l2, i, (uint32_t)slot, bytes)) break;
+        uint32_t len = move(l2, i, (uint32_t)slot, bytes, left);
+        if (len == NO_ROOM) break;
+        left -= len;
     }
     free(bytes);
+    l2->evicted = 1;
     l2->stats.evicted_bytes += l2->segs[slot].bytes;
     leave(l2, (uint32_t)slot);
     return 1;
@@ -231,6 +237,18 @@ static uint64_t total_bytes(const cachefs__l2_t *l2, int *slot)
     return bytes;
 }
 
+/* What segments that are there may still be written to. */
+static uint64_t owed_bytes(const cachefs__l2_t *l2)
+{
+    uint64_t owed = 0;
+    for (uint32_t i = 0; i < l2->slots; i++) {
+        const l2_seg_t *seg = &l2->segs[i];
+        if (seg->state == L2_SPARE || seg->state == L2_ACTIVE || seg->state == L2_FULL)
+            owed += l2->segment_bytes > seg->written ? l2->segment_bytes - seg->written : 0;
+    }
+    return owed;
+}
+
 /* How much of the disk is free: evict for it, and say whether a segment may be added. */
 static int disk_has_room(cachefs__l2_t *l2)
 {
@@ -244,15 +262,17 @@ static int disk_has_room(cachefs__l2_t *l2)
         l2->no_space = 0;
         return 1;
     }
+    uint64_t owed = owed_bytes(l2), there = space.bytes_available;
+    uint64_t left = there > owed ? there - owed : 0;
     uint64_t floor = l2->config.free_min ? l2->config.free_min : space.bytes_total / 20;
     uint64_t step = floor / 8 > 2 * l2->segment_bytes ? floor / 8 : 2 * l2->segment_bytes;
     uint64_t stop = floor + l2->segment_bytes, cull = floor + step, run = floor + 2 * step;
-    if (space.bytes_available >= (l2->no_space ? run : cull)) {
+    if (left >= (l2->no_space ? run : cull)) {
         l2->no_space = 0;
         return 1;
     }
     if (evict(l2, 0)) l2->space_us = cachefs__l2_now_us() + SPACE_SOON_US;
-    if (!l2->no_space && space.bytes_available >= stop) return 1;
+    if (!l2->no_space && left >= stop) return 1;
     l2->no_space = 1;
     return 0;
 }
@@ -345,6 +365,10 @@ static int tend(cachefs__l2_t *l2, int64_t now)
 {
     if (seal_one(l2)) return 1;
     if (l2->stop) return 0;
+    if (l2->clearing) {
+        l2->clearing = evict(l2, 0);
+        return 1;
+    }
     if (now >= l2->space_us) {
         (void)disk_has_room(l2); /* what came of it is in l2->no_space */
         return 1;

@@ -45,12 +45,13 @@ conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem
 foreach(mode through back around)
   foreach(size tiny large)
     conformance_stacks(short cache-${mode}-${size}-s8/mem)
+    conformance_stacks(medium cache-${mode}-${size}-store/mem cache-${mode}-${size}-store/noid/mem)
     conformance_stacks(medium cache-${mode}-${size}-s1/mem cache-${mode}-${size}-s32/mem
                        cache-${mode}-${size}-s128/mem cache-${mode}-${size}-s8/local)
   endforeach()
   conformance_stacks(medium cache-${mode}-large/corfs-exact/mem cache-${mode}-large/corfs-serve/mem
                      cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem cache-${mode}-large/noid/mem cache-${mode}-tiny-s8/noid/mem sub/cache-${mode}-large/mem
-                     cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
+                     cache-${mode}-tiny-store/local cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
 endforeach()
 
 foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)

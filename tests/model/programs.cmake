@@ -5,6 +5,8 @@ stack_program(model ${sources})
 
 # Background flushes that come often, so that they meet everything else.
 set(often "flush_interval=10ms")
+# So little memory that most reads ask the store.
+set(few "entries_max=2")
 
 # model_stacks(TIER OPS specs...)
 function(model_stacks tier ops)
@@ -29,10 +31,12 @@ endfunction()
 model_stacks(short 20000 mem local null/mem cache-through-tiny-s8/mem cache-through-large/mem
              cache-back-tiny-s8-${often}/mem cache-back-large-${often}/mem cache-back-large-flush_on_close=off/mem
              cache-around-tiny-s8/mem cache-around-large/mem cache-back-tiny-s8-${often}/noid/mem
-             cache-back-large-flush_on_close=off/noid/mem)
+             cache-back-large-flush_on_close=off/noid/mem cache-through-tiny-store-${few}/mem
+             cache-back-tiny-store-${few}-${often}/mem)
 model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
              cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
-             cache-through-large/delay/mem
+             cache-through-large/delay/mem cache-through-tiny-store-${few}-attr_ttl=0/local
+             cache-through-tiny-store-${few}/noid/mem cache-around-tiny-store-${few}/mem
              cache-back-tiny-s1-${often}/cache-through-large/mem)
 model_stacks(long 1000000 cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem)
 model_stacks(long 300000 mem cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem

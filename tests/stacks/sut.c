@@ -56,6 +56,13 @@ static apr_status_t set_word(sut_t *sut, cachefs_config_t *config, const char *w
         sut->traits |= SUT_TINY;
     } else if (strcmp(word, "large") == 0) {
         config->ram_bytes = 128u << 20;
+    } else if (strcmp(word, "store") == 0 && sut->store == NULL) {
+        apr_status_t rv = vfs_mem_create(&sut->store, 0, sut->pool);
+        if (rv != APR_SUCCESS) return rv;
+        config->store = sut->store;
+        config->origin = "under test";
+        config->store_bytes = 8u << 20;
+        config->store_free_min = 1;
     } else if (word[0] == 's' && word[1] >= '1' && word[1] <= '9') {
         config->shards = (uint32_t)strtoul(word + 1, NULL, 10);
     } else {
@@ -244,6 +251,11 @@ apr_status_t sut_close(sut_t *sut)
         rv = rv != APR_SUCCESS ? rv : copy_rv;
     }
     sut->copy = NULL;
+    if (sut->store != NULL) {
+        apr_status_t store_rv = vfs_destroy(sut->store);
+        rv = rv != APR_SUCCESS ? rv : store_rv;
+    }
+    sut->store = NULL;
     remove_root(sut);
     apr_pool_destroy(sut->pool);
     sut->pool = NULL;

@@ -7,7 +7,7 @@
  *   null trace count sub readonly bare noid fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...
- * WORD: through back around, tiny large, sN (shards), key=value
+ * WORD: through back around, tiny large, sN (shards), store (in memory too), key=value
  */
 #ifndef TESTS_STACKS_SUT_H
 #define TESTS_STACKS_SUT_H
@@ -44,6 +44,7 @@ typedef struct sut_t {
     uint32_t shards; /**< of the cache */
     vfs_t *layers[SUT_LAYERS_MAX]; /**< from the bottom up */
     vfs_t *copy;                   /**< the second file system of a corfs layer */
+    vfs_t *store;                  /**< that of a cache, or NULL */
     size_t nlayers;
     apr_pool_t *pool;
 } sut_t;

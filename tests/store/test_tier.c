@@ -1,0 +1,316 @@
+/* test_tier.c - a cache over a store: what it read is there after a restart, and is never of
+ * another version than the origin's. */
+#include <stdlib.h>
+
+#include "cachefs/engine.h"
+#include "tests/store/support_store.h"
+
+#define KIB 1024u
+
+static disk_t disk;
+static vfs_t *origin, *count, *fs;
+static cachefs_config_t config;
+static unsigned logged;
+
+static void log_line(void *baton, int level, const char *line)
+{
+    (void)baton;
+    (void)line;
+    if (level < 2) logged++;
+}
+
+static void begin(void)
+{
+    char err[512] = "";
+    apr_status_t st = cachefs_create(&fs, count, &config, err, sizeof(err), disk.pool);
+    cr_assert(st == APR_SUCCESS, "%s: %s", disk_status(st), err);
+}
+
+static void end(void)
+{
+    OK(vfs_destroy(fs));
+    fs = NULL;
+}
+
+/* The cache ends and begins anew; what was asked below until now does not count. */
+static void again(void)
+{
+    end();
+    begin();
+    vfs_count_reset(count);
+}
+
+static void setup(void)
+{
+    static const cachefs_config_t defaults = CACHEFS_CONFIG_INIT;
+    disk_open(&disk, 0);
+    OK(vfs_mem_create(&origin, 0, disk.pool));
+    OK(vfs_count_create(&count, origin, disk.pool));
+    config = defaults;
+    config.ram_bytes = 4u << 20;
+    config.attr_ttl_us = 0;
+    config.readahead_bytes = 0;
+    config.store = disk.fs;
+    config.store_name = "/disk";
+    config.store_bytes = 16u << 20;
+    config.store_free_min = 1;
+    config.log = log_line;
+    logged = 0;
+    begin();
+}
+
+static void teardown(void)
+{
+    if (fs) end();
+    OK(vfs_destroy_stack(count));
+    disk_close(&disk);
+}
+
+TestSuite(store_tier, .init = setup, .fini = teardown);
+
+static char *made(size_t len, unsigned seed)
+{
+    char *data = malloc(len);
+    for (size_t i = 0; i < len; i++)
+        data[i] = (char)((i * 2654435761u >> 11) ^ seed * 40503u ^ i);
+    return data;
+}
+
+/* Others write a file below, and it gets old enough to be trusted. */
+static void save(const char *path, size_t len, unsigned seed)
+{
+    char *data = made(len, seed);
+    OK(vfs_write_file(origin, NULL, path, data, len, 0644));
+    OK(vfs_utimens(origin, NULL, path, VFS_TIME_OMIT, seed * 1000000007ll, 0));
+    free(data);
+    apr_sleep(20000); /* older than any step of its clock: a nap proves nothing */
+}
+
+/* Through the cache, in pieces of `step`: all of it is right. */
+static void check(const char *path, size_t len, unsigned seed, size_t step)
+{
+    char *data = made(len, seed), *buf = malloc(step);
+    vfs_file_t *file;
+    size_t got;
+    OK(vfs_open(&file, fs, NULL, path, VFS_O_READ, 0, NULL, NULL));
+    for (size_t off = 0; off < len; off += step) {
+        OK(vfs_read_at(file, NULL, buf, step, (apr_off_t)off, &got));
+        EQ(got, len - off < step ? len - off : step);
+        cr_assert(!memcmp(buf, data + off, got), "%s at %zu", path, off);
+    }
+    OK(vfs_close(file, NULL));
+    free(data);
+    free(buf);
+}
+
+static void drain(void)
+{
+    cachefs__l2_drain(cachefs__of(fs)->l2);
+}
+
+static void ready(void)
+{
+    cachefs__l2_t *l2 = cachefs__of(fs)->l2;
+    cachefs__l2_stats_t s;
+    do { /* its first segment is made by its own thread */
+        cachefs__l2_stats(l2, &s);
+        if (!s.segments) apr_sleep(1000);
+    } while (!s.segments);
+}
+
+static uint64_t below(vfs_opid_e op)
+{
+    vfs_counts_t counts;
+    vfs_count_get(count, &counts);
+    return counts.calls[op];
+}
+
+static uint64_t moved(void)
+{
+    vfs_counts_t counts;
+    vfs_count_get(count, &counts);
+    return counts.bytes_read;
+}
+
+static cachefs_stats_t stats(void)
+{
+    cachefs_stats_t s = {.size = sizeof(s)};
+    OK(cachefs_stats(fs, &s));
+    return s;
+}
+
+Test(store_tier, after_a_restart_nothing_is_read_below)
+{
+    ready();
+    save("/small", 700, 1);
+    save("/large", 900 * KIB + 77, 2);
+    check("/small", 700, 1, 4096);
+    check("/large", 900 * KIB + 77, 2, 128 * KIB);
+    again();
+    check("/small", 700, 1, 4096);
+    check("/large", 900 * KIB + 77, 2, 100000);
+    EQ(moved(), 0);
+    EQ(below(VFS_OPID_open), 0);
+    CHECK(stats().l2_hit_bytes >= 900 * KIB + 700 && stats().l2_bad == 0);
+}
+
+Test(store_tier, what_memory_let_go_comes_from_the_store)
+{
+    ready();
+    save("/f", 8u << 20, 3);
+    for (size_t off = 0; off < 8u << 20; off += 1u << 20) {
+        char buf[1024];
+        size_t got;
+        vfs_file_t *file;
+        OK(vfs_open(&file, fs, NULL, "/f", VFS_O_READ, 0, NULL, NULL));
+        for (size_t at = off; at < off + (1u << 20); at += 64 * KIB)
+            OK(vfs_read_at(file, NULL, buf, sizeof(buf), (apr_off_t)at, &got));
+        OK(vfs_close(file, NULL));
+        drain();
+    }
+    vfs_count_reset(count);
+    for (int i = 0; i < 2; i++)
+        check("/f", 8u << 20, 3, 256 * KIB);
+    CHECK(stats().l2_hit_bytes > 0);
+    CHECK(moved() < 9u << 20); /* once at most, of what had not been read before */
+}
+
+Test(store_tier, another_version_is_never_mixed_in)
+{
+    ready();
+    for (unsigned seed = 1; seed < 12; seed++) {
+        save("/f", 200 * KIB, seed);
+        check("/f", 200 * KIB, seed, 64 * KIB);
+        if (seed % 3 == 0) again();
+        check("/f", 200 * KIB, seed, 16 * KIB);
+    }
+}
+
+Test(store_tier, a_file_of_the_same_name_is_another_one)
+{
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    OK(vfs_unlink(origin, NULL, "/f"));
+    save("/f", 100 * KIB, 2);
+    again();
+    check("/f", 100 * KIB, 2, 64 * KIB);
+}
+
+Test(store_tier, our_own_writes_are_seen_through_it)
+{
+    char *mine = made(300 * KIB, 9);
+    ready();
+    save("/f", 300 * KIB, 1);
+    check("/f", 300 * KIB, 1, 64 * KIB);
+    vfs_file_t *file;
+    size_t n;
+    OK(vfs_open(&file, fs, NULL, "/f", VFS_O_READ | VFS_O_WRITE, 0, NULL, NULL));
+    for (size_t off = 0; off < 300 * KIB; off += 5000) {
+        size_t len = 300 * KIB - off < 5000 ? 300 * KIB - off : 5000;
+        OK(vfs_write_at(file, NULL, mine + off, len, (apr_off_t)off, &n, NULL));
+        OK(cachefs_invalidate(fs, "/f", NULL, NULL));
+        char buf[100];
+        OK(vfs_read_at(file, NULL, buf, sizeof(buf), (apr_off_t)off, &n));
+        CHECK(!memcmp(buf, mine + off, n));
+    }
+    OK(vfs_close(file, NULL));
+    free(mine);
+    check("/f", 300 * KIB, 9, 64 * KIB);
+    again();
+    check("/f", 300 * KIB, 9, 64 * KIB);
+}
+
+Test(store_tier, invalidated_bytes_are_read_below_again)
+{
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    OK(cachefs_invalidate(fs, "/f", NULL, NULL));
+    vfs_count_reset(count);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    CHECK(moved() >= 100 * KIB);
+    OK(cachefs_clear(fs, NULL));
+    vfs_count_reset(count);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    CHECK(moved() >= 100 * KIB);
+}
+
+Test(store_tier, a_second_cache_on_the_store_is_refused)
+{
+    vfs_t *second = NULL;
+    char err[512] = "";
+    IS(APR_EAGAIN, cachefs_create(&second, count, &config, err, sizeof(err), disk.pool));
+    CHECK(second == NULL);
+    cr_assert(strstr(err, "/disk is in use by process "), "%s", err);
+}
+
+Test(store_tier, a_store_that_cannot_be_had_is_done_without)
+{
+    vfs_t *ro;
+    end();
+    OK(vfs_readonly_create(&ro, disk.fs, disk.pool));
+    config.store = ro;
+    begin();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    CHECK(cachefs__of(fs)->l2 == NULL);
+    EQ(logged, 1);
+    end();
+    config.mode = CACHEFS_BACK; /* then dirty data counts on it */
+    char err[512] = "";
+    IS(APR_FROM_OS_ERROR(EROFS), cachefs_create(&fs, count, &config, err, sizeof(err), disk.pool));
+    cr_assert(strstr(err, "/disk cannot be used"), "%s", err);
+    OK(vfs_destroy(ro));
+}
+
+Test(store_tier, a_damaged_identity_is_said_and_the_cache_begins_anew)
+{
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    end();
+    disk_put(&disk, "/STORE", "junk", 4);
+    begin();
+    EQ(logged, 1);
+    vfs_count_reset(count);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    CHECK(moved() >= 100 * KIB);
+}
+
+Test(store_tier, a_store_that_fails_leaves_the_reads_to_the_origin)
+{
+    ready();
+    save("/f", 900 * KIB, 1);
+    check("/f", 900 * KIB, 1, 64 * KIB);
+    again();
+    disk_fail(&disk, VFS_OPID_readv_at, EIO, 0, 0);
+    check("/f", 900 * KIB, 1, 64 * KIB);
+    EQ(moved(), 900 * KIB);
+    CHECK(stats().l2_errors >= 3);
+    vfs_fault_clear(disk.fault);
+}
+
+Test(store_tier, another_origin_in_the_same_store_has_its_own_bytes)
+{
+    vfs_t *other, *was = count;
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    end();
+    vfs_t *first = origin;
+    OK(vfs_mem_create(&other, 0, disk.pool));
+    origin = other;
+    OK(vfs_count_create(&count, other, disk.pool));
+    begin();
+    save("/f", 100 * KIB, 2);
+    check("/f", 100 * KIB, 2, 64 * KIB);
+    end();
+    OK(vfs_destroy_stack(count));
+    count = was;
+    origin = first;
+    begin();
+    vfs_count_reset(count);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    EQ(moved(), 0);
+}
