@@ -30,6 +30,11 @@ void mount_stop(mount_t *m)
     (void)m;
 }
 
+void mount_look(mount_t *m)
+{
+    (void)m;
+}
+
 void mount_close(mount_t *m)
 {
     (void)m;

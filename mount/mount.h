@@ -30,6 +30,7 @@ typedef struct name_t name_t;
 typedef struct open_file_t open_file_t;
 typedef struct open_dir_t open_dir_t;
 typedef struct lock_waiter_t lock_waiter_t;
+typedef struct call_slot_t call_slot_t;
 
 /* ---- the table: inodes.c */
 
@@ -61,6 +62,7 @@ struct inode_t {
     uint32_t children;           /* names in this directory */
     uint32_t dirs;               /* open handles of this directory */
     uint8_t hashed;
+    uint8_t opened;        /* the kernel may have pages of it */
     atomic_int locks;      /* one was asked for: closing has to look */
     name_t *names;         /* by which it can be reached */
     open_file_t *files;    /* open handles */
@@ -177,6 +179,7 @@ struct mount_t {
     table_t table;
     open_dir_t *dirs;                      /* under the table's mutex, as the next */
     lock_waiter_t *waiters;                /* who waits for a lock */
+    call_slot_t *slots;                    /* of the threads that serve */
     double attr_timeout, negative_timeout; /* seconds */
     int locks;                             /* below are locks */
     int acl;                               /* the stack has access rules */
@@ -196,14 +199,24 @@ static inline mount_t *mount__of(fuse_req_t req)
 }
 inode_t *mount__inode_of(mount_t *m, fuse_ino_t ino);
 fuse_ino_t mount__ino_of(mount_t *m, const inode_t *inode);
+/* The context of a call: it ends when its caller is killed. Valid until the thread's next one. */
+const vfs_ctx_t *mount__ctx(fuse_req_t req);
+/* Give up all calls that are under way. */
+void mount__slots_raise(mount_t *m);
+void mount__slots_end(mount_t *m);
 /* The caller, where something is made: his user, groups and umask. */
 typedef struct caller_t {
     vfs_ctx_t ctx;
+    const vfs_ctx_t *own; /* the same call, as ourselves */
     uint32_t few[32];
     uint32_t *groups;
 } caller_t;
 void mount__caller(fuse_req_t req, caller_t *caller);
 void mount__caller_end(caller_t *caller);
+/* Was he refused for a directory that the kernel knows a way around? */
+int mount__stands_in(const caller_t *caller, apr_status_t status);
+/* The group that what is made there gets from us, or -1. */
+uint32_t mount__gives_group(const inode_t *dir, const caller_t *caller);
 /* The errno that the kernel gets. */
 int mount__errno(apr_status_t status);
 void mount__reply_status(fuse_req_t req, apr_status_t status);

@@ -39,15 +39,16 @@ static void target_end(mount_t *m, const struct fuse_file_info *fi, target_t *ta
         mount__file_put(m, target->file);
 }
 
-static apr_status_t ask(mount_t *m, const target_t *target, vfs_attr_t *attr)
+static apr_status_t ask(mount_t *m, const vfs_ctx_t *ctx, const target_t *target, vfs_attr_t *attr)
 {
-    return target->file != NULL ? vfs_fstat(target->file->file, NULL, attr)
-                                : vfs_lstat(m->fs, NULL, target->path.text, attr);
+    return target->file != NULL ? vfs_fstat(target->file->file, ctx, attr)
+                                : vfs_lstat(m->fs, ctx, target->path.text, attr);
 }
 
 void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     inode_t *inode = mount__inode_of(m, ino);
     target_t target;
     vfs_attr_t attr;
@@ -60,7 +61,7 @@ void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = ask(m, &target, &attr);
+    apr_status_t status = ask(m, ctx, &target, &attr);
     target_end(m, fi, &target);
     if (status == APR_SUCCESS)
         mount__reply_attr(req, inode, &attr);
@@ -70,31 +71,34 @@ void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
 /* ---- changing */
 
-static apr_status_t set_size(mount_t *m, inode_t *inode, const target_t *target, off_t size)
+static apr_status_t set_size(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode,
+                             const target_t *target, off_t size)
 {
     open_file_t *file = target->file;
-    if (file == NULL) return vfs_truncate(m->fs, NULL, target->path.text, size);
-    if (file->flags & VFS_O_WRITE) return vfs_ftruncate(file->file, NULL, size);
+    if (file == NULL) return vfs_truncate(m->fs, ctx, target->path.text, size);
+    if (file->flags & VFS_O_WRITE) return vfs_ftruncate(file->file, ctx, size);
     file = mount__file_any(m, inode, VFS_O_WRITE);
     if (file == NULL) return VFS_ESTALE;
-    apr_status_t status = vfs_ftruncate(file->file, NULL, size);
+    apr_status_t status = vfs_ftruncate(file->file, ctx, size);
     mount__file_put(m, file);
     return status;
 }
 
-static apr_status_t set_owner(mount_t *m, const target_t *target, const struct stat *st, int which)
+static apr_status_t set_owner(mount_t *m, const vfs_ctx_t *ctx, const target_t *target,
+                              const struct stat *st, int which)
 {
     uint32_t uid = which & FUSE_SET_ATTR_UID ? st->st_uid : (uint32_t)-1;
     uint32_t gid = which & FUSE_SET_ATTR_GID ? st->st_gid : (uint32_t)-1;
-    return target->file != NULL ? vfs_fchown(target->file->file, NULL, uid, gid)
-                                : vfs_chown(m->fs, NULL, target->path.text, uid, gid, VFS_NOFOLLOW);
+    return target->file != NULL ? vfs_fchown(target->file->file, ctx, uid, gid)
+                                : vfs_chown(m->fs, ctx, target->path.text, uid, gid, VFS_NOFOLLOW);
 }
 
-static apr_status_t set_mode(mount_t *m, const target_t *target, const struct stat *st)
+static apr_status_t set_mode(mount_t *m, const vfs_ctx_t *ctx, const target_t *target,
+                             const struct stat *st)
 {
     uint32_t mode = st->st_mode & 07777u;
-    return target->file != NULL ? vfs_fchmod(target->file->file, NULL, mode)
-                                : vfs_chmod(m->fs, NULL, target->path.text, mode, VFS_NOFOLLOW);
+    return target->file != NULL ? vfs_fchmod(target->file->file, ctx, mode)
+                                : vfs_chmod(m->fs, ctx, target->path.text, mode, VFS_NOFOLLOW);
 }
 
 static int64_t ns_of(const struct timespec *time)
@@ -102,7 +106,8 @@ static int64_t ns_of(const struct timespec *time)
     return (int64_t)time->tv_sec * 1000000000 + time->tv_nsec;
 }
 
-static apr_status_t set_times(mount_t *m, const target_t *target, const struct stat *st, int which)
+static apr_status_t set_times(mount_t *m, const vfs_ctx_t *ctx, const target_t *target,
+                              const struct stat *st, int which)
 {
     int64_t atime = VFS_TIME_OMIT, mtime = VFS_TIME_OMIT;
     if (which & FUSE_SET_ATTR_ATIME) atime = ns_of(&st->st_atim);
@@ -110,8 +115,8 @@ static apr_status_t set_times(mount_t *m, const target_t *target, const struct s
     if (which & FUSE_SET_ATTR_MTIME) mtime = ns_of(&st->st_mtim);
     if (which & FUSE_SET_ATTR_MTIME_NOW) mtime = VFS_TIME_NOW;
     return target->file != NULL
-               ? vfs_futimens(target->file->file, NULL, atime, mtime)
-               : vfs_utimens(m->fs, NULL, target->path.text, atime, mtime, VFS_NOFOLLOW);
+               ? vfs_futimens(target->file->file, ctx, atime, mtime)
+               : vfs_utimens(m->fs, ctx, target->path.text, atime, mtime, VFS_NOFOLLOW);
 }
 
 #define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
@@ -120,15 +125,16 @@ static apr_status_t set_times(mount_t *m, const target_t *target, const struct s
 
 /* The owner before the mode, since a change of owner takes bits of the mode away; the size before
  * the times, which it sets. */
-static apr_status_t set(mount_t *m, inode_t *inode, const target_t *target, const struct stat *st,
-                        int which)
+static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const target_t *target,
+                        const struct stat *st, int which)
 {
     apr_status_t status = APR_SUCCESS;
-    if (which & SET_OWNER) status = set_owner(m, target, st, which);
-    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE)) status = set_mode(m, target, st);
+    if (which & SET_OWNER) status = set_owner(m, ctx, target, st, which);
+    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE))
+        status = set_mode(m, ctx, target, st);
     if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_SIZE))
-        status = set_size(m, inode, target, st->st_size);
-    if (status == APR_SUCCESS && (which & SET_TIMES)) status = set_times(m, target, st, which);
+        status = set_size(m, ctx, inode, target, st->st_size);
+    if (status == APR_SUCCESS && (which & SET_TIMES)) status = set_times(m, ctx, target, st, which);
     return status;
 }
 
@@ -136,6 +142,7 @@ void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
                     struct fuse_file_info *fi)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     inode_t *inode = mount__inode_of(m, ino);
     target_t target;
     vfs_attr_t attr;
@@ -144,8 +151,8 @@ void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = set(m, inode, &target, st, which);
-    if (status == APR_SUCCESS) status = ask(m, &target, &attr);
+    apr_status_t status = set(m, ctx, inode, &target, st, which);
+    if (status == APR_SUCCESS) status = ask(m, ctx, &target, &attr);
     target_end(m, fi, &target);
     if (status == APR_SUCCESS)
         mount__reply_attr(req, inode, &attr);
@@ -158,6 +165,7 @@ void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
 void mount__readlink(fuse_req_t req, fuse_ino_t ino)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     char text[VFS_PATH_MAX + 1];
     path_t path;
     int error = mount__path_of(&m->table, mount__inode_of(m, ino), &path);
@@ -165,7 +173,7 @@ void mount__readlink(fuse_req_t req, fuse_ino_t ino)
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = vfs_readlink(m->fs, NULL, path.text, text, sizeof(text), NULL);
+    apr_status_t status = vfs_readlink(m->fs, ctx, path.text, text, sizeof(text), NULL);
     mount__path_end(&m->table, &path);
     if (status == APR_SUCCESS)
         (void)fuse_reply_readlink(req, text);
@@ -176,10 +184,11 @@ void mount__readlink(fuse_req_t req, fuse_ino_t ino)
 void mount__statfs(fuse_req_t req, fuse_ino_t ino)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     vfs_statfs_t from;
     struct statvfs to;
     (void)ino; /* of which directory the kernel asks does not matter */
-    apr_status_t status = vfs_statfs(m->fs, NULL, "/", &from);
+    apr_status_t status = vfs_statfs(m->fs, ctx, "/", &from);
     memset(&to, 0, sizeof(to));
     to.f_namemax = VFS_NAME_MAX;
     to.f_bsize = to.f_frsize = 4096;
@@ -220,6 +229,7 @@ static char *room(size_t size)
 void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
     size_t len = 0;
     char *buf = room(size);
@@ -231,8 +241,8 @@ void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
     }
     apr_status_t status =
         target.file != NULL
-            ? vfs_fgetxattr(target.file->file, NULL, name, buf, size, &len)
-            : vfs_getxattr(m->fs, NULL, target.path.text, name, buf, size, &len, VFS_NOFOLLOW);
+            ? vfs_fgetxattr(target.file->file, ctx, name, buf, size, &len)
+            : vfs_getxattr(m->fs, ctx, target.path.text, name, buf, size, &len, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
     reply_bytes(req, status, buf, size, len);
     free(buf);
@@ -257,6 +267,7 @@ static size_t hide_trusted(char *buf, size_t len)
 void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
     size_t len = 0;
     char *buf = room(XATTR_MAX);
@@ -268,8 +279,8 @@ void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     }
     apr_status_t status =
         target.file != NULL
-            ? vfs_flistxattr(target.file->file, NULL, buf, XATTR_MAX, &len)
-            : vfs_listxattr(m->fs, NULL, target.path.text, buf, XATTR_MAX, &len, VFS_NOFOLLOW);
+            ? vfs_flistxattr(target.file->file, ctx, buf, XATTR_MAX, &len)
+            : vfs_listxattr(m->fs, ctx, target.path.text, buf, XATTR_MAX, &len, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
     if (status == APR_SUCCESS && fuse_req_ctx(req)->uid != 0) len = hide_trusted(buf, len);
     if (status == APR_SUCCESS && size > 0 && len > size) status = APR_FROM_OS_ERROR(ERANGE);
@@ -281,6 +292,7 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
                      size_t size, int flags)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
     uint32_t how = (flags & XATTR_CREATE ? VFS_XATTR_CREATE : 0) |
                    (flags & XATTR_REPLACE ? VFS_XATTR_REPLACE : 0);
@@ -291,8 +303,8 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
     }
     apr_status_t status =
         target.file != NULL
-            ? vfs_fsetxattr(target.file->file, NULL, name, value, size, how)
-            : vfs_setxattr(m->fs, NULL, target.path.text, name, value, size, how, VFS_NOFOLLOW);
+            ? vfs_fsetxattr(target.file->file, ctx, name, value, size, how)
+            : vfs_setxattr(m->fs, ctx, target.path.text, name, value, size, how, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
     mount__reply_status(req, status);
 }
@@ -300,6 +312,7 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
 void mount__removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
     int error = target_begin(m, mount__inode_of(m, ino), NULL, &target);
     if (error != 0) {
@@ -307,8 +320,8 @@ void mount__removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
         return;
     }
     apr_status_t status = target.file != NULL
-                              ? vfs_fremovexattr(target.file->file, NULL, name)
-                              : vfs_removexattr(m->fs, NULL, target.path.text, name, VFS_NOFOLLOW);
+                              ? vfs_fremovexattr(target.file->file, ctx, name)
+                              : vfs_removexattr(m->fs, ctx, target.path.text, name, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
     mount__reply_status(req, status);
 }

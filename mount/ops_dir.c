@@ -61,7 +61,8 @@ void mount__opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     open_dir_t *dir = calloc(1, sizeof(*dir));
     int error = dir != NULL ? mount__path_of(&m->table, inode, &path) : ENOMEM;
     if (error == 0) {
-        error = mount__errno(vfs_opendir(&dir->dir, m->fs, NULL, path.text, VFS_DIR_ATTRS));
+        error =
+            mount__errno(vfs_opendir(&dir->dir, m->fs, mount__ctx(req), path.text, VFS_DIR_ATTRS));
         mount__path_end(&m->table, &path);
     } else if (error == ESTALE && mount__inode_removed(&m->table, inode, &attr)) {
         error = 0;
@@ -93,7 +94,7 @@ void mount__fsyncdir(fuse_req_t req, fuse_ino_t ino, int data, struct fuse_file_
     (void)fi;
     int error = mount__path_of(&m->table, mount__inode_of(m, ino), &path);
     if (error == 0) {
-        error = mount__errno(vfs_sync_dir(m->fs, NULL, path.text));
+        error = mount__errno(vfs_sync_dir(m->fs, mount__ctx(req), path.text));
         mount__path_end(&m->table, &path);
     } else if (error == ESTALE) {
         error = 0; /* a directory that was removed has nothing to keep */
@@ -182,20 +183,20 @@ static int add_dots(mount_t *m, page_t *page, open_dir_t *dir, off_t off)
     return add(page, "..", &param, BEHIND_DOTDOT);
 }
 
-static apr_status_t go_to(open_dir_t *dir, uint64_t at)
+static apr_status_t go_to(const vfs_ctx_t *ctx, open_dir_t *dir, uint64_t at)
 {
     if (dir->at == at || dir->dir == NULL) return APR_SUCCESS;
     dir->pending = 0;
-    apr_status_t status = vfs_seekdir(dir->dir, NULL, at);
+    apr_status_t status = vfs_seekdir(dir->dir, ctx, at);
     if (status == APR_SUCCESS) dir->at = at;
     return status;
 }
 
-static apr_status_t next_entry(open_dir_t *dir)
+static apr_status_t next_entry(const vfs_ctx_t *ctx, open_dir_t *dir)
 {
     if (dir->dir == NULL) return APR_EOF;
     if (dir->pending) return APR_SUCCESS;
-    apr_status_t status = vfs_readdir(dir->dir, NULL, &dir->entry);
+    apr_status_t status = vfs_readdir(dir->dir, ctx, &dir->entry);
     if (status != APR_SUCCESS) return status;
     VFS_ASSERT(dir->entry.name_len <= VFS_NAME_MAX);
     memcpy(dir->name, dir->entry.name, dir->entry.name_len + 1);
@@ -206,11 +207,12 @@ static apr_status_t next_entry(open_dir_t *dir)
 
 static apr_status_t fill(mount_t *m, page_t *page, open_dir_t *dir, off_t off)
 {
+    const vfs_ctx_t *ctx = mount__ctx(page->req);
     int dots = off == 0 || off == BEHIND_DOT;
-    apr_status_t status = go_to(dir, dots || off == BEHIND_DOTDOT ? 0 : (uint64_t)off);
+    apr_status_t status = go_to(ctx, dir, dots || off == BEHIND_DOTDOT ? 0 : (uint64_t)off);
     if (status != APR_SUCCESS) return status;
     if (dots && !add_dots(m, page, dir, off)) return APR_SUCCESS;
-    while ((status = next_entry(dir)) == APR_SUCCESS && add_entry(m, page, dir)) {
+    while ((status = next_entry(ctx, dir)) == APR_SUCCESS && add_entry(m, page, dir)) {
         dir->pending = 0;
         dir->at = dir->entry.cookie;
     }

@@ -87,12 +87,14 @@ static uint32_t open_flags(int flags)
     return how;
 }
 
-/* May the kernel keep its pages? From now on they are of this version. */
+/* May the kernel keep its pages? At the first open it has none, and need not look for them. From
+ * now on they are of this version. */
 static int keeps_pages(mount_t *m, inode_t *inode, const vfs_validator_t *validator)
 {
     (void)pthread_mutex_lock(&m->table.mutex);
-    int same = vfs_validator_equal(&inode->pages, validator) &&
-               !((inode->pages.flags | validator->flags) & VFS_VALIDATOR_YOUNG);
+    int same = !inode->opened || (vfs_validator_equal(&inode->pages, validator) &&
+                                  !((inode->pages.flags | validator->flags) & VFS_VALIDATOR_YOUNG));
+    inode->opened = 1;
     inode->pages = *validator;
     (void)pthread_mutex_unlock(&m->table.mutex);
     return same;
@@ -106,11 +108,12 @@ static void opened(mount_t *m, struct fuse_file_info *fi, open_file_t *file,
 }
 
 /* A file without a name, opened again by /proc/self/fd: what is open serves. */
-static open_file_t *open_again(mount_t *m, inode_t *inode, uint32_t flags, apr_status_t *status)
+static open_file_t *open_again(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, uint32_t flags,
+                               apr_status_t *status)
 {
     open_file_t *file = mount__file_any(m, inode, flags & (VFS_O_READ | VFS_O_WRITE));
     *status = file != NULL ? APR_SUCCESS : VFS_ESTALE;
-    if (file != NULL && (flags & VFS_O_TRUNC)) *status = vfs_ftruncate(file->file, NULL, 0);
+    if (file != NULL && (flags & VFS_O_TRUNC)) *status = vfs_ftruncate(file->file, ctx, 0);
     if (file != NULL && *status != APR_SUCCESS) {
         mount__file_put(m, file);
         file = NULL;
@@ -118,14 +121,15 @@ static open_file_t *open_again(mount_t *m, inode_t *inode, uint32_t flags, apr_s
     return file;
 }
 
-static open_file_t *open_named(mount_t *m, inode_t *inode, const char *path, int cut,
-                               uint32_t flags, vfs_validator_t *validator, apr_status_t *status)
+static open_file_t *open_named(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const char *path,
+                               int cut, uint32_t flags, vfs_validator_t *validator,
+                               apr_status_t *status)
 {
     vfs_file_t *file = NULL;
     open_file_t *open = NULL;
-    *status = cut ? vfs_truncate(m->fs, NULL, path, 0) : APR_SUCCESS;
+    *status = cut ? vfs_truncate(m->fs, ctx, path, 0) : APR_SUCCESS;
     if (*status == APR_SUCCESS)
-        *status = vfs_open(&file, m->fs, NULL, path, flags, 0, NULL, validator);
+        *status = vfs_open(&file, m->fs, ctx, path, flags, 0, NULL, validator);
     if (*status == APR_SUCCESS) open = file_new(m, inode, file, flags);
     if (*status == APR_SUCCESS && open == NULL) {
         (void)vfs_close(file, NULL); /* nothing was done through it */
@@ -137,6 +141,7 @@ static open_file_t *open_named(mount_t *m, inode_t *inode, const char *path, int
 void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     inode_t *inode = mount__inode_of(m, ino);
     uint32_t flags = open_flags(fi->flags) & ~VFS_O_EXCL;
     int cut = (fi->flags & O_TRUNC) && !(flags & VFS_O_TRUNC);
@@ -146,10 +151,10 @@ void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     path_t path;
     int error = mount__path_of(&m->table, inode, &path);
     if (error == 0) {
-        file = open_named(m, inode, path.text, cut, flags, &validator, &status);
+        file = open_named(m, ctx, inode, path.text, cut, flags, &validator, &status);
         mount__path_end(&m->table, &path);
     } else if (error == ESTALE) {
-        file = open_again(m, inode, flags, &status);
+        file = open_again(m, ctx, inode, flags, &status);
     }
     if (file == NULL) {
         (void)fuse_reply_err(req, status != APR_SUCCESS ? mount__errno(status) : error);
@@ -174,6 +179,25 @@ static int created(mount_t *m, inode_t *dir, const char *name, const vfs_attr_t 
     return error;
 }
 
+/* As ourselves: see mount__stands_in. Somebody else may have made it meanwhile; then he has no
+ * right to it. */
+static apr_status_t create_for(mount_t *m, const inode_t *dir, const caller_t *caller,
+                               const char *path, uint32_t flags, mode_t mode, vfs_file_t **file,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    uint32_t gid = mount__gives_group(dir, caller);
+    apr_status_t status = vfs_open(file, m->fs, caller->own, path, flags | VFS_O_EXCL,
+                                   mode & S_IRWXU, attr, validator);
+    if (APR_STATUS_IS_EEXIST(status)) return APR_EACCES;
+    if (status != APR_SUCCESS) return status;
+    status = vfs_fchown(*file, caller->own, caller->ctx.uid, gid);
+    if (status == APR_SUCCESS)
+        status = vfs_fchmod(*file, caller->own, mode & 07777u & ~caller->ctx.umask);
+    if (status == APR_SUCCESS) status = vfs_fstat(*file, caller->own, attr);
+    if (status != APR_SUCCESS) (void)vfs_close(*file, NULL); /* nothing was written */
+    return status;
+}
+
 void mount__create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                    struct fuse_file_info *fi)
 {
@@ -192,6 +216,8 @@ void mount__create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
         mount__caller(req, &caller);
         apr_status_t status =
             vfs_open(&file, m->fs, &caller.ctx, path.text, flags, mode & 07777u, &attr, &validator);
+        if (mount__stands_in(&caller, status))
+            status = create_for(m, dir, &caller, path.text, flags, mode, &file, &attr, &validator);
         mount__caller_end(&caller);
         mount__path_end(&m->table, &path);
         error = mount__errno(status);
@@ -222,9 +248,9 @@ void mount__read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
     size_t got = 0;
     char *buf = malloc(size);
     (void)ino;
-    apr_status_t status = buf != NULL
-                              ? vfs_read_at(mount__file_of(fi)->file, NULL, buf, size, off, &got)
-                              : APR_ENOMEM;
+    apr_status_t status =
+        buf != NULL ? vfs_read_at(mount__file_of(fi)->file, mount__ctx(req), buf, size, off, &got)
+                    : APR_ENOMEM;
     if (status == APR_SUCCESS)
         (void)fuse_reply_buf(req, buf, got);
     else
@@ -245,11 +271,12 @@ void mount__write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
                   struct fuse_file_info *fi)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     open_file_t *file = mount__file_of(fi);
     int appends = (fi->flags & O_APPEND) && !fi->writepage;
     size_t written = 0;
     apr_status_t status =
-        vfs_write_at(file->file, NULL, buf, size, appends ? VFS_OFFSET_END : off, &written, NULL);
+        vfs_write_at(file->file, ctx, buf, size, appends ? VFS_OFFSET_END : off, &written, NULL);
     wrote(m, mount__inode_of(m, ino));
     if (status == APR_SUCCESS || written > 0)
         (void)fuse_reply_write(req, written);
@@ -261,12 +288,13 @@ void mount__write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
 void mount__flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     open_file_t *file = mount__file_of(fi);
     apr_status_t status = APR_SUCCESS;
     (void)ino;
     if (m->locks && file->inode->locks) mount__unlock_owner(file, fi->lock_owner);
     if (m->config.flush_on_close && (file->flags & VFS_O_WRITE))
-        status = vfs_flush(file->file, NULL);
+        status = vfs_flush(file->file, ctx);
     mount__reply_status(req, status == APR_ENOTIMPL ? APR_SUCCESS : status);
 }
 
@@ -274,7 +302,7 @@ void mount__fsync(fuse_req_t req, fuse_ino_t ino, int data, struct fuse_file_inf
 {
     uint32_t how = data ? VFS_SYNC_DATA : VFS_SYNC_ALL;
     (void)ino;
-    mount__reply_status(req, vfs_sync(mount__file_of(fi)->file, NULL, how));
+    mount__reply_status(req, vfs_sync(mount__file_of(fi)->file, mount__ctx(req), how));
 }
 
 /* ---- ranges */
@@ -293,6 +321,7 @@ void mount__fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t
         {FALLOC_FL_INSERT_RANGE, VFS_ALLOC_INSERT},
     };
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     uint32_t how = 0;
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
         if (mode & flags[i].mode) how |= flags[i].flag;
@@ -302,7 +331,7 @@ void mount__fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t
         (void)fuse_reply_err(req, EOPNOTSUPP);
         return;
     }
-    apr_status_t status = vfs_allocate(mount__file_of(fi)->file, NULL, how, off, len);
+    apr_status_t status = vfs_allocate(mount__file_of(fi)->file, ctx, how, off, len);
     wrote(m, mount__inode_of(m, ino));
     mount__reply_status(req, status);
 }
@@ -312,7 +341,7 @@ void mount__lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct 
     apr_off_t where = 0;
     (void)ino; /* the kernel does all other kinds itself */
     apr_status_t status =
-        vfs_seek_extent(mount__file_of(fi)->file, NULL, off,
+        vfs_seek_extent(mount__file_of(fi)->file, mount__ctx(req), off,
                         whence == SEEK_DATA ? VFS_SEEK_DATA : VFS_SEEK_HOLE, &where);
     if (status == APR_SUCCESS)
         (void)fuse_reply_lseek(req, where);
@@ -325,10 +354,11 @@ void mount__copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fu
                             size_t len, int flags)
 {
     mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
     size_t copied = 0;
     (void)ino;
     (void)flags; /* there are none yet */
-    apr_status_t status = vfs_copy_range(mount__file_of(fi)->file, NULL, off,
+    apr_status_t status = vfs_copy_range(mount__file_of(fi)->file, ctx, off,
                                          mount__file_of(to_fi)->file, to_off, len, &copied);
     wrote(m, mount__inode_of(m, to_ino));
     if (status == APR_SUCCESS || copied > 0)

@@ -38,7 +38,7 @@ void mount__lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = vfs_lstat(m->fs, NULL, path.text, &attr);
+    apr_status_t status = vfs_lstat(m->fs, mount__ctx(req), path.text, &attr);
     mount__path_end(&m->table, &path);
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, NULL);
@@ -81,6 +81,23 @@ static apr_status_t make_below(mount_t *m, const vfs_ctx_t *ctx, const char *pat
     return vfs_mknod(m->fs, ctx, path, how->type, how->mode & 07777u, how->rdev);
 }
 
+/* As ourselves: see mount__stands_in. */
+static apr_status_t make_for(mount_t *m, const inode_t *dir, const caller_t *caller,
+                             const char *path, const make_t *how)
+{
+    make_t closed = *how;
+    closed.mode &= S_IRWXU;
+    uint32_t gid = mount__gives_group(dir, caller);
+    uint32_t mode = how->mode & 07777u & ~caller->ctx.umask;
+    apr_status_t status = make_below(m, caller->own, path, &closed);
+    if (status != APR_SUCCESS) return status;
+    if (how->type == VFS_TYPE_DIR) mode |= dir->attr.mode & S_ISGID;
+    status = vfs_chown(m->fs, caller->own, path, caller->ctx.uid, gid, VFS_NOFOLLOW);
+    if (status == APR_SUCCESS && how->target == NULL)
+        status = vfs_chmod(m->fs, caller->own, path, mode, VFS_NOFOLLOW);
+    return status;
+}
+
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const make_t *how)
 {
     mount_t *m = mount__of(req);
@@ -95,8 +112,9 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const make
     }
     mount__caller(req, &caller);
     apr_status_t status = make_below(m, &caller.ctx, path.text, how);
+    if (mount__stands_in(&caller, status)) status = make_for(m, dir, &caller, path.text, how);
     mount__caller_end(&caller);
-    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, NULL, path.text, &attr);
+    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, caller.own, path.text, &attr);
     mount__path_end(&m->table, &path);
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, NULL);
@@ -137,8 +155,9 @@ void mount__link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = vfs_link(m->fs, NULL, from.text, to.text);
-    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, NULL, to.text, &attr);
+    const vfs_ctx_t *ctx = mount__ctx(req);
+    apr_status_t status = vfs_link(m->fs, ctx, from.text, to.text);
+    if (status == APR_SUCCESS) status = vfs_lstat(m->fs, ctx, to.text, &attr);
     mount__path_end(&m->table, &to);
     mount__path_end(&m->table, &from);
     if (status == APR_SUCCESS)
@@ -160,8 +179,9 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = is_dir ? vfs_rmdir(m->fs, NULL, claim.at[0].text)
-                                 : vfs_unlink(m->fs, NULL, claim.at[0].text);
+    const vfs_ctx_t *ctx = mount__ctx(req);
+    apr_status_t status =
+        is_dir ? vfs_rmdir(m->fs, ctx, claim.at[0].text) : vfs_unlink(m->fs, ctx, claim.at[0].text);
     if (status == APR_SUCCESS) mount__claim_removed(&m->table, &claim);
     mount__claim_end(&m->table, &claim);
     mount__reply_status(req, status);
@@ -194,7 +214,8 @@ void mount__rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = vfs_rename(m->fs, NULL, claim.at[0].text, claim.at[1].text, how);
+    apr_status_t status =
+        vfs_rename(m->fs, mount__ctx(req), claim.at[0].text, claim.at[1].text, how);
     if (status == APR_SUCCESS)
         mount__claim_moved(&m->table, &claim, (flags & RENAME_EXCHANGE) != 0);
     mount__claim_end(&m->table, &claim);

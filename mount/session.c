@@ -231,6 +231,11 @@ void mount_stop(mount_t *m)
     }
 }
 
+void mount_look(mount_t *m)
+{
+    if (fuse_session_exited(m->session)) mount__slots_raise(m);
+}
+
 void mount_close(mount_t *m)
 {
     mount__waiters_end(m);
@@ -238,6 +243,7 @@ void mount_close(mount_t *m)
     mount__dirs_end(m);
     mount__files_end(m);
     fuse_session_destroy(m->session);
+    mount__slots_end(m);
     mount__table_end(&m->table);
     speaking = NULL;
     free(m);

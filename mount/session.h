@@ -34,6 +34,9 @@ apr_status_t mount_open(mount_t **m, vfs_t *fs, const mount_config_t *config, ch
 apr_status_t mount_serve(mount_t *m, void (*ready)(void *baton), void *baton);
 /* Make mount_serve return. Any thread. */
 void mount_stop(mount_t *m);
+/* Call this now and then: once the mount is gone, it gives up calls that still wait for the origin.
+ * Any thread, until mount_close. */
+void mount_look(mount_t *m);
 /* Take it out of the tree, if it is still there, and close what is open. */
 void mount_close(mount_t *m);
 /* The version of libfuse; NULL: it is missing, and mount_open answers APR_ENOTIMPL. */

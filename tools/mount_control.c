@@ -126,19 +126,13 @@ static void serve(mount_run_t *run, int fd)
     if (!waits) (void)close(fd); /* all was sent */
 }
 
-static int is_over(mount_run_t *run)
-{
-    (void)pthread_mutex_lock(&run->mutex);
-    int over = run->phase != MOUNT_SERVING;
-    (void)pthread_mutex_unlock(&run->mutex);
-    return over;
-}
-
 void *mount_control(void *baton)
 {
     mount_run_t *run = baton;
     struct pollfd poller = {.fd = run->listener, .events = POLLIN};
-    while (!is_over(run)) {
+    while (mount_enter(run)) {
+        mount_look(run->mount);
+        mount_leave(run);
         if (poll(&poller, 1, TURN_MS) <= 0) continue;
         int fd = accept4(run->listener, NULL, NULL, SOCK_CLOEXEC);
         if (fd >= 0) serve(run, fd);

@@ -15,6 +15,7 @@
 #include "tools/mount.h"
 
 #define SLICE_US 1000000
+#define GRACE_US 10000000 /* for calls that are under way when the time is over */
 
 /* ---- messages */
 
@@ -130,13 +131,33 @@ static void *flush_and_stop(void *baton)
     return NULL;
 }
 
+/* The next signal. 0: none came, and what waits for the origin may wait for ever. */
+static int next_signal(mount_run_t *run)
+{
+    static const struct timespec turn = {1, 0};
+    for (;;) {
+        apr_time_t stop = atomic_load(&run->stop_at_us);
+        int number = sigtimedwait(&run->signals, NULL, &turn);
+        if (number > 0) return number;
+        if (stop != 0 && apr_time_now() > stop + GRACE_US) return 0;
+    }
+}
+
+/* Nothing else helps against an origin that does not answer. */
+static void give_up(mount_run_t *run)
+{
+    mount_say(run->cli, 0, "the origin does not answer; what was not written to it is lost");
+    (void)mount_point_leave(run->point, 1); /* the tree may not have it any more */
+    _exit(CLI_SOME_FAILED);
+}
+
 /* A second signal makes it hurry. */
 static void *watch_signals(void *baton)
 {
     mount_run_t *run = baton;
     pthread_t stopper;
-    int number = 0, stopping = 0;
-    while (sigwait(&run->signals, &number) == 0 && phase_of(run) != MOUNT_OVER) {
+    int number, stopping = 0;
+    while ((number = next_signal(run)) != 0 && phase_of(run) != MOUNT_OVER) {
         if (number == SIGUSR1) continue; /* ours: look at the phase */
         uint64_t wait_us = atomic_load(&run->stop_at_us) != 0 ? 0 : run->cli->opt.end_timeout_us;
         atomic_store(&run->stop_at_us, apr_time_now() + (apr_time_t)wait_us);
@@ -144,6 +165,7 @@ static void *watch_signals(void *baton)
         stopping = pthread_create(&stopper, NULL, flush_and_stop, run) == 0;
         if (!stopping) (void)flush_and_stop(run);
     }
+    if (number == 0) give_up(run);
     if (stopping) (void)pthread_join(stopper, NULL); /* it has nothing to say */
     return NULL;
 }

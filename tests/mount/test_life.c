@@ -5,6 +5,8 @@
 #include "tests/mount/support_rig.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define NO                                                                                         \
     "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"                       \
@@ -112,4 +114,38 @@ Test(mount_life, a_mount_whose_program_was_killed_can_be_taken_away)
                      "\"$CACHEFS\" unmount $M; ls mnt; \"$CACHEFS\" mount file://$O $M; ls mnt\n"
                      "\"$CACHEFS\" unmount $M");
     rig_end(&rig);
+}
+
+static void with_sick(const char *script)
+{
+    rig_t rig;
+    char text[2000];
+    cr_assert_not_null(getenv("CACHEFS_PLUGIN_SICK"));
+    (void)snprintf(text, sizeof(text), "SICK='%s'\n%s", getenv("CACHEFS_PLUGIN_SICK"), script);
+    rig_make(&rig);
+    rig_sh_beside(&rig, text);
+    rig_end(&rig);
+}
+
+/* Bytes of a block that is written in part are read from below first. */
+Test(mount_life, who_waits_for_an_origin_that_hangs_can_be_killed)
+{
+    with_sick("head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
+              "\"$CACHEFS\" mount \"sick:block:$O\" $M --plugin \"$SICK\" --mode back\n"
+              "cat mnt/f >tmp/b1 & one=$!; cat mnt/f >tmp/b2 & two=$!\n"
+              "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & three=$!; ls mnt\n"
+              "kill -9 $two; wait $two || true; test \"$(stat -c %s mnt/f)\" = 300000\n"
+              "kill -9 $three; wait $three || true; kill -9 $one; wait $one || true\n"
+              "test ! -s tmp/b1 && \"$CACHEFS\" unmount $M --timeout 20s");
+}
+
+Test(mount_life, a_signal_ends_a_mount_whose_origin_hangs)
+{
+    with_sick(
+        "head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
+        "\"$CACHEFS\" mount \"sick:block:$O\" $M --plugin \"$SICK\" --mode back -f & server=$!\n"
+        "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
+        "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & reader=$!\n"
+        "ls mnt; kill $server; wait $server; if wait $reader; then exit 1; fi\n"
+        "if grep -q \" $M \" /proc/mounts; then exit 1; fi");
 }

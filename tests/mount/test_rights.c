@@ -42,3 +42,20 @@ Test(mount_rights, the_rights_of_the_caller_count)
 {
     rig_everywhere(refusals);
 }
+
+static void way_closed(rig_t *rig)
+{
+    rig_sh(rig, AS
+           "mkdir -p shut/in && chmod 700 shut && chmod 777 shut/in && cd shut/in\n"
+           "as sh -c 'umask 027; echo x >f; mkdir d; ln -s f l; mkfifo p; ln f g; mv g h; rm h'\n"
+           "test \"$(stat -c %u:%g:%a f)\" = 1234:1234:640 && test \"$(cat f)\" = x\n"
+           "test \"$(stat -c %u:%g:%a d)\" = 1234:1234:750 && test \"$(stat -c %u l)\" = 1234\n"
+           "test \"$(stat -c %u:%F p)\" = 1234:fifo && test ! -e h\n"
+           "mkdir s && chgrp 4321 s && chmod 2777 s && as sh -c 'touch s/f && mkdir s/d'\n"
+           "test \"$(stat -c %u:%g s/f)\" = 1234:4321 && test \"$(stat -c %u:%g:%A s/d | cut "
+           "-c1-20)\" = 1234:4321:drwxr-sr-x");
+}
+Test(mount_rights, who_stands_in_a_directory_needs_no_rights_above_it)
+{
+    rig_everywhere(way_closed);
+}
