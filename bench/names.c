@@ -12,11 +12,11 @@
 #define DEEP "/some/dirs/above/the/file/of/forty/bytes" /* 40 bytes */
 
 typedef struct name_t {
+    _Alignas(64) unsigned char buf[8192]; /* lines of the processor, as buffers of I/O are */
     vfs_t *fs;
     const char *path;
-    char system[700];
-    _Alignas(64) unsigned char buf[8192]; /* lines of the processor, as buffers of I/O are */
     size_t want;
+    char system[700];
 } name_t;
 
 static void stat_ours(void *baton, uint64_t n)

@@ -475,6 +475,7 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
         *head = (uint8_t)k;
     }
     for (uint32_t k = 0; k < n; k++) {
+        /* cppcheck-suppress uninitvar ; the loop above set all n */
         shard_t *s = shard[k];
         if (entry[k] == NONE || !cachefs__trylock(&s->lock, RANK_SHARD))
             continue; /* the mark stays: the evictor looks at it */
