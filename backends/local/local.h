@@ -27,6 +27,7 @@ typedef struct local_t {
     local_lost_t *lost;          /**< files whose sync failed: lost.c */
     apr_status_t lost_some;      /**< of files that could not be noted there */
     apr_status_t lost_any;       /**< of a sync of everything that failed */
+    uint64_t lost_turns;         /**< failures so far: a number is never that of two */
     _Atomic uint64_t lost_count; /**< 0: no sync of a file has failed that was not made good */
 } local_t;
 

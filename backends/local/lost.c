@@ -25,7 +25,7 @@ struct local_lost_t {
     uint64_t dev, ino;
     int64_t btime_ns;
     apr_status_t status;
-    uint64_t turn; /* counts its failures */
+    uint64_t turn; /* the failure, of all those of the instance */
     size_t count;
     range_t need[HOLES_MAX]; /* not written again yet, in order */
 };
@@ -86,7 +86,7 @@ void local__lost(local_t *self, int fd, apr_status_t status)
         atomic_fetch_add(&self->lost_count, 1); /* for good */
     } else {
         lost->status = status;
-        lost->turn++;
+        lost->turn = ++self->lost_turns;
         lost->count = attr.type != VFS_TYPE_FILE || attr.size > 0;
         /* the names of a directory cannot be written again */
         lost->need[0] = (range_t){0, attr.type == VFS_TYPE_FILE ? attr.size : UINT64_MAX};
@@ -96,7 +96,8 @@ void local__lost(local_t *self, int fd, apr_status_t status)
 
 /* ---- written again */
 
-/* Take [start, end) out of what is needed. Instance locked. */
+/* Take [start, end) out of what is needed. Only one range can be split by that, which needs room
+ * for one more. Instance locked. */
 static void subtract(local_lost_t *lost, uint64_t start, uint64_t end)
 {
     range_t left[HOLES_MAX];
@@ -105,7 +106,8 @@ static void subtract(local_lost_t *lost, uint64_t start, uint64_t end)
         const range_t *r = &lost->need[i];
         range_t before = {r->start, r->end < start ? r->end : start};
         range_t after = {r->start > end ? r->start : end, r->end};
-        if (n + 2 > HOLES_MAX) return;
+        int split = before.start < before.end && after.start < after.end;
+        if (split && lost->count == HOLES_MAX) return;
         if (before.start < before.end) left[n++] = before;
         if (after.start < after.end) left[n++] = after;
     }
