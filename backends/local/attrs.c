@@ -41,10 +41,11 @@ static apr_status_t stat_flags(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
                                uint32_t flags, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     target_t target;
+    int64_t asked_ns = vfs_now_ns();
     apr_status_t status = enter(&target, fs, ctx, path, flags);
     if (status == APR_SUCCESS) status = leave(&target, port__stat(target.fd, attr));
     if (target.direct) attr->flags |= VFS_ATTR_DIRECT; /* the one that counts after APR_ENOENT */
-    if (status == APR_SUCCESS) local__validate(attr, validator);
+    if (status == APR_SUCCESS) local__validate(attr, asked_ns, validator);
     return status;
 }
 
@@ -65,11 +66,12 @@ apr_status_t local__fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *at
 {
     local_file_t *own = local__file(file);
     (void)ctx; /* an open file may be asked by its holder */
+    int64_t asked_ns = vfs_now_ns();
     apr_status_t status = port__stat(own->fd, attr);
     if (status != APR_SUCCESS) return status;
     attr->flags |= own->direct;
     atomic_store_explicit(&own->seen, local__print(attr), memory_order_release);
-    local__validate(attr, validator);
+    local__validate(attr, asked_ns, validator);
     return APR_SUCCESS;
 }
 

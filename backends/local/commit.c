@@ -27,7 +27,7 @@ static apr_status_t check(const port_at_t *at, const vfs_commit_t *how)
     if (exists && attr.type != VFS_TYPE_FILE) return APR_EINVAL;
     if ((how->flags & VFS_COMMIT_IF_MATCH) == 0) return APR_SUCCESS;
     if (!exists) return VFS_ECONFLICT;
-    local__validate(&attr, &now);
+    local__validate(&attr, vfs_now_ns(), &now); /* young or not is not compared */
     return vfs_validator_equal(&now, &how->expected) ? APR_SUCCESS : VFS_ECONFLICT;
 }
 
@@ -113,6 +113,7 @@ apr_status_t local__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     local_t *self = local__of(fs);
     port_creds_t creds;
     port_at_t at;
+    int64_t asked_ns = vfs_now_ns();
     apr_status_t status = port__creds_enter(&self->root, ctx, &creds);
     if (status != APR_SUCCESS) return status;
     status = port__at_open(&self->root, path->str, 1, &at);
@@ -126,6 +127,6 @@ apr_status_t local__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     port__creds_leave(&creds);
     if (status != APR_SUCCESS) return status;
     if (at.direct) attr->flags |= VFS_ATTR_DIRECT;
-    local__validate(attr, validator);
+    local__validate(attr, asked_ns, validator);
     return APR_SUCCESS;
 }

@@ -63,10 +63,11 @@ static int is_dots(const char *name)
  * directory was read. */
 static void add_attr(local_dir_t *own, vfs_dirent_t *entry)
 {
+    int64_t asked_ns = own->attrs ? vfs_now_ns() : 0;
     if (!own->attrs || port__statat(own->fd, entry->name, &entry->attr) != APR_SUCCESS) return;
     entry->attr.flags |= own->direct;
     entry->has_attr = 1;
-    local__validate(&entry->attr, &entry->validator);
+    local__validate(&entry->attr, asked_ns, &entry->validator);
     entry->type = entry->attr.type;
     entry->ino = entry->attr.ino; /* of what is mounted there, if anything is */
 }

@@ -9,9 +9,15 @@
 
 #define FETCH_TURNS 4
 
-void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator)
+/* No system says how coarse the stamps of a file system are. One without a part below the second
+ * may have been rounded: a second change can hide behind it for so long. One in 10^9 of fine stamps
+ * looks like that by chance, and is then young for longer, which is only slower. ctime decides, for
+ * mtime can be set to anything. */
+void local__validate(const vfs_attr_t *attr, int64_t asked_ns, vfs_validator_t *validator)
 {
-    vfs_validator_from_attr(validator, attr, vfs_now_ns(), LOCAL_GRANULARITY_NS);
+    int coarse = attr->ctime_ns % 1000000000 == 0;
+    uint64_t step_ns = LOCAL_GRANULARITY_NS + (coarse ? LOCAL_COARSE_NS : 0);
+    vfs_validator_from_attr(validator, attr, asked_ns, step_ns);
 }
 
 uint64_t local__print(const vfs_attr_t *attr)
@@ -47,6 +53,7 @@ apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, con
                          vfs_validator_t *validator)
 {
     int direct;
+    int64_t asked_ns = vfs_now_ns();
     local_file_t *own = malloc(sizeof(*own));
     if (own == NULL) return APR_ENOMEM;
     apr_status_t status = open_fd(local__of(fs), ctx, path, flags, mode, &own->fd, &direct, attr);
@@ -59,7 +66,7 @@ apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, con
     own->uses = NULL;
     atomic_init(&own->seen, local__print(attr));
     vfs_file_init(&own->base, fs, flags, NULL);
-    local__validate(attr, validator);
+    local__validate(attr, asked_ns, validator);
     *file = &own->base;
     return APR_SUCCESS;
 }
@@ -87,8 +94,26 @@ static apr_status_t look_only(const port_root_t *root, const char *path, vfs_att
     return status;
 }
 
-/* The attributes are read before the bytes: if a writer comes between, the version is too old,
- * never too new. */
+/* The first bytes of a file that `attr` was read of, with the version that they belong to, as in
+ * local__fetch. attr: as it is then. */
+static apr_status_t get_bytes(int fd, int64_t asked_ns, void *buf, size_t len, size_t *got,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    for (int turn = 0; turn < FETCH_TURNS; turn++) {
+        uint64_t before = local__print(attr);
+        apr_status_t status = port__read(fd, buf, len, 0, got);
+        int64_t again_ns = vfs_now_ns();
+        if (status == APR_SUCCESS) status = port__stat(fd, attr);
+        if (status != APR_SUCCESS) return status;
+        if (local__print(attr) == before) {
+            local__validate(attr, asked_ns, validator);
+            return APR_SUCCESS;
+        }
+        asked_ns = again_ns;
+    }
+    return VFS_ESTALE;
+}
+
 apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
                         size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
 {
@@ -96,6 +121,7 @@ apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
     port_creds_t creds;
     int fd = -1;
     int direct;
+    int64_t asked_ns = vfs_now_ns();
     apr_status_t status = port__creds_enter(root, ctx, &creds);
     if (status != APR_SUCCESS) return status;
     status = port__open(root, path->str, VFS_O_READ, &fd, &direct);
@@ -105,11 +131,12 @@ apr_status_t local__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
         status = look_only(root, path->str, attr);
     }
     port__creds_leave(&creds);
-    if (direct) attr->flags |= VFS_ATTR_DIRECT; /* the one that counts after APR_ENOENT */
     if (status == APR_SUCCESS && attr->type == VFS_TYPE_FILE && len > 0) {
-        status = port__read(fd, buf, len, 0, got);
+        status = get_bytes(fd, asked_ns, buf, len, got, attr, validator);
+    } else if (status == APR_SUCCESS) {
+        local__validate(attr, asked_ns, validator);
     }
-    if (status == APR_SUCCESS) local__validate(attr, validator);
+    if (direct) attr->flags |= VFS_ATTR_DIRECT; /* the one that counts after APR_ENOENT */
     port__close(fd);
     return status;
 }
@@ -133,7 +160,8 @@ apr_status_t local__readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_i
 /* The bytes belong to a version if it was there before the read and still is after it. What was
  * there before is known from the last look at the file, so that this is one call more than a read,
  * not two. If it has changed since, the bytes are read again; a file that changes faster than it
- * can be read has no version that could be told. */
+ * can be read has no version that could be told. A version that was young when the read began is
+ * told as young: a change under the read can have left its stamps as they were. */
 apr_status_t local__fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
                           size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
 {
@@ -147,12 +175,13 @@ apr_status_t local__fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iove
         before = local__print(&attr);
     }
     for (int turn = 0; turn < FETCH_TURNS; turn++) {
+        int64_t begun_ns = vfs_now_ns();
         apr_status_t status = port__readv(own->fd, iov, count, off, got);
         if (status == APR_SUCCESS) status = local__fstat(file, ctx, &attr, &now);
         if (status != APR_SUCCESS) return status;
         uint64_t after = local__print(&attr);
         if (after == before) {
-            *validator = now;
+            local__validate(&attr, begun_ns, validator);
             return APR_SUCCESS;
         }
         before = after;

@@ -13,6 +13,8 @@
 
 /** The kernel stamps files with the time of its last tick. */
 #define LOCAL_GRANULARITY_NS 10000000u
+/** What a file system may round that down to: FAT keeps 2 s, ext with small inodes 1 s. */
+#define LOCAL_COARSE_NS 2000000000u
 
 typedef struct local_owner_t local_owner_t;
 typedef struct local_watcher_t local_watcher_t;
@@ -58,8 +60,8 @@ apr_status_t local__open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx, con
 apr_status_t local__close(vfs_file_t *file, const vfs_ctx_t *ctx);
 apr_status_t local__copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
                                vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
-/** The validator of attributes that were read just now. */
-void local__validate(const vfs_attr_t *attr, vfs_validator_t *validator);
+/** The validator of attributes that were read after `asked_ns`, and of bytes that were. */
+void local__validate(const vfs_attr_t *attr, int64_t asked_ns, vfs_validator_t *validator);
 /** What the validator of an open file depends on, in 64 bits; never 0. */
 uint64_t local__print(const vfs_attr_t *attr);
 
