@@ -222,11 +222,17 @@ static apr_status_t put_noted(vfs_file_t *file, const vfs_ctx_t *ctx, int fd,
                               const vfs_iovec_t *iov, size_t count, apr_off_t off, size_t *written)
 {
     local_t *self = local__of(file->fs);
+    pthread_mutex_t *syncing = NULL;
+    if (file->flags & VFS_O_SYNC) {
+        apr_status_t begun = local__sync_begin(self, fd, &syncing);
+        if (begun != APR_SUCCESS) return begun;
+    }
     uint64_t turn = local__lost_turn(self, fd);
     apr_status_t status = put(file, ctx, fd, iov, count, off, written);
     if (off >= 0) local__lost_again(self, fd, turn, (uint64_t)off, (uint64_t)off + *written);
     if ((file->flags & VFS_O_SYNC) && status == APR_FROM_OS_ERROR(EIO)) /* no mere refusal */
         local__lost(self, fd, status);
+    if (syncing != NULL) local__sync_done(syncing);
     return status;
 }
 

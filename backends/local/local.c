@@ -68,9 +68,11 @@ apr_status_t vfs_local_create(vfs_t **out, const char *root, apr_pool_t *pool)
     }
     int failed = pthread_mutex_init(&self->mutex, NULL);
     VFS_ASSERT(failed == 0); /* a default mutex has nothing to run out of */
+    local__lost_begin(self);
     fill_caps(self, &caps);
     status = vfs_create(out, &local_ops, NULL, self, &caps, pool);
     if (status != APR_SUCCESS) {
+        local__lost_end(self);
         port__root_close(&self->root);
         (void)pthread_mutex_destroy(&self->mutex); /* as above */
         free(self);

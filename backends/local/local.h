@@ -16,20 +16,27 @@
 /** What a file system may round that down to: FAT keeps 2 s, ext with small inodes 1 s. */
 #define LOCAL_COARSE_NS 2000000000u
 
+/** Files whose syncs wait for each other: those of one stripe. */
+#define LOCAL_STRIPES 64u
+
 typedef struct local_owner_t local_owner_t;
 typedef struct local_watcher_t local_watcher_t;
 typedef struct local_lost_t local_lost_t;
 
-/** One instance. `mutex` guards owners, what was lost, and the making of the watcher. */
+/** One instance. `mutex` guards owners, what was lost, and the making of the watcher. It is taken
+ * within a mutex of syncing, and those within sync_all's. */
 typedef struct local_t {
     port_root_t root;
     pthread_mutex_t mutex;
-    local_owner_t *owners;       /**< who holds locks through descriptors of their own: lock.c */
-    local_watcher_t *watcher;    /**< NULL until the first watch: watch.c */
-    local_lost_t *lost;          /**< files whose sync failed: lost.c */
-    apr_status_t lost_some;      /**< of files that could not be noted there */
-    apr_status_t lost_any;       /**< of a sync of everything that failed */
-    uint64_t lost_turns;         /**< failures so far: a number is never that of two */
+    local_owner_t *owners;    /**< who holds locks through descriptors of their own: lock.c */
+    local_watcher_t *watcher; /**< NULL until the first watch: watch.c */
+    local_lost_t *lost;       /**< files whose sync failed: lost.c */
+    apr_status_t lost_some;   /**< of files that could not be noted there */
+    apr_status_t lost_any;    /**< of a sync of everything that failed */
+    uint64_t lost_turns;      /**< failures so far: a number is never that of two */
+    pthread_mutex_t
+        syncing_all; /**< one sync of everything at a time, until what it was told is noted */
+    pthread_mutex_t syncing[LOCAL_STRIPES]; /**< the same for the syncs of a file */
     _Atomic uint64_t lost_count; /**< 0: no sync of a file has failed that was not made good */
 } local_t;
 
@@ -74,6 +81,11 @@ apr_status_t local__open_create(local_t *self, port_creds_t *creds, const vfs_ct
 
 /* ---- lost.c */
 
+void local__lost_begin(local_t *self);
+/** Begin a sync of the file, or a write that syncs: no other one is under way until `turn` is
+ * unlocked, after local__lost if it failed. */
+apr_status_t local__sync_begin(local_t *self, int fd, pthread_mutex_t **turn);
+void local__sync_done(pthread_mutex_t *turn);
 /** A sync of the file failed, or a write that syncs: what it has now may be lost. */
 void local__lost(local_t *self, int fd, apr_status_t status);
 /** Before a write: which failure it may make good. 0: none. */

@@ -6,6 +6,9 @@
  * broke PostgreSQL, "fsyncgate"). So a file whose sync failed is noted here, by what it is, not by
  * the handle. Its syncs fail until each byte that it had then was written again, or cut away, and a
  * sync that began after that succeeds. What cannot be noted makes every sync fail.
+ *
+ * For the same reason being told an error and noting it are one step: another sync between the two
+ * would be told nothing and find nothing. So the syncs of a file take turns.
  */
 #include "backends/local/local.h"
 
@@ -143,6 +146,33 @@ void local__lost_again(local_t *self, int fd, uint64_t turn, uint64_t start, uin
     unlock(self);
 }
 
+/* ---- turns */
+
+apr_status_t local__sync_begin(local_t *self, int fd, pthread_mutex_t **turn)
+{
+    vfs_attr_t attr;
+    apr_status_t status = port__stat(fd, &attr);
+    if (status != APR_SUCCESS) return status;
+    uint64_t hash = (attr.ino ^ (attr.dev << 32)) * 0x9e3779b97f4a7c15u;
+    *turn = &self->syncing[(hash >> 32) % LOCAL_STRIPES];
+    (void)pthread_mutex_lock(*turn); /* a default mutex does not fail */
+    return APR_SUCCESS;
+}
+
+void local__sync_done(pthread_mutex_t *turn)
+{
+    (void)pthread_mutex_unlock(turn); /* as above */
+}
+
+/* Whoever was told an error by now has noted it after this. */
+static void await_notes(local_t *self)
+{
+    for (unsigned i = 0; i < LOCAL_STRIPES; i++) {
+        (void)pthread_mutex_lock(&self->syncing[i]); /* as above */
+        local__sync_done(&self->syncing[i]);
+    }
+}
+
 /* ---- sync */
 
 /* What a sync answers that succeeded. `turn`, `whole`: as it was before that: all was written
@@ -161,7 +191,8 @@ static apr_status_t judge(local_t *self, const vfs_attr_t *attr, uint64_t turn, 
     return status;
 }
 
-apr_status_t local__sync_fd(local_t *self, int fd, uint32_t flags)
+/* In turn. */
+static apr_status_t sync_in_turn(local_t *self, int fd, uint32_t flags)
 {
     vfs_attr_t attr;
     uint64_t turn = 0;
@@ -188,20 +219,44 @@ apr_status_t local__sync_fd(local_t *self, int fd, uint32_t flags)
     return status == APR_SUCCESS ? judge(self, &attr, turn, whole) : status;
 }
 
+apr_status_t local__sync_fd(local_t *self, int fd, uint32_t flags)
+{
+    pthread_mutex_t *turn;
+    apr_status_t status = local__sync_begin(self, fd, &turn);
+    if (status != APR_SUCCESS) return status;
+    status = sync_in_turn(self, fd, flags);
+    local__sync_done(turn);
+    return status;
+}
+
 apr_status_t local__sync_all(local_t *self)
 {
+    (void)pthread_mutex_lock(&self->syncing_all); /* a default mutex does not fail */
     apr_status_t status = port__sync_fs(&self->root);
+    await_notes(self);
     lock(self);
     /* whose bytes were lost is not told: it cannot be made good */
     if (status != APR_SUCCESS) self->lost_any = status;
     status = self->lost_any != APR_SUCCESS ? self->lost_any : self->lost_some;
     if (status == APR_SUCCESS && self->lost != NULL) status = self->lost->status;
     unlock(self);
+    local__sync_done(&self->syncing_all);
     return status;
+}
+
+void local__lost_begin(local_t *self)
+{
+    int failed = pthread_mutex_init(&self->syncing_all, NULL);
+    for (unsigned i = 0; i < LOCAL_STRIPES; i++)
+        failed |= pthread_mutex_init(&self->syncing[i], NULL);
+    VFS_ASSERT(failed == 0); /* a default mutex has nothing to run out of */
 }
 
 void local__lost_end(local_t *self)
 {
     while (self->lost != NULL)
         drop(self, self->lost);
+    for (unsigned i = 0; i < LOCAL_STRIPES; i++)
+        (void)pthread_mutex_destroy(&self->syncing[i]); /* no call is under way */
+    (void)pthread_mutex_destroy(&self->syncing_all);    /* as above */
 }

@@ -3,10 +3,13 @@
  * fails does so once, as Linux does, and the next one succeeds.
  */
 #include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <criterion/criterion.h>
@@ -20,10 +23,15 @@ TestSuite(local_sync, .init = box_open, .fini = box_close);
 
 static atomic_int failures; /* of calls to come */
 
+static void (*when_told)(void); /* once, in whom the system tells a failure */
+
 static int sync_or_fail(long call, int fd)
 {
     if (atomic_load(&failures) > 0) {
+        void (*then)(void) = when_told;
         atomic_fetch_sub(&failures, 1);
+        when_told = NULL;
+        if (then != NULL) then();
         errno = EIO;
         return -1;
     }
@@ -173,6 +181,50 @@ Test(local_sync, bytes_that_are_written_again_in_any_order_count)
         write_at(file, i, "x");
     cr_assert_eq(sync_of(file), APR_SUCCESS);
     vfs_close(file, NULL);
+}
+
+static pthread_t second;
+static sem_t second_done;
+static int second_syncs_all;
+static apr_status_t second_status;
+
+static void *sync_second(void *baton)
+{
+    vfs_file_t *file = baton;
+    second_status = second_syncs_all ? vfs_sync_fs(box.fs, NULL) : sync_of(file);
+    (void)sem_post(&second_done);
+    return NULL;
+}
+
+static vfs_file_t *shared;
+
+/* The second one is given time to be done before the first knows of its failure. Where the two are
+ * one step it cannot be, and the time runs out. */
+static void start_second(void)
+{
+    struct timespec until;
+    cr_assert_eq(pthread_create(&second, NULL, sync_second, shared), 0);
+    cr_assert_eq(clock_gettime(CLOCK_REALTIME, &until), 0);
+    until.tv_sec++;
+    (void)sem_timedwait(&second_done, &until);
+}
+
+Test(local_sync, of_two_syncs_at_once_both_fail_though_one_is_told)
+{
+    for (second_syncs_all = 0; second_syncs_all < 2; second_syncs_all++) {
+        cr_assert_eq(sem_init(&second_done, 0, 0), 0);
+        shared = open_ok(second_syncs_all ? "/g" : "/f", RW | VFS_O_CREATE);
+        write_at(shared, 0, "0123456789");
+        when_told = start_second;
+        atomic_store(&failures, 1);
+        cr_expect_eq(sync_of(shared), EIO_);
+        cr_assert_eq(pthread_join(second, NULL), 0);
+        cr_expect_eq(second_status, EIO_, "a sync of %s", second_syncs_all ? "all" : "the file");
+        write_at(shared, 0, "0123456789");
+        cr_expect_eq(sync_of(shared), APR_SUCCESS);
+        vfs_close(shared, NULL);
+        cr_assert_eq(sem_destroy(&second_done), 0);
+    }
 }
 
 static void make_good_and_fail_again(void)
