@@ -119,6 +119,7 @@ apr_status_t cachefs__journal_file_new(cachefs__journal_t *j, uint64_t first, ui
     int added = cachefs__journal_file_add(j, &f);
     junlock(j);
     if (!added) return APR_ENOMEM;
+    j->nonce = h.nonce;
     j->zeroed = 0;
     j->pos = JOURNAL_HEADER_BYTES;
     j->bad = 0;
@@ -161,13 +162,12 @@ static void write_ahead(cachefs__journal_t *j, size_t len)
 static size_t seal(cachefs__journal_t *j, uint8_t *at, size_t len, uint64_t durable,
                    uint64_t *records)
 {
-    uint64_t nonce = j->files[j->nfiles - 1].nonce;
     size_t n = 0;
     *records = 0;
     while (n < len) {
         size_t size = cachefs__jsize(cachefs__get32(at + n));
         if (j->pos + n + size > j->file_bytes && j->pos + n > JOURNAL_HEADER_BYTES) break;
-        n += cachefs__jseal(at + n, durable, nonce);
+        n += cachefs__jseal(at + n, durable, j->nonce);
         ++*records;
     }
     return n;
@@ -227,7 +227,7 @@ void cachefs__journal_put_mark(cachefs__journal_t *j, uint64_t durable)
     uint8_t mark[JOURNAL_RECORD_BYTES];
     /* it has the LSN of the last record, and lies where the next one will be written */
     (void)cachefs__jput(mark, &(cachefs__jrecord_t){.type = JOURNAL_MARK, .lsn = durable}, NULL, 0);
-    (void)cachefs__jseal(mark, durable, j->files[j->nfiles - 1].nonce);
+    (void)cachefs__jseal(mark, durable, j->nonce);
     if (put(j, mark, sizeof(mark), j->pos)) j->bad = 1;
     j->marked = durable;
 }

@@ -70,6 +70,7 @@ struct cachefs__journal_t {
     cachefs__jstats_t stats;
 
     vfs_file_t *file; /* the last of `files` */
+    uint64_t nonce;   /* of it: `files` is the lock's */
     uint64_t pos;     /* in it */
     uint64_t zeroed;  /* bytes of it that exist */
     uint64_t marked;  /* LSN that a MARK in it speaks of */
