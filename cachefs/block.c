@@ -447,7 +447,11 @@ static void hear(cache_t *c, shard_t *s, uint32_t i)
 {
     block_t *b = &c->blocks[i];
     uint64_t ver = LOAD(b->ver);
-    if (!ver || cachefs__block_shard(c, cachefs__mix(ver, LOAD(b->no))) != s) return; /* it moved */
+    uint32_t no = LOAD(b->no), mix = cachefs__mix(ver, no);
+    /* it may have moved, and may be on its way into another shard right now: ours is what we find
+     */
+    if (!ver || cachefs__block_shard(c, mix) != s || cachefs__block_find(c, ver, no, mix) != i)
+        return;
     if (!cachefs__block_touched(b)) return;
     uint32_t bits = LOAD(b->bits);
     cachefs__block_untouch(b);
