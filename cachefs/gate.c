@@ -94,6 +94,14 @@ static void gate_unlink(obj_t *o, gate_t *gate, apr_status_t status)
     }
 }
 
+void cachefs__gate_widen(const cache_t *c, gate_t *gate)
+{
+    uint64_t mask = (1ull << BLOCK_SHIFT_MAX) - 1;
+    if (c->mode != CACHEFS_BACK) return;
+    gate->start &= ~mask;
+    gate->end = gate->end > UINT64_MAX - mask ? UINT64_MAX : (gate->end + mask) & ~mask;
+}
+
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,
                                  int *waited)
 {

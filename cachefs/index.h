@@ -277,6 +277,9 @@ static inline int cachefs__obj_version_open(uint32_t flags, uint64_t dirty, int6
 /* These are its attributes from now on. Object locked. */
 void cachefs__obj_keep_attr(cache_t *c, obj_t *o, const vfs_attr_t *attr);
 int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us);
+/* In write-back, make the gate of a change that may go around the cache one of whole blocks: so
+ * nobody makes a block of it dirty meanwhile, and what it replaced can be forgotten. */
+void cachefs__gate_widen(const cache_t *c, gate_t *gate);
 /* Wait until no gate overlaps, then enter. A fill that waited for another fill gets its status and
  * `*waited` set, and is NOT entered: look again. */
 apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate,

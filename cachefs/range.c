@@ -9,6 +9,7 @@
 
 static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate)
 {
+    cachefs__gate_widen(c, gate);
     apr_status_t st = cachefs__gate_enter(c, o, ctx, gate, NULL);
     if (st) return st;
     st = cachefs__flush_hold(c, o, ctx);

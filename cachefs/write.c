@@ -302,6 +302,7 @@ static apr_status_t write_back(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
         if (st) break;
         gate_t gate = {
             .start = at + pos, .end = append ? UINT64_MAX : at + len, .kind = GATE_WRITE};
+        cachefs__gate_widen(c, &gate);
         st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
         if (st) break;
         if (append && atomic_load(&o->size) != at) { /* another appender was first */
@@ -337,6 +338,7 @@ apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
         uint64_t at = off == VFS_OFFSET_END ? atomic_load(&o->size) : (uint64_t)off;
         gate_t gate = {.start = at, .end = at + len, .kind = GATE_WRITE};
         if (off == VFS_OFFSET_END) gate.end = UINT64_MAX;
+        cachefs__gate_widen(c, &gate);
         st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
         if (st) return st;
         int again = off == VFS_OFFSET_END && atomic_load(&o->size) != at, hold = 0;
