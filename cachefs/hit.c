@@ -157,8 +157,9 @@ static __attribute__((noinline)) apr_status_t
 read_rare(handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len, uint64_t off, size_t *got)
 {
     cache_t *c = h->cache;
+    vfs_iovec_t all = {buf, len};
     if (h->base.flags & VFS_O_DIRECT)
-        return cachefs__read_direct(c, h, ctx, buf, len, (apr_off_t)off, got);
+        return cachefs__read_direct(c, h, ctx, &all, 1, (apr_off_t)off, got);
     int timed = cachefs__counter_here(&c->counters, CNT_HITS) % SAMPLE_HITS == 0;
     uint64_t start = timed ? cachefs__clock_ns() : 0;
     if (!read_hit(c, h->obj, buf, len, off, got))

@@ -99,14 +99,16 @@ void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want);
 apr_status_t cachefs__read_belongs(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
                                    uint64_t off, uint64_t len, uint64_t got,
                                    const vfs_validator_t *val, uint64_t asked);
+/* Can it be read: it is no directory, and what was in doubt about it is settled. */
+apr_status_t cachefs__read_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* A read that is no hit, or was none at the first look. */
 apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
                                 size_t len, uint64_t off, size_t *got);
 /* What follows a hit of a reader that goes straight on, or whose hits are told to others. */
 void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got);
 /* Around the cache: dirty data is flushed first. */
-apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
-                                  size_t len, apr_off_t off, size_t *got);
+apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
+                                  const vfs_iovec_t *iov, size_t count, apr_off_t off, size_t *got);
 /* A read below, with the version of the bytes where it is known. */
 apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
                             const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,

@@ -56,7 +56,8 @@ void cachefs__pieces_copy(const cachefs__pieces_t *m, uint64_t pos, uint64_t n, 
     for (size_t i = piece_of(m, &pos); n; i++, pos = 0) {
         uint64_t part = m->iov[i].len - pos;
         if (part > n) part = n;
-        cachefs__copy_in(to, (const uint8_t *)m->iov[i].base + pos, (size_t)part);
+        if (part) /* one of no bytes may have no address */
+            cachefs__copy_in(to, (const uint8_t *)m->iov[i].base + pos, (size_t)part);
         to += part;
         n -= part;
     }
@@ -216,10 +217,6 @@ static apr_status_t read_pieces(const want_t *w, uint64_t *got)
     apr_status_t st = APR_SUCCESS;
     uint64_t m = 0, part = 0;
     *got = 0;
-    if (w->h->base.flags & VFS_O_DIRECT) {
-        *got = w->n;
-        return read_below(w, 0, w->n);
-    }
     for (; !st && *got < w->n && part == m; *got += part)
         st = read_some(w, *got, &m, &part);
     return st;
@@ -230,7 +227,7 @@ static apr_status_t read_slow(want_t *w, size_t *got)
 {
     obj_t *o = w->h->obj;
     uint64_t most = cachefs__pieces_bytes(w->to), n;
-    apr_status_t st = cachefs__read_sure(w->c, o, w->ctx);
+    apr_status_t st = cachefs__read_begin(w->c, o, w->ctx);
     if (st) return st;
     for (int tries = 0; tries <= GET_GUARD; tries++) {
         w->ver = atomic_load_explicit(&o->ver, memory_order_acquire);
@@ -256,7 +253,8 @@ apr_status_t cachefs_op_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const v
     void *one = cachefs__pieces_at(&to, 0, len);
     if (one) return cachefs_op_read_at(file, ctx, one, (size_t)len, off, got);
     want_t w = {.c = h->cache, .h = h, .ctx = ctx, .to = &to, .off = (uint64_t)off, .n = len};
-    if ((file->flags & VFS_O_DIRECT) || !read_hit(&w)) return read_slow(&w, got);
+    if (file->flags & VFS_O_DIRECT) return cachefs__read_direct(w.c, h, ctx, iov, count, off, got);
+    if (!read_hit(&w)) return read_slow(&w, got);
     cachefs__count(&w.c->counters, CNT_HITS, 1);
     cachefs__count(&w.c->counters, CNT_HIT_BYTES, w.n);
     *got = (size_t)w.n;

@@ -176,15 +176,20 @@ static void tell_heat(cache_t *c, handle_t *h, uint64_t off, size_t len, int hit
     if (!st) heat->fn(heat->baton, buf, (apr_off_t)off, len, hit);
 }
 
+apr_status_t cachefs__read_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    cachefs__obj_look(c, o);
+    int is_dir = o->attr.type == VFS_TYPE_DIR, doubt = (o->flags & OBJ_DOUBT) != 0;
+    cachefs__obj_looked(c, o);
+    if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
+    return doubt ? cachefs__read_sure(c, o, ctx) : APR_SUCCESS;
+}
+
 apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
                                 size_t len, uint64_t off, size_t *got)
 {
     int64_t start = cachefs__clock_us();
-    cachefs__obj_look(c, h->obj);
-    int is_dir = h->obj->attr.type == VFS_TYPE_DIR, doubt = (h->obj->flags & OBJ_DOUBT) != 0;
-    cachefs__obj_looked(c, h->obj);
-    if (is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    apr_status_t st = doubt ? cachefs__read_sure(c, h->obj, ctx) : APR_SUCCESS;
+    apr_status_t st = cachefs__read_begin(c, h->obj, ctx);
     if (st) return st;
     uint64_t window = ahead_window(c, h, off, len);
     int far = c->lower_is_far || c->lower->caps.round_trip_us;
@@ -212,10 +217,12 @@ void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got)
     if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) tell_heat(c, h, off, got, 1);
 }
 
-apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, void *buf,
-                                  size_t len, apr_off_t off, size_t *got)
+apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
+                                  const vfs_iovec_t *iov, size_t count, apr_off_t off, size_t *got)
 {
     vfs_file_t *lower;
+    cachefs__pieces_t to = {iov, count};
+    uint64_t len = cachefs__pieces_bytes(&to);
     gate_t gate = {.start = (uint64_t)off, .end = (uint64_t)off + len, .kind = GATE_WRITE};
     *got = 0;
     if (!len) return APR_SUCCESS;
@@ -227,7 +234,8 @@ apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
     if (!st) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
-        st = vfs_call_read_at(lower, ctx, buf, len, off, got);
+        st = count == 1 ? vfs_call_read_at(lower, ctx, iov->base, iov->len, off, got)
+                        : vfs_call_readv_at(lower, ctx, iov, count, off, got);
         if (!st) cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, *got);
         cachefs__lower_done(c, h->obj);
     }

@@ -237,6 +237,10 @@ static void a_directory_opens_for_reading_and_cannot_be_read(conf_t *t)
     EQ(attr.type, VFS_TYPE_DIR);
     IS(E(EISDIR), vfs_read_at(f, NULL, buf, sizeof buf, 0, &got));
     EQ(got, 0);
+    vfs_iovec_t halves[] = {{buf, 4}, {buf + 4, 4}};
+    got = 9;
+    IS(E(EISDIR), vfs_readv_at(f, NULL, halves, 2, 0, &got));
+    EQ(got, 0);
     CLOSE(f);
 }
 

@@ -72,6 +72,25 @@ Test(pieces, all_of_them_come_from_memory_without_a_call)
     rig_close(&rig);
 }
 
+/* Its end is that of the file below, as for one buffer: others may have made it longer. */
+Test(pieces, a_direct_read_is_one_call_below_and_believes_no_size)
+{
+    rig_t rig;
+    char *data = rig_bytes(SIZE, 3);
+    rig_open_local(&rig, "mode=through attr_ttl=1h");
+    rig_put(&rig, "/f", data, 0);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R | VFS_O_DIRECT);
+    vfs_file_t *below = rig_file(rig.bottom, "/f", VFS_O_WRITE);
+    rig_write(below, 0, data, SIZE);
+    OK(vfs_close(below, NULL));
+    rig_reset(&rig);
+    load(f, data);
+    EQ(rig_calls(&rig, VFS_OPID_readv_at) + rig_calls(&rig, VFS_OPID_read_at), 1);
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
 /* Neither the dirty limit nor the memory holds a block: each part goes below in a few calls. */
 Test(pieces, a_write_that_the_cache_cannot_take_goes_around_it)
 {
