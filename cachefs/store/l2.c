@@ -4,6 +4,7 @@
  */
 #include "cachefs/store/l2_log.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +235,8 @@ int cachefs__l2_load(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *
 {
     uint32_t seq = l2->segs[slot].seq;
     apr_status_t st = bytes_of(l2, slot, row, head, bytes, ctx);
+    /* a place that cannot be read is not tried again: else it puts the store aside each time */
+    if (st == APR_FROM_OS_ERROR(EIO) && !vfs_ctx_check(ctx)) return -1;
     if (st && st != APR_EOF) return 0;
     cachefs__unlock(&l2->lock, RANK_LEAF);
     int good = !st && cachefs__l2_record_read(head, seq, r) && r->from == row->from &&
@@ -271,8 +274,8 @@ static void spread(const vfs_iovec_t *iov, size_t count, uint64_t at, const uint
     }
 }
 
-/* Record i no longer is what was looked up, since the lock was given up. */
-static int moved(const cachefs__l2_t *l2, uint32_t i, uint32_t slot, const cachefs__l2_row_t *row)
+int cachefs__l2_moved(const cachefs__l2_t *l2, uint32_t i, uint32_t slot,
+                      const cachefs__l2_row_t *row)
 {
     cachefs__l2_row_t now;
     uint32_t s;
@@ -302,9 +305,9 @@ static apr_status_t read_piece(cachefs__l2_t *l2, const cachefs__l2_key_t *key,
     if (good > 0 && (memcmp(&r.key, key, sizeof(*key)) != 0 || r.cell != cell)) good = -1;
     if (good > 0 && scratch) spread(iov, count, at - off, scratch + (at - start), n);
     free(scratch);
-    if (good < 0 && !moved(l2, i, slot, &row)) cachefs__l2_index_forget(&l2->index, i);
+    if (good < 0 && !cachefs__l2_moved(l2, i, slot, &row)) cachefs__l2_index_forget(&l2->index, i);
     if (good <= 0) return VFS_ECHECKSUM;
-    if (!moved(l2, i, slot, &row)) cachefs__l2_index_use(&l2->index, i);
+    if (!cachefs__l2_moved(l2, i, slot, &row)) cachefs__l2_index_use(&l2->index, i);
     l2->stats.hits++;
     l2->stats.hit_bytes += n;
     *done = n;
@@ -388,14 +391,23 @@ void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t o
     }
 }
 
-/* More cells than this are not looked for one by one. */
-#define FORGET_MAX (1u << 18)
+/* All records. Locked. */
+static void clear(cachefs__l2_t *l2)
+{
+    l2->clearing = 1;
+    for (uint32_t i = 1; i < l2->index.high; i++)
+        cachefs__l2_index_forget(&l2->index, i);
+    pthread_cond_signal(&l2->work);
+}
 
 void cachefs__l2_forget(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t size)
 {
     uint64_t cells = (size + L2_CELL - 1) >> L2_CELL_SHIFT;
     cachefs__lock(&l2->lock, RANK_LEAF);
-    if (cells > FORGET_MAX) cells = 0;
+    if (cells > L2_FORGET_MAX) {
+        clear(l2);
+        cells = 0;
+    }
     for (uint64_t cell = 0; cell < cells; cell++) {
         uint64_t tag = cachefs__l2_tag(key, cell);
         for (uint32_t at = 0, next = 0; at < L2_CELL; at = next) {
@@ -410,10 +422,7 @@ void cachefs__l2_forget(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_
 void cachefs__l2_clear(cachefs__l2_t *l2)
 {
     cachefs__lock(&l2->lock, RANK_LEAF);
-    l2->clearing = 1;
-    for (uint32_t i = 1; i < l2->index.high; i++)
-        cachefs__l2_index_forget(&l2->index, i);
-    pthread_cond_signal(&l2->work);
+    clear(l2);
     cachefs__unlock(&l2->lock, RANK_LEAF);
 }
 

@@ -75,6 +75,9 @@ apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, c
  * Any lock may be held below RANK_LEAF. */
 void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off,
                      const vfs_iovec_t *iov, size_t count, uint64_t len);
+/* More cells than this are not looked for one by one: then all goes. */
+#define L2_FORGET_MAX (1u << 18)
+
 /* Nobody finds bytes of that version any more, of a file of so many bytes; all of it. They are gone
  * from memory only: after a restart what a segment has counts again. Any lock may be held below
  * RANK_LEAF. */

@@ -107,10 +107,13 @@ void cachefs__l2_name(char *buf, size_t size, uint32_t seq);
 apr_status_t cachefs__l2_rebuild(cachefs__l2_t *l2);
 
 /* ---- l2.c */
-/* Read and check a record. Locked; unlocks meanwhile. 1: here it is; 0: it could not be read; -1:
- * it is not what it should be. */
+/* Read and check a record. Locked; unlocks meanwhile. 1: here it is; 0: it could not be read just
+ * now; -1: it is not what it should be, or lies where nothing can be read. */
 int cachefs__l2_load(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *row, uint8_t *head,
                      uint8_t *bytes, const vfs_ctx_t *ctx, cachefs__l2_record_t *r);
+/* Entry i no longer is the record that was looked up, since the lock was given up. Locked. */
+int cachefs__l2_moved(const cachefs__l2_t *l2, uint32_t i, uint32_t slot,
+                      const cachefs__l2_row_t *row);
 
 int64_t cachefs__l2_now_us(void);
 void cachefs__l2_say(const cachefs__l2_t *l2, int level, const char *what);

@@ -77,3 +77,22 @@ void disk_fail(disk_t *d, vfs_opid_e op, int error, uint64_t nth, uint64_t times
     VFS_FAULT_OP(rule, op);
     OK(vfs_fault_add(d->fault, &rule));
 }
+
+vfs_ops_t disk_pass_ops(void)
+{
+    static const vfs_ops_t ops = {
+        .abi = VFS_ABI,
+        .size = sizeof(vfs_ops_t),
+        .name = "watched",
+        .open = vfs_wrap_open,
+        .opendir = vfs_wrap_opendir,
+        .close = vfs_pass_close,
+        .closedir = vfs_pass_closedir,
+        .copy_range = vfs_pass_copy_range,
+#define VFS_OP_FS(name_, class, params, args, doc) .name_ = vfs_pass_##name_,
+#define VFS_OP_FILE(name_, class, params, args, doc) .name_ = vfs_pass_##name_,
+#define VFS_OP_DIR(name_, class, params, args, doc) .name_ = vfs_pass_##name_,
+#include "vfs/vfs_ops.def"
+    };
+    return ops;
+}

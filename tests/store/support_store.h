@@ -11,6 +11,7 @@
 #include "backends/backends.h"
 #include "cachefs/store/store.h"
 #include "vfs/shims/shims.h"
+#include "vfs/vfs_ops.h"
 
 typedef struct disk_t {
     apr_pool_t *pool;
@@ -30,6 +31,9 @@ int disk_has(disk_t *d, const char *path);
 unsigned disk_names(disk_t *d, const char *path);
 /* Calls of an op fail from the nth on, `times` of them (0: for ever). */
 void disk_fail(disk_t *d, vfs_opid_e op, int error, uint64_t nth, uint64_t times);
+
+/* Ops of a layer that passes everything on: for a test to put its own in. */
+vfs_ops_t disk_pass_ops(void);
 
 const char *disk_status(apr_status_t st);
 

@@ -2,98 +2,9 @@
 #include <stdlib.h>
 
 #include "cachefs/rank.h"
-#include "cachefs/store/l2_log.h"
-#include "tests/store/support_store.h"
-
-#define KIB 1024u
-
-static disk_t disk;
-static cachefs__store_t *store;
-static cachefs__l2_t *l2;
-static cachefs__l2_config_t config;
-
-static void setup(void)
-{
-    disk_open(&disk, 0);
-    store = disk_store(&disk);
-    config = (cachefs__l2_config_t){.bytes = 4u << 20, .segment_bytes = 512 * KIB, .free_min = 1};
-    OK(cachefs__l2_open(&l2, store, &config));
-}
-
-static void teardown(void)
-{
-    cachefs__l2_close(l2);
-    cachefs__store_close(store);
-    disk_close(&disk);
-}
-
-static void again(void)
-{
-    cachefs__l2_close(l2);
-    OK(cachefs__l2_open(&l2, store, &config));
-}
+#include "tests/store/support_l2.h"
 
 TestSuite(store_l2, .init = setup, .fini = teardown);
-
-static cachefs__l2_key_t key_of(uint64_t n)
-{
-    return (cachefs__l2_key_t){{n, n * 77 + 1}};
-}
-
-static uint8_t byte_of(uint64_t key, uint64_t off)
-{
-    return (uint8_t)((off * 2654435761u >> 13) ^ key * 31 ^ off);
-}
-
-/* Wait until a segment can be written to, and with `spare` until another one waits: the writer makes
- * them on its own. */
-static void wait_for(int spare)
-{
-    for (;;) {
-        cachefs__lock(&l2->lock, RANK_LEAF);
-        int is = l2->spare >= 0 || (!spare && l2->active >= 0);
-        cachefs__unlock(&l2->lock, RANK_LEAF);
-        if (is) return;
-        apr_sleep(1000);
-    }
-}
-
-static void ready(void)
-{
-    wait_for(0);
-}
-
-static void put(uint64_t key, uint64_t off, size_t len)
-{
-    uint8_t *buf = malloc(len);
-    cachefs__l2_key_t k = key_of(key);
-    vfs_iovec_t iov[2] = {{buf, len / 3}, {buf + len / 3, len - len / 3}};
-    for (size_t i = 0; i < len; i++)
-        buf[i] = byte_of(key, off + i);
-    ready();
-    cachefs__l2_put(l2, &k, off, iov, 2, len);
-    free(buf);
-}
-
-/* 1: all of it is there, and right; 0: it cannot be had. Wrong bytes are a failure. */
-static int has(uint64_t key, uint64_t off, size_t len)
-{
-    uint8_t *buf = calloc(1, len);
-    cachefs__l2_key_t k = key_of(key);
-    vfs_iovec_t iov[2] = {{buf, len / 2}, {buf + len / 2, len - len / 2}};
-    apr_status_t st = cachefs__l2_read(l2, &k, NULL, off, iov, 2);
-    for (size_t i = 0; !st && i < len; i++)
-        cr_assert(buf[i] == byte_of(key, off + i), "byte %zu of %" PRIu64, i, key);
-    free(buf);
-    return !st;
-}
-
-static cachefs__l2_stats_t stats(void)
-{
-    cachefs__l2_stats_t s;
-    cachefs__l2_stats(l2, &s);
-    return s;
-}
 
 Test(store_l2, what_was_put_is_read_from_the_buffer_and_from_the_disk)
 {
@@ -348,11 +259,12 @@ Test(store_l2, after_a_power_loss_it_has_nothing_wrong)
 
 Test(store_l2, a_store_that_fails_is_put_aside_and_taken_back)
 {
-    put(1, 0, 64 * KIB);
+    for (uint64_t n = 1; n < 5; n++)
+        put(n, 0, 64 * KIB);
     cachefs__l2_drain(l2);
     disk_fail(&disk, VFS_OPID_readv_at, EIO, 0, 0);
-    for (int i = 0; i < 3; i++)
-        CHECK(!has(1, 0, 64 * KIB));
+    for (uint64_t n = 2; n < 5; n++)
+        CHECK(!has(n, 0, 64 * KIB));
     EQ(stats().open, 1);
     uint64_t failed = vfs_fault_injected(disk.fault, NULL);
     cachefs__l2_key_t k = key_of(1);
@@ -364,6 +276,26 @@ Test(store_l2, a_store_that_fails_is_put_aside_and_taken_back)
         apr_sleep(10000);
     CHECK(has(1, 0, 64 * KIB));
     EQ(stats().breaker_opened, 1);
+}
+
+Test(store_l2, a_place_that_cannot_be_read_is_tried_once)
+{
+    put(1, 0, 64 * KIB);
+    put(2, 0, 64 * KIB);
+    cachefs__l2_drain(l2);
+    disk_fail(&disk, VFS_OPID_readv_at, EIO, 0, 1);
+    for (int i = 0; i < 5; i++)
+        CHECK(!has(1, 0, 64 * KIB));
+    EQ(stats().errors, 1);
+    EQ(stats().open, 0);
+    CHECK(has(2, 0, 64 * KIB));
+    cachefs__l2_key_t k = key_of(2);
+    vfs_ctx_t late = VFS_CTX_INIT;
+    uint8_t byte;
+    vfs_iovec_t iov = {&byte, 1};
+    late.deadline = 1;
+    CHECK(cachefs__l2_read(l2, &k, &late, 0, &iov, 1)); /* its reader's matter alone */
+    CHECK(has(2, 0, 64 * KIB));
 }
 
 Test(store_l2, writes_that_fail_lose_what_they_had_and_nothing_else)
