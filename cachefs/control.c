@@ -72,11 +72,12 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
 {
     CACHE_OF(c, fs);
     vfs_path_t all = root();
+    if (c->l2) cachefs__l2_clear(c->l2); /* nothing old comes from there during the sweep */
     (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_CLEAN, NULL);
     (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_FORGET, NULL);
     cachefs__blocks_drop(c, 0, 0); /* of versions that nothing leads to any more */
     (void)cachefs__shrink(c, UINT64_MAX);
-    if (c->l2) cachefs__l2_clear(c->l2);
+    if (c->l2) cachefs__l2_clear(c->l2); /* and nothing stays that fills brought there under it */
     if (dirty_kept) *dirty_kept = atomic_load(&c->dirty_bytes);
     return APR_SUCCESS;
 }

@@ -298,7 +298,7 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     if (st) return st;
     if (r->start + got < r->end) zero_rest(r);
     if (r->keyed && r->start + got == r->end)
-        cachefs__tier_keep(c, &r->key, &val, r->start, r->iov, r->count, got, r->size);
+        cachefs__tier_keep(c, o, &r->key, &val, r->start, r->iov, r->count, got);
     return give_out(c, o, r, ctx, flags, sink);
 }
 

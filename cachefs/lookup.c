@@ -108,7 +108,7 @@ static void keep_bytes(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const vfs_pat
     cachefs__obj_unlock(c, o);
     if (keyed) {
         vfs_iovec_t iov = {cachefs__chunk_ptr(&c->arena, a->chunk), a->got};
-        cachefs__tier_keep(c, &key, &a->validator, 0, &iov, 1, a->got, a->attr.size);
+        cachefs__tier_keep(c, o, &key, &a->validator, 0, &iov, 1, a->got);
         cachefs__tier_note_path(c, path);
     }
     if (good && ver)

@@ -203,6 +203,8 @@ int cachefs__tier_key(cache_t *c, const obj_t *o, cachefs__tier_key_t *key)
     memcpy(words.version, v->data, v->len);
     key->key = key_of((const uint8_t *)&words, sizeof(words));
     key->validator = *v;
+    key->ver = LOAD(o->ver);
+    key->size = LOAD(o->size);
     return 1;
 }
 
@@ -255,19 +257,24 @@ apr_status_t cachefs__tier_read(cache_t *c, const cachefs__tier_key_t *key, cons
     return cachefs__l2_read(c->l2, &key->key, ctx, off, iov, count);
 }
 
-void cachefs__tier_keep(cache_t *c, const cachefs__tier_key_t *key, const vfs_validator_t *came,
-                        uint64_t off, const vfs_iovec_t *iov, size_t count, uint64_t len,
-                        uint64_t size)
+void cachefs__tier_keep(cache_t *c, obj_t *o, const cachefs__tier_key_t *key,
+                        const vfs_validator_t *came, uint64_t off, const vfs_iovec_t *iov,
+                        size_t count, uint64_t len)
 {
     if (!vfs_validator_equal(&key->validator, came) ||
         (came->flags & (VFS_VALIDATOR_YOUNG | VFS_VALIDATOR_WEAK)))
         return;
-    if (off + len != size) len &= ~(uint64_t)(L2_GRANULE - 1);
-    if (len) cachefs__l2_put(c->l2, &key->key, off, iov, count, len);
+    if (off + len != key->size) len &= ~(uint64_t)(L2_GRANULE - 1);
+    if (!len) return;
+    cachefs__l2_put(c->l2, &key->key, off, iov, count, len);
+    cachefs__obj_lock(c, o);
+    int gone = LOAD(o->ver) != key->ver; /* if not, whoever takes it away has yet to come */
+    cachefs__obj_unlock(c, o);
+    if (gone) cachefs__l2_forget(c->l2, &key->key, key->size);
 }
 
 void cachefs__tier_forget(cache_t *c, const obj_t *o)
 {
     cachefs__tier_key_t key;
-    if (cachefs__tier_key(c, o, &key)) cachefs__l2_forget(c->l2, &key.key, LOAD(o->size));
+    if (cachefs__tier_key(c, o, &key)) cachefs__l2_forget(c->l2, &key.key, key.size);
 }

@@ -9,6 +9,7 @@
 typedef struct cachefs__tier_key_t {
     cachefs__l2_key_t key;
     vfs_validator_t validator;
+    uint64_t ver, size; /* of the object when the key was made */
 } cachefs__tier_key_t;
 
 /* Open the store, and the tier in it. A tier that cannot be had is said, and done without; a store
@@ -27,11 +28,12 @@ int cachefs__tier_extent(cache_t *c, const cachefs__tier_key_t *key, uint64_t at
                          uint64_t size, uint64_t *start, uint64_t *end);
 apr_status_t cachefs__tier_read(cache_t *c, const cachefs__tier_key_t *key, const vfs_ctx_t *ctx,
                                 uint64_t off, const vfs_iovec_t *iov, size_t count);
-/* Bytes that came from below with `came`: the tier takes them if that is the version of the key.
- * `size`: of the file. */
-void cachefs__tier_keep(cache_t *c, const cachefs__tier_key_t *key, const vfs_validator_t *came,
-                        uint64_t off, const vfs_iovec_t *iov, size_t count, uint64_t len,
-                        uint64_t size);
+/* Bytes that came from below with `came`: the tier takes them if that is the version of the key,
+ * and forgets them if the object has got another one since the key was made: who invalidated it may
+ * have been quicker. Object not locked. */
+void cachefs__tier_keep(cache_t *c, obj_t *o, const cachefs__tier_key_t *key,
+                        const vfs_validator_t *came, uint64_t off, const vfs_iovec_t *iov,
+                        size_t count, uint64_t len);
 /* Bytes of this path were kept, or may be there: so its attributes are worth a question of their
  * own, before its bytes. */
 void cachefs__tier_note_path(cache_t *c, const vfs_path_t *path);

@@ -86,7 +86,13 @@ static void save(const char *path, size_t len, unsigned seed)
     apr_sleep(20000); /* older than any step of its clock: a nap proves nothing */
 }
 
-/* Through the cache, in pieces of `step`: all of it is right. */
+static void drain(void)
+{
+    if (cachefs__of(fs)->l2) cachefs__l2_drain(cachefs__of(fs)->l2);
+}
+
+/* Through the cache, in pieces of `step`: all of it is right. No piece is refused by the tier since
+ * its writer had no time. */
 static void check(const char *path, size_t len, unsigned seed, size_t step)
 {
     char *data = made(len, seed), *buf = malloc(step);
@@ -97,15 +103,11 @@ static void check(const char *path, size_t len, unsigned seed, size_t step)
         OK(vfs_read_at(file, NULL, buf, step, (apr_off_t)off, &got));
         EQ(got, len - off < step ? len - off : step);
         cr_assert(!memcmp(buf, data + off, got), "%s at %zu", path, off);
+        drain();
     }
     OK(vfs_close(file, NULL));
     free(data);
     free(buf);
-}
-
-static void drain(void)
-{
-    cachefs__l2_drain(cachefs__of(fs)->l2);
 }
 
 static void ready(void)
@@ -234,6 +236,48 @@ Test(store_tier, invalidated_bytes_are_read_below_again)
     vfs_count_reset(count);
     check("/f", 100 * KIB, 1, 64 * KIB);
     CHECK(moved() >= 100 * KIB);
+}
+
+/* The file's object, and its key as a fill would have made it. */
+static cachefs__tier_key_t key_of(vfs_file_t *file, int *keyed)
+{
+    obj_t *o = cachefs__handle(file)->obj;
+    cachefs__tier_key_t key = {.size = 0};
+    cachefs__obj_lock(cachefs__of(fs), o);
+    *keyed = cachefs__tier_key(cachefs__of(fs), o, &key);
+    cachefs__obj_unlock(cachefs__of(fs), o);
+    return key;
+}
+
+static int in_tier(const cachefs__tier_key_t *key)
+{
+    uint64_t stop;
+    return cachefs__l2_extent(cachefs__of(fs)->l2, &key->key, 0, key->size, &stop);
+}
+
+Test(store_tier, a_fill_that_an_invalidation_overtook_leaves_nothing)
+{
+    static char bytes[8 * KIB];
+    vfs_iovec_t iov = {bytes, sizeof(bytes)};
+    vfs_file_t *file;
+    int keyed;
+    ready();
+    save("/f", sizeof(bytes), 1);
+    check("/f", sizeof(bytes), 1, 4096);
+    OK(vfs_open(&file, fs, NULL, "/f", VFS_O_READ, 0, NULL, NULL));
+    cache_t *c = cachefs__of(fs);
+    obj_t *o = cachefs__handle(file)->obj;
+    cachefs__tier_key_t key = key_of(file, &keyed);
+    CHECK(keyed && in_tier(&key));
+    cachefs__tier_keep(c, o, &key, &key.validator, 0, &iov, 1, sizeof(bytes));
+    CHECK(in_tier(&key));
+    OK(cachefs_invalidate(fs, "/f", NULL, NULL));
+    CHECK(!in_tier(&key));
+    uint64_t bytes_put = stats().l2_put_bytes;
+    cachefs__tier_keep(c, o, &key, &key.validator, 0, &iov, 1, sizeof(bytes));
+    EQ(stats().l2_put_bytes, bytes_put + sizeof(bytes));
+    CHECK(!in_tier(&key));
+    OK(vfs_close(file, NULL));
 }
 
 Test(store_tier, a_second_cache_on_the_store_is_refused)
