@@ -28,10 +28,18 @@
 
 /* ---- life */
 
-/* Can an object of this origin be told from one of another origin? */
-static int can_name_objects(const cache_t *c)
+/* Can an object of this origin be told from one of another origin? If it has no name, it is known
+ * by its root: the numbers of that come again, with another file system, but not its birth. */
+static apr_status_t can_name_objects(cache_t *c, int *can)
 {
-    return (c->lower->caps.bits & VFS_CAP_STABLE_ID) || (c->fixed.origin && c->fixed.origin[0]);
+    vfs_attr_t root;
+    *can = 1;
+    if (c->fixed.origin && c->fixed.origin[0]) return APR_SUCCESS;
+    *can = 0;
+    if (!(c->lower->caps.bits & VFS_CAP_STABLE_ID)) return APR_SUCCESS;
+    apr_status_t st = vfs_lstat(c->lower, NULL, "/", &root);
+    if (!st) *can = (root.flags & VFS_ATTR_STABLE_ID) && root.btime_ns != 0;
+    return st;
 }
 
 static void without(cache_t *c, const char *why)
@@ -49,11 +57,13 @@ static void open_tier(cache_t *c)
                                    .admit_percent = c->fixed.l2_admit_percent,
                                    .log = c->fixed.log,
                                    .log_baton = c->fixed.log_baton};
-    if (!can_name_objects(c)) {
+    int can;
+    apr_status_t st = can_name_objects(c, &can);
+    if (!st && !can) {
         without(c, "the origin has no stable identities; give it a name by the key origin");
         return;
     }
-    apr_status_t st = cachefs__store_origin(c->origin_id, c->lower, c->fixed.origin);
+    if (!st) st = cachefs__store_origin(c->origin_id, c->lower, c->fixed.origin);
     if (!st) st = cachefs__l2_open(&c->l2, c->store, &config);
     if (st) without(c, vfs_strerror(st, text, sizeof(text)));
 }
@@ -188,6 +198,8 @@ int cachefs__tier_key(cache_t *c, const obj_t *o, cachefs__tier_key_t *key)
     } words;
     if (!c->l2 || v->kind == VFS_VALIDATOR_NONE || !(o->flags & OBJ_ATTR)) return 0;
     if (v->flags & (VFS_VALIDATOR_WEAK | VFS_VALIDATOR_YOUNG)) return 0;
+    /* two files that had one path in turn may have equal times, and one size */
+    if ((o->flags & OBJ_BY_PATH) && v->kind == VFS_VALIDATOR_TIMES) return 0;
     if (o->flags & (OBJ_OWN_CHANGE | OBJ_YOUNG | OBJ_DOUBT | OBJ_SETTLING)) return 0;
     if (o->changing || o->dirty_bytes || o->flushing || o->local_mtime_ns) return 0;
     if (o->attr.type != VFS_TYPE_FILE || o->attr.size != LOAD(o->size)) return 0;

@@ -280,6 +280,66 @@ Test(store_tier, a_fill_that_an_invalidation_overtook_leaves_nothing)
     OK(vfs_close(file, NULL));
 }
 
+Test(store_tier, a_file_known_by_its_path_needs_more_than_times)
+{
+    vfs_file_t *file;
+    int keyed;
+    save("/f", 8 * KIB, 1);
+    OK(vfs_open(&file, fs, NULL, "/f", VFS_O_READ, 0, NULL, NULL));
+    obj_t *o = cachefs__handle(file)->obj;
+    uint8_t kind = o->validator.kind;
+    CHECK(kind > VFS_VALIDATOR_TIMES);
+    o->flags |= OBJ_BY_PATH;
+    (void)key_of(file, &keyed);
+    CHECK(keyed);
+    o->validator.kind = VFS_VALIDATOR_TIMES;
+    (void)key_of(file, &keyed);
+    CHECK(!keyed);
+    o->flags &= ~OBJ_BY_PATH;
+    (void)key_of(file, &keyed);
+    CHECK(keyed);
+    o->validator.kind = kind;
+    OK(vfs_close(file, NULL));
+}
+
+static int64_t root_btime;
+static uint32_t root_flags;
+
+static apr_status_t plain_root(vfs_t *layer, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t st = vfs_pass_lstat(layer, ctx, path, attr, validator);
+    if (!st && attr && path->len == 1) {
+        attr->btime_ns = root_btime;
+        attr->flags = root_flags;
+    }
+    return st;
+}
+
+Test(store_tier, an_origin_whose_root_says_too_little_needs_a_name)
+{
+    vfs_ops_t ops = disk_pass_ops();
+    vfs_t *layer;
+    ops.lstat = plain_root;
+    end();
+    OK(vfs_create(&layer, &ops, count, NULL, NULL, disk.pool));
+    count = layer;
+    for (int i = 0; i < 4; i++) {
+        root_btime = i & 1 ? 12345 : 0;
+        root_flags = VFS_ATTR_DIRECT | (i & 2 ? VFS_ATTR_STABLE_ID : 0);
+        logged = 0;
+        config.origin = NULL;
+        begin();
+        EQ(cachefs__of(fs)->l2 != NULL, i == 3);
+        EQ(logged, i != 3);
+        end();
+        config.origin = "a name";
+        begin();
+        CHECK(cachefs__of(fs)->l2 != NULL);
+        end();
+    }
+}
+
 Test(store_tier, a_second_cache_on_the_store_is_refused)
 {
     vfs_t *second = NULL;
