@@ -35,7 +35,7 @@ typedef struct cli_options_t {
     vfs_delay_t delay;
     int json, quiet, no_cache, trace, stats, help, version;
     int long_form, recursive, files_only, follow, stop, no_clobber;
-    uint32_t jobs; /* 0: the verb's default */
+    uint32_t jobs;     /* 0: the verb's default */
     const char *store; /* a directory, or NULL */
     const char *list, *glob, *tree, *heat, *resume, *into;
     vfs_priority_e priority;
@@ -155,6 +155,9 @@ uint64_t cli_now_ns(void);
 
 /* Does it begin with "scheme:"? */
 int cli_is_origin(const char *text);
+/* The path from the root of the operating system: resolved where it exists, else put behind the
+ * working directory. */
+const char *cli_absolute(const char *path, apr_pool_t *pool);
 /* The URI of a path of the operating system, percent-encoded. */
 const char *cli_file_uri(const char *path, apr_pool_t *pool);
 /* The directory behind a "file:" origin, or NULL. */

@@ -157,6 +157,8 @@ static int run_mount(cli_t *cli)
     }
     int code = mount_point_check(cli, run.point, cli->args[0]);
     if (code != CLI_DONE) return code;
+    /* behind, the working directory is another one */
+    if (cli->opt.store != NULL) cli->opt.store = cli_absolute(cli->opt.store, cli->pool);
     return cli->opt.foreground ? serve(&run) : serve_behind(&run);
 }
 

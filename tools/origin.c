@@ -21,9 +21,7 @@ int cli_is_origin(const char *text)
     return *s == ':';
 }
 
-/* The path from the root of the operating system: resolved where it exists, else put behind the
- * working directory. */
-static const char *absolute(const char *path, apr_pool_t *pool)
+const char *cli_absolute(const char *path, apr_pool_t *pool)
 {
     char *real = realpath(path, NULL);
     if (real != NULL) {
@@ -39,7 +37,7 @@ static const char *absolute(const char *path, apr_pool_t *pool)
 
 const char *cli_file_uri(const char *path, apr_pool_t *pool)
 {
-    const char *full = absolute(path, pool);
+    const char *full = cli_absolute(path, pool);
     char *uri = apr_palloc(pool, strlen(full) * 3 + 1), *to = uri;
     for (const char *s = full; *s != '\0'; s++) {
         if (isalnum((unsigned char)*s) || strchr("/-._~+,@=:", *s) != NULL)
@@ -62,12 +60,12 @@ const char *cli_origin_root(const char *uri, apr_pool_t *pool)
     const char *decoded = NULL;
     path = apr_pstrndup(pool, path, strcspn(path, "?#"));
     decoded = apr_punescape_url(pool, path, NULL, NULL, 0);
-    return absolute(decoded != NULL ? decoded : path, pool);
+    return cli_absolute(decoded != NULL ? decoded : path, pool);
 }
 
 const char *cli_resolve(const char *path, apr_pool_t *pool)
 {
-    const char *full = absolute(path, pool), *rest = "";
+    const char *full = cli_absolute(path, pool), *rest = "";
     for (;;) {
         char *real = realpath(full, NULL);
         const char *slash = strrchr(full, '/');

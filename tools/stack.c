@@ -88,8 +88,10 @@ static int open_store(cli_t *cli, cli_stack_t *stack, cachefs_config_t *config)
     config->store = stack->store;
     config->store_name = dir;
     if (config->origin == NULL || config->origin[0] == '\0') config->origin = stack->uri;
-    config->log = log_line;
-    config->log_baton = cli;
+    if (config->log == NULL) { /* a mount has its own */
+        config->log = log_line;
+        config->log_baton = cli;
+    }
     return CLI_DONE;
 }
 

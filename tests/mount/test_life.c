@@ -46,6 +46,20 @@ Test(mount_life, what_is_wrong_is_told_before_it_goes_behind)
     rig_end(&rig);
 }
 
+Test(mount_life, a_store_is_where_the_command_was_given)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig, "mkdir origin/in; echo x >origin/in/f\n"
+                        "\"$CACHEFS\" mount file://$O $M --store tmp/kept\n"
+                        "test \"$(cat mnt/in/f)\" = x && test -f tmp/kept/STORE\n"
+                        "\"$CACHEFS\" unmount $M\n"
+                        "\"$CACHEFS\" mount file://$O $M -o store=tmp/other\n"
+                        "test -f tmp/other/STORE\n"
+                        "\"$CACHEFS\" unmount $M");
+    rig_end(&rig);
+}
+
 Test(mount_life, options_are_those_of_fstab)
 {
     rig_t rig;
