@@ -59,11 +59,12 @@ typedef void (*cachefs_log_fn)(void *baton, int level, const char *line);
  * text, by cachefs_config_set. The key of a field in text is its name without unit ("ram",
  * "attr_ttl"). */
 typedef struct cachefs_config_t {
-    size_t size;          /**< sizeof(cachefs_config_t) */
-    cachefs_mode_e mode;  /**< "mode": through, back, around */
-    const char *policy;   /**< "policy": a name of policy.h */
-    uint64_t ram_bytes;   /**< "ram": data and index together, hard; 1 MiB to 256 GiB */
-    uint32_t shards;      /**< "shards": 1 to 1024, a power of two */
+    size_t size;         /**< sizeof(cachefs_config_t) */
+    cachefs_mode_e mode; /**< "mode": through, back, around */
+    const char *policy;  /**< "policy": a name of policy.h */
+    uint64_t ram_bytes;  /**< "ram": data and index together, hard; 1 MiB to 256 GiB. Beside it: the
+                            index and the four write buffers (4 MiB) of a store */
+    uint32_t shards;     /**< "shards": 1 to 1024, a power of two */
     uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB, but at most 16 KiB
                              below 4 MiB of ram, and 64 KiB below 32 MiB */
     uint64_t entries_max; /**< "entries_max": blocks resident; 0: as memory allows */
@@ -110,10 +111,10 @@ typedef struct cachefs_config_t {
     const char *store_name; /**< what messages call it, such as its directory; may be NULL */
     const char *origin;   /**< "origin": what the layer below is called, such as its URI: bytes in a
                              store are of one origin. Needed where that layer has no
-                             VFS_CAP_STABLE_ID; may be NULL */
+                             VFS_CAP_STABLE_ID, or its root no time of birth; may be NULL */
     uint64_t store_bytes; /**< "store_bytes": of cached data in the store */
-    uint64_t store_free_min; /**< "store_free_min": bytes that stay free on its file system; 0: a
-                                twentieth of it */
+    uint64_t store_free_min; /**< "store_free_min": no segment is added with less free on its file
+                                system; 0: a twentieth of it */
     cachefs_l2_admit_e l2_admit; /**< "l2_admit": what is written to the store */
     uint32_t l2_admit_percent;   /**< "l2_admit_percent": of CACHEFS_ADMIT_SAMPLED */
 } cachefs_config_t;
@@ -227,7 +228,8 @@ VFS_API apr_status_t cachefs_set(vfs_t *fs, const char *key, const char *value, 
 VFS_API apr_status_t cachefs_get(vfs_t *fs, const char *key, char *buf, size_t size);
 
 /** Make names and clean bytes of one path unreachable, so that the next use asks below. Dirty data
- * stays.
+ * stays. Bytes in a store are forgotten where the cache knows the file; else its validator decides
+ * about them.
  *  @param fs  the cache
  *  @param path  the file or directory
  *  @param count  receives the names and files that were affected; may be NULL
@@ -289,7 +291,7 @@ VFS_API apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *
  *  @param ctx  the context, with the priority; may be NULL
  *  @param off  in bytes, not negative
  *  @param len  in bytes; 0: to the end of the file
- *  @param fetched  receives the bytes read from below; may be NULL
+ *  @param fetched  receives the bytes read from below or from the store; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no handle of a cache, a bad range); APR_EBADF (not open for
  * reading); VFS_ELIMIT (LOW: no free memory; else: all of it is pinned, or dirty and cannot be
  * flushed); as vfs_read_at. Threads: any. Blocks: as reading below does, and as flushing does.
@@ -301,7 +303,7 @@ VFS_API apr_status_t cachefs_prefetch(vfs_file_t *file, const vfs_ctx_t *ctx, ap
  *  @param ctx  the context, with the priority; may be NULL
  *  @param path  the file
  *  @param bytes  receives its size; may be NULL
- *  @param fetched  receives the bytes read from below; may be NULL
+ *  @param fetched  receives the bytes read from below or from the store; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache, neither file nor directory); EISDIR; as vfs_open and
  * cachefs_prefetch.
  *  Threads: any. Blocks: as reading below does. Owns: nothing. */
