@@ -198,7 +198,7 @@ static void entry_of(cache_t *c, const item_t *item, cachefs_entry_t *e)
     if (item->names.obj[0] && item->names.obj[1]) k = 1; /* a link, and what it leads to */
     obj_t *o = item->names.obj[k];
     if (!o) {
-        e->negative = item->names.negative[0] || item->names.negative[1];
+        e->negative = ((item->names.said[0] | item->names.said[1]) & NODE_NEGATIVE) != 0;
         e->fresh = item->names.known[0] == KNOWN_ABSENT || item->names.known[1] == KNOWN_ABSENT;
         if (!e->negative) e->status = APR_NOTFOUND;
         return;

@@ -125,10 +125,11 @@ void cachefs__dirty_named(cache_t *c, cachefs__wanted_t *wanted, size_t count)
 }
 
 /* The object that a path is cached as, referenced, links followed where that is cached. */
-static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *known, int *negative)
+static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *known,
+                         unsigned *said)
 {
     obj_t *o = NULL;
-    *known = cachefs__node_find(c, path, 0, &o, negative);
+    *known = cachefs__node_find(c, path, 0, &o, said);
     if (o) {
         cachefs__obj_lock(c, o);
         int is_link = o->attr.type == VFS_TYPE_LINK;
@@ -136,10 +137,10 @@ static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *k
         if (!is_link) return o;
         cachefs__obj_put(c, o);
         o = NULL;
-    } else if (*negative) {
+    } else if (*said & NODE_NEGATIVE) {
         return NULL;
     }
-    *known = cachefs__node_find(c, path, 1, &o, negative);
+    *known = cachefs__node_find(c, path, 1, &o, said);
     if (o) return o;
     cachefs__wanted_t wanted = {.path = path};
     cachefs__dirty_named(c, &wanted, 1);
@@ -152,11 +153,11 @@ apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t p;
     cachefs__known_e known;
-    int negative;
+    unsigned said;
     apr_status_t st = vfs_path_init(&p, path, buf);
     if (st) return st;
     if (bytes) *bytes = 0;
-    obj_t *o = cached_obj(c, &p, &known, &negative);
+    obj_t *o = cached_obj(c, &p, &known, &said);
     if (!o) return APR_NOTFOUND;
     st = cachefs__flush_begin(c, o, NULL);
     if (!st) {
@@ -195,11 +196,11 @@ apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, ui
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t p;
     cachefs__known_e known;
-    int negative;
+    unsigned said;
     apr_status_t st = vfs_path_init(&p, path ? path : "/", buf);
     if (!st) st = vfs_ctx_check(ctx);
     if (st) return st;
-    obj_t *o = path ? cached_obj(c, &p, &known, &negative) : NULL;
+    obj_t *o = path ? cached_obj(c, &p, &known, &said) : NULL;
     int is_file = 0;
     if (o) {
         cachefs__obj_lock(c, o);
@@ -263,10 +264,10 @@ apr_status_t cachefs_pin(vfs_t *fs, const char *path, int pinned)
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t p;
     cachefs__known_e known;
-    int negative;
+    unsigned said;
     apr_status_t st = vfs_path_init(&p, path, buf);
     if (st) return st;
-    obj_t *o = cached_obj(c, &p, &known, &negative);
+    obj_t *o = cached_obj(c, &p, &known, &said);
     if (!o) return APR_NOTFOUND;
     cachefs__obj_lock(c, o);
     o->pins = pinned != 0;

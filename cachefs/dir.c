@@ -248,14 +248,15 @@ static void entry_attr(dirh_t *d, vfs_dirent_t *e)
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path, dir = dir_path(d);
     obj_t *o = NULL;
-    int negative;
+    unsigned said;
     if (vfs_path_join(&path, &dir, e->name, e->name_len, buf)) return;
-    cachefs__known_e known = cachefs__node_find(c, &path, 0, &o, &negative);
+    cachefs__known_e known = cachefs__node_find(c, &path, 0, &o, &said);
     if (!o) return;
     cachefs__obj_lock(c, o);
     int current = !(o->flags & OBJ_ATTR_OLD) || e->has_attr;
     if (known == KNOWN_FRESH || (o->dirty_bytes && current)) {
         cachefs__obj_attr_told(o, e->has_attr ? &e->attr : &o->attr, &e->attr);
+        e->attr.flags |= cachefs__node_direct(said);
         cachefs__obj_validator(o, &e->validator);
         e->type = o->attr.type;
         e->has_attr = 1;

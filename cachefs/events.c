@@ -26,9 +26,9 @@ static void expire_listing(cache_t *c, const vfs_path_t *path)
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t dir;
     obj_t *o = NULL;
-    int negative;
+    unsigned said;
     (void)vfs_path_parent(&dir, path, buf);
-    (void)cachefs__node_find(c, &dir, 0, &o, &negative);
+    (void)cachefs__node_find(c, &dir, 0, &o, &said);
     if (!o) return;
     cachefs__obj_lock(c, o);
     o->list_checked_us = INT64_MIN / 2;
@@ -41,13 +41,13 @@ static void expire_listing(cache_t *c, const vfs_path_t *path)
 static obj_t *expire(cache_t *c, uint32_t events, const vfs_path_t *path)
 {
     obj_t *o = NULL;
-    int negative;
+    unsigned said;
     if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) expire_listing(c, path);
     if (events & VFS_EVENT_OVERFLOW) {
         (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_CLEAN, NULL);
         return NULL;
     }
-    (void)cachefs__node_find(c, path, 0, &o, &negative);
+    (void)cachefs__node_find(c, path, 0, &o, &said);
     if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) /* with all that is below it */
         (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_EXPIRE, NULL);
     else
@@ -60,10 +60,10 @@ void cachefs__on_event(void *baton, uint32_t events, const char *raw)
     cache_t *c = baton;
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
-    int negative;
+    unsigned said;
     obj_t *o = NULL;
     if (vfs_path_init(&path, raw, buf)) return;
-    int known = cachefs__node_find(c, &path, 0, &o, &negative) != KNOWN_NOTHING;
+    int known = cachefs__node_find(c, &path, 0, &o, &said) != KNOWN_NOTHING;
     if (o) cachefs__obj_put(c, o);
     o = expire(c, events, &path);
     if (o) cachefs__obj_put(c, o);

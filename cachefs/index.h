@@ -249,11 +249,12 @@ static inline int cachefs__obj_quiet(const obj_t *o, uint64_t asked)
 /* An object that was just made for an answer: its file had another one, whose changes ended after
  * the question was put. The answer may be older than what the stack knew: ask again. */
 int cachefs__obj_outdates(cache_t *c, obj_t *o, uint64_t asked);
-/* The attributes as the stack sees them. Object locked. */
+/* The attributes as the stack sees them, but for VFS_ATTR_DIRECT, which a name has and no file.
+ * Object locked. */
 void cachefs__obj_attr(const obj_t *o, vfs_attr_t *out);
 /* The same where the lower layer told `told` during this call: if that was not learned, since a
- * change of ours is under way, what we knew is older than what we did before. `told` may be `out`.
- * Object locked. */
+ * change of ours is under way, what we knew is older than what we did before. `told` may be `out`;
+ * it says whether the way was direct. Object locked. */
 void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out);
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
  * last answer did not. Object locked. */
@@ -364,10 +365,10 @@ typedef enum cachefs__known_e {
     KNOWN_STALE,
     KNOWN_FRESH
 } cachefs__known_e;
-/* What is known of a path. An object comes referenced. `checked` receives when it was asked; may be
- * NULL */
+/* What is known of a path. An object comes referenced. `said`: NODE_NEGATIVE and NODE_DIRECT as the
+ * name has them. */
 cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
-                                    int *negative);
+                                    unsigned *said);
 /* The same without a lock or a reference, and with what the object's attributes are if it is fresh;
  * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
@@ -383,11 +384,16 @@ cachefs__known_e cachefs__peek_ref(cache_t *c, const vfs_path_t *path, unsigned 
 /* Note what the lower layer answered at `asked`. obj NULL: absent. */
 void cachefs__node_set(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,
                        uint32_t attr_flags, uint64_t asked);
+/* Was the way to a name direct? As a flag of attributes. */
+static inline uint32_t cachefs__node_direct(unsigned said)
+{
+    return said & NODE_DIRECT ? VFS_ATTR_DIRECT : 0;
+}
 /* Both nodes of a path, [1] for what its link leads to. Objects come referenced. Shard locked. */
 typedef struct cachefs__names_t {
     obj_t *obj[2];
     cachefs__known_e known[2];
-    int negative[2];
+    unsigned said[2];
     uint64_t ttl_us[2];
 } cachefs__names_t;
 void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,

@@ -20,9 +20,9 @@ int cachefs__unreachable(apr_status_t st)
 }
 
 static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned want, obj_t **obj,
-                                  int *negative)
+                                  unsigned *said)
 {
-    cachefs__known_e known = cachefs__node_find(c, path, 0, obj, negative);
+    cachefs__known_e known = cachefs__node_find(c, path, 0, obj, said);
     if (!(want & LOOKUP_FOLLOW)) return known;
     if (*obj) {
         cachefs__obj_look(c, *obj);
@@ -34,7 +34,7 @@ static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned w
     } else if (known == KNOWN_ABSENT) {
         return known;
     }
-    return cachefs__node_find(c, path, 1, obj, negative);
+    return cachefs__node_find(c, path, 1, obj, said);
 }
 
 /* ---- asking */
@@ -147,12 +147,12 @@ static apr_status_t dir_attr(cache_t *c, const vfs_ctx_t *own, const vfs_path_t 
                              apr_status_t down, vfs_attr_t *attr)
 {
     obj_t *o = NULL;
-    int negative;
+    unsigned said;
     apr_status_t st = down;
     if (!down)
         st = cachefs__lookup(c, own, dir, LOOKUP_FOLLOW, &o, attr, NULL);
     else
-        (void)find_name(c, dir, LOOKUP_FOLLOW, &o, &negative);
+        (void)find_name(c, dir, LOOKUP_FOLLOW, &o, &said);
     if (!o) return st;
     if (down) give(c, o, NULL, attr, NULL);
     cachefs__obj_put(c, o);
@@ -189,7 +189,7 @@ apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 }
 
 static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, obj_t *o,
-                               vfs_attr_t *attr, vfs_validator_t *validator)
+                               unsigned said, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     apr_status_t st = cachefs__search_allowed(c, ctx, path);
     if (st) {
@@ -197,6 +197,7 @@ static apr_status_t from_cache(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_
         return st;
     }
     give(c, o, NULL, attr, validator);
+    if (attr) attr->flags |= cachefs__node_direct(said);
     return APR_SUCCESS;
 }
 
@@ -229,10 +230,11 @@ static int parent_is_dir(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t dir;
     obj_t *o = NULL;
-    int negative, yes = 0;
+    unsigned said;
+    int yes = 0;
     (void)vfs_path_parent(&dir, path, buf);
     if (dir.len == path->len) return 0;
-    (void)cachefs__node_find(c, &dir, 0, &o, &negative);
+    (void)cachefs__node_find(c, &dir, 0, &o, &said);
     if (!o && !(want & LOOKUP_PARENT)) /* ask once; its own parents are not asked for */
         (void)cachefs__lookup(c, ctx, &dir, LOOKUP_PARENT, &o, NULL, NULL);
     if (!o) return 0;
@@ -321,8 +323,8 @@ static int answers_keep(cache_t *c, const vfs_path_t *path)
 static int came_meanwhile(cache_t *c, const vfs_path_t *path, unsigned want)
 {
     obj_t *o = NULL;
-    int negative;
-    cachefs__known_e known = find_name(c, path, want, &o, &negative);
+    unsigned said;
+    cachefs__known_e known = find_name(c, path, want, &o, &said);
     if (o) cachefs__obj_put(c, o);
     return known == KNOWN_FRESH || known == KNOWN_ABSENT;
 }
@@ -333,13 +335,14 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
 {
     cachefs__flight_t flight;
     obj_t *stale;
-    int negative, looks = 0;
+    unsigned said;
+    int looks = 0;
     fetched_here = 0;
     for (;; looks++) {
-        cachefs__known_e known = find_name(c, path, want, &stale, &negative);
+        cachefs__known_e known = find_name(c, path, want, &stale, &said);
         if (known == KNOWN_FRESH && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
-            apr_status_t st = from_cache(c, ctx, path, stale, attr, validator);
+            apr_status_t st = from_cache(c, ctx, path, stale, said, attr, validator);
             if (!st) *obj = stale;
             return st;
         }

@@ -25,9 +25,9 @@ static apr_status_t parent_find(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t dir;
     vfs_attr_t attr = {0};
-    int negative;
+    unsigned said;
     (void)vfs_path_parent(&dir, path, buf);
-    cachefs__known_e known = cachefs__node_find(c, &dir, 0, parent, &negative);
+    cachefs__known_e known = cachefs__node_find(c, &dir, 0, parent, &said);
     if (*parent || known != KNOWN_NOTHING || !known_otherwise(c)) return APR_SUCCESS;
     vfs_ctx_t own =
         VFS_CTX_INIT; /* our own question: the caller's rights are the lower layer's to judge */
@@ -92,8 +92,8 @@ void cachefs__parent_end(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
 obj_t *cachefs__named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int always)
 {
     obj_t *o = NULL;
-    int negative;
-    (void)cachefs__node_find(c, path, 0, &o, &negative);
+    unsigned said;
+    (void)cachefs__node_find(c, path, 0, &o, &said);
     /* a file of another name too may be cached by that one, and has a name less soon */
     if (o || !(always || cachefs__handles_open(c) || c->wb_files || atomic_load(&c->links_seen)))
         return o;

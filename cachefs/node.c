@@ -193,32 +193,30 @@ static int node_fresh(cache_t *c, const node_t *n, uint64_t ttl, int64_t now)
 
 /* What a node says; NONE: nothing. Shard locked; the object comes referenced. */
 static cachefs__known_e read_locked(cache_t *c, uint32_t at, int64_t now, obj_t **obj,
-                                    int *negative, uint64_t *ttl)
+                                    unsigned *said, uint64_t *ttl)
 {
     *obj = NULL;
-    *negative = 0;
+    *said = 0;
     if (!at) return KNOWN_NOTHING;
     node_t *n = &c->nodes[at];
     *ttl = node_ttl(c, n);
     int fresh = node_fresh(c, n, *ttl, now);
     atomic_store_explicit(&n->mark, 1, memory_order_relaxed);
-    if (n->flags & NODE_NEGATIVE) {
-        *negative = 1;
-        return fresh ? KNOWN_ABSENT : KNOWN_STALE;
-    }
+    *said = n->flags & (NODE_NEGATIVE | NODE_DIRECT);
+    if (n->flags & NODE_NEGATIVE) return fresh ? KNOWN_ABSENT : KNOWN_STALE;
     *obj = &c->objs[n->object];
     cachefs__obj_ref(*obj);
     return fresh ? KNOWN_FRESH : KNOWN_STALE;
 }
 
 cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
-                                    int *negative)
+                                    unsigned *said)
 {
     shard_t *s = cachefs__node_shard(c, path->hash);
     uint64_t ttl = 0;
     cachefs__lock(&s->lock, RANK_SHARD);
     cachefs__known_e known =
-        read_locked(c, find(c, s, path, follow), cachefs__now_us(), obj, negative, &ttl);
+        read_locked(c, find(c, s, path, follow), cachefs__now_us(), obj, said, &ttl);
     cachefs__unlock(&s->lock, RANK_SHARD);
     if (known == KNOWN_FRESH) {
         cachefs__obj_look(c, *obj);
@@ -234,8 +232,7 @@ void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int e
     uint32_t at[2];
     find_both(c, s, path, at);
     for (int k = 0; k < 2; k++) {
-        out->known[k] =
-            read_locked(c, at[k], now_us, &out->obj[k], &out->negative[k], &out->ttl_us[k]);
+        out->known[k] = read_locked(c, at[k], now_us, &out->obj[k], &out->said[k], &out->ttl_us[k]);
         if (at[k] && expire) cachefs__node_stale(&c->nodes[at[k]]);
     }
 }

@@ -134,6 +134,8 @@ static void doubt_over(obj_t *o)
 void cachefs__obj_keep_attr(cache_t *c, obj_t *o, const vfs_attr_t *attr)
 {
     o->attr = *attr;
+    o->attr.flags &=
+        ~VFS_ATTR_DIRECT; /* of the path that was asked for; other paths lead here too */
     if (attr->nlink > 1 && attr->type != VFS_TYPE_DIR && !atomic_load(&c->links_seen))
         atomic_store(&c->links_seen, 1);
 }
@@ -291,7 +293,9 @@ void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
 
 void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out)
 {
+    uint32_t direct = told->flags & VFS_ATTR_DIRECT;
     *out = (o->flags & OBJ_ATTR_OLD) && told->type == o->attr.type ? *told : o->attr;
+    out->flags |= direct;
     cachefs__obj_dress(out, atomic_load_explicit(&o->size, memory_order_relaxed), o->dirty_bytes,
                        o->local_mtime_ns);
 }

@@ -253,9 +253,10 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     obj_t *parent = NULL, *stale = NULL, *o = NULL;
     vfs_file_t *lower = NULL;
     uint32_t lower_flags = 0, below = flags;
-    int negative, creates = (flags & VFS_O_CREATE) != 0;
+    unsigned said;
+    int creates = (flags & VFS_O_CREATE) != 0;
     apr_status_t st = APR_SUCCESS;
-    cachefs__known_e known = cachefs__node_find(c, path, 0, &stale, &negative);
+    cachefs__known_e known = cachefs__node_find(c, path, 0, &stale, &said);
     if (known == KNOWN_FRESH && !(flags & VFS_O_EXCL) && !sure && is_file(c, stale)) {
         creates = 0; /* it is there; if it is not, it is made with the name claimed */
         below &= ~VFS_O_CREATE;

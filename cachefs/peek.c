@@ -134,6 +134,7 @@ INLINE cachefs__known_e judge(cache_t *c, const vfs_path_t *path, const view_t *
     if (v->flags & NODE_NEGATIVE) return still(v) ? KNOWN_ABSENT : KNOWN_STALE;
     obj_t *o = &c->objs[v->object];
     if (!view_obj(o, now, ttl, attr, validator)) return KNOWN_STALE;
+    attr->flags |= cachefs__node_direct(v->flags);
     if (take && !cachefs__obj_ref_if_used(o)) return KNOWN_STALE;
     if (still(v)) return KNOWN_FRESH;
     if (take) cachefs__obj_put(c, o); /* somebody else's, perhaps */

@@ -53,6 +53,21 @@ static void reads_and_writes_go_through_a_link(conf_t *t)
     HOLDS("/f", "by the link");
 }
 
+static void a_way_through_a_link_is_never_called_direct(conf_t *t)
+{
+    vfs_attr_t attr;
+    OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
+    PUT("/d/f", "asked for by two paths");
+    OK(vfs_symlink(t->fs, NULL, "d", "/l"));
+    for (int i = 0; i < 2; i++) {
+        OK(vfs_stat(t->fs, NULL, "/d/f", &attr));
+        OK(vfs_stat(t->fs, NULL, "/l/f", &attr));
+        CHECK(!(attr.flags & VFS_ATTR_DIRECT));
+        OK(vfs_lstat(t->fs, NULL, "/l/f", &attr));
+        CHECK(!(attr.flags & VFS_ATTR_DIRECT));
+    }
+}
+
 static void a_link_in_the_middle_of_a_path_is_followed(conf_t *t)
 {
     OK(vfs_mkdir_all(t->fs, NULL, "/d/e", 0755));
@@ -336,6 +351,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(a_symlink_keeps_its_text, VFS_CAP_SYMLINK),
     B_CAPS(lstat_of_a_symlink_is_of_the_link, VFS_CAP_SYMLINK),
     B_CAPS(reads_and_writes_go_through_a_link, VFS_CAP_SYMLINK),
+    B_CAPS(a_way_through_a_link_is_never_called_direct, VFS_CAP_SYMLINK),
     B_CAPS(a_link_in_the_middle_of_a_path_is_followed, VFS_CAP_SYMLINK),
     B_WANTS(an_absolute_link_within_the_root_is_followed, VFS_CAP_SYMLINK, CONF_WHOLE),
     B_CAPS(a_link_out_of_the_root_is_eacces, VFS_CAP_SYMLINK | VFS_CAP_CONFINED),

@@ -290,10 +290,10 @@ Test(branch, a_name_that_stays_is_met_whatever_comes_and_goes_around_it)
         CHECK(cachefs__node_sweep(rig.c, &below, NULL, NULL, SWEEP_EXPIRE, NULL) >= 200);
         for (int i = 0; i < 200; i++) {
             obj_t *found;
-            int negative;
+            unsigned said;
             (void)snprintf(text, sizeof(text), "/a/%s/stays%d", i % 2 ? "b" : "ab/x", i);
             vfs_path_t p = rig_path(text);
-            EQ(cachefs__node_find(rig.c, &p, 0, &found, &negative), KNOWN_STALE);
+            EQ(cachefs__node_find(rig.c, &p, 0, &found, &said), KNOWN_STALE);
             cachefs__obj_put(rig.c, found);
         }
     }

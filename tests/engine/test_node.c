@@ -22,8 +22,8 @@ static obj_t *some_obj(rig_t *rig, uint64_t ino)
 static cachefs__known_e find(rig_t *rig, const char *path, int follow, obj_t **obj)
 {
     vfs_path_t p = rig_path(path);
-    int negative;
-    cachefs__known_e known = cachefs__node_find(rig->c, &p, follow, obj, &negative);
+    unsigned said;
+    cachefs__known_e known = cachefs__node_find(rig->c, &p, follow, obj, &said);
 
     if (*obj) cachefs__obj_put(rig->c, *obj);
     return known;

@@ -160,14 +160,22 @@ static apr_status_t chmod_between(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_pat
     return st;
 }
 
-Test(own_change, attributes_that_are_set_through_a_link_whose_target_is_renamed_twice_are_ours)
+/* `known`: the file by its own path, and then by the link, from the cache. */
+static void chmod_through_link(int known)
 {
     rig_t rig;
+    vfs_attr_t attr;
 
     rig_open_local(&rig, LAZY);
     rig_text(&rig, "/a", "the target");
     rig_text(&rig, "/b", "text");
     OK(vfs_symlink(rig.bottom, NULL, "a", "/l"));
+    for (int i = 0; known && i < 2; i++) {
+        OK(vfs_stat(rig.fs, NULL, "/l", &attr));
+        CHECK(!(attr.flags & VFS_ATTR_DIRECT));
+        OK(vfs_stat(rig.fs, NULL, "/a", &attr));
+        CHECK(attr.flags & VFS_ATTR_DIRECT);
+    }
     swap.rig = &rig;
     swap.other = rig_file(rig.fs, "/b", RIG_W);
     swap.real = rig.c->lower->ops.chmod;
@@ -178,6 +186,16 @@ Test(own_change, attributes_that_are_set_through_a_link_whose_target_is_renamed_
     rig_holds_text(rig.bottom, "/b", "Text");
     OK(vfs_close(swap.other, NULL));
     rig_close(&rig);
+}
+
+Test(own_change, attributes_that_are_set_through_a_link_whose_target_is_renamed_twice_are_ours)
+{
+    chmod_through_link(0);
+}
+
+Test(own_change, attributes_that_are_set_through_a_link_to_a_file_that_is_known_are_ours)
+{
+    chmod_through_link(1);
 }
 
 static apr_status_t give_bytes(void *baton, void *buf, size_t len, apr_off_t off)

@@ -61,9 +61,9 @@ static void change_obj(parts_t *p, uint64_t n)
 {
     vfs_path_t path = path_of("/the/name/looked/at");
     obj_t *o = NULL;
-    int negative;
+    unsigned said;
     if (n == 0) set_new(p, path.str, 1);
-    CHECK(cachefs__node_find(p->c, &path, 0, &o, &negative) == KNOWN_FRESH);
+    CHECK(cachefs__node_find(p->c, &path, 0, &o, &said) == KNOWN_FRESH);
     cachefs__obj_lock(p->c, o);
     o->attr.atime_ns = o->attr.mtime_ns = o->attr.ctime_ns = o->attr.btime_ns = (int64_t)n;
     o->attr.ino = n | 1;
