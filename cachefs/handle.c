@@ -422,7 +422,8 @@ apr_status_t cachefs_op_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
     handle_t *h = cachefs__handle(file);
     cache_t *c = h->cache;
     obj_t *o = h->obj;
-    for (int tries = 0; tries < GET_GUARD + 1; tries++) {
+    uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
+    do {
         cachefs__obj_lock(c, o);
         uint64_t ver = atomic_load(&o->ver);
         cachefs__obj_validator(o, validator);
@@ -430,6 +431,6 @@ apr_status_t cachefs_op_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_
         apr_status_t st = cachefs_op_readv_at(file, ctx, iov, count, off, got);
         if (st) return st;
         if (atomic_load(&o->ver) == ver) return APR_SUCCESS;
-    }
+    } while (atomic_load_explicit(&o->changes, memory_order_relaxed) - changes < GET_GUARD);
     return VFS_ESTALE;
 }

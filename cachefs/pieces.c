@@ -229,7 +229,8 @@ static apr_status_t read_slow(want_t *w, size_t *got)
     uint64_t most = cachefs__pieces_bytes(w->to), n;
     apr_status_t st = cachefs__read_begin(w->c, o, w->ctx);
     if (st) return st;
-    for (int tries = 0; tries <= GET_GUARD; tries++) {
+    uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
+    do {
         w->ver = atomic_load_explicit(&o->ver, memory_order_acquire);
         uint64_t size = atomic_load_explicit(&o->size, memory_order_acquire);
         w->n = w->off >= size ? 0 : size - w->off < most ? size - w->off : most;
@@ -240,7 +241,7 @@ static apr_status_t read_slow(want_t *w, size_t *got)
         *got = (size_t)n;
         if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) == w->ver)
             return APR_SUCCESS;
-    }
+    } while (atomic_load_explicit(&o->changes, memory_order_relaxed) - changes < GET_GUARD);
     return VFS_ESTALE;
 }
 

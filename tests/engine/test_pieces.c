@@ -167,3 +167,43 @@ Test(pieces, appends_of_several_buffers_do_not_part)
     OK(vfs_close(f, NULL));
     rig_close(&rig);
 }
+
+static struct {
+    apr_status_t (*real)(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                         size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator);
+    rig_t *rig;
+    int left;
+} forgotten;
+
+/* What is read was forgotten meanwhile. */
+static apr_status_t fetch_and_forget(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                     size_t count, apr_off_t off, size_t *got,
+                                     vfs_validator_t *validator)
+{
+    uint64_t n = 0;
+    apr_status_t st = forgotten.real(file, ctx, iov, count, off, got, validator);
+    if (forgotten.left > 0) {
+        forgotten.left--;
+        OK(cachefs_invalidate(forgotten.rig->fs, "/f", &n, NULL));
+        CHECK(n > 0);
+    }
+    return st;
+}
+
+Test(pieces, what_is_forgotten_under_a_read_is_read_again)
+{
+    rig_t rig;
+    char *data = rig_bytes(SIZE, 4);
+    rig_open(&rig, "attr_ttl=1h");
+    rig_put(&rig, "/f", data, SIZE);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    forgotten.rig = &rig;
+    forgotten.left = 5; /* more than the changes by others that end a call */
+    forgotten.real = rig.c->lower->ops.fetch;
+    rig.c->lower->ops.fetch = fetch_and_forget;
+    load(f, data);
+    EQ(forgotten.left, 0);
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
