@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 install(TARGETS cachefs_shared cachefs_static EXPORT cachefsTargets
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS cachefs RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs/cachefs.h cachefs/policy.h
+foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs/cachefs.h cachefs/check.h cachefs/policy.h
                backends/backends.h warming/warming.h metrics/metrics.h)
   get_filename_component(dir ${header} DIRECTORY)
   install(FILES ${header} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/${dir})

@@ -13,8 +13,8 @@
 #include "tools/cli.h"
 
 static const cli_verb_t *const verbs[] = {
-    &cli_ls,      &cli_cat,    &cli_stat,  &cli_cp,      &cli_warm,
-    &cli_compare, &cli_replay, &cli_mount, &cli_unmount, &cli_version,
+    &cli_ls,     &cli_cat,   &cli_stat,    &cli_cp,   &cli_warm, &cli_compare,
+    &cli_replay, &cli_mount, &cli_unmount, &cli_fsck, &cli_gc,   &cli_version,
 };
 
 const cli_verb_t *cli_verb_at(size_t i)
@@ -77,17 +77,19 @@ static int check_args(cli_t *cli)
     return CLI_DONE;
 }
 
-/* Does this argument, an option of whatever verb, take the next one as its value? */
-static int takes_next(const char *arg)
+/* Does this argument, an option of whatever verb, take the next one as its value? Where it does so
+ * for some verbs only, it does unless the next one is a verb. */
+static int takes_next(const char *arg, const char *next)
 {
-    int is_long = arg[1] == '-';
+    int is_long = arg[1] == '-', takes = 0, stands_alone = 0;
     for (const cli_option_t *option = cli_options; option->name != NULL; option++) {
-        if (option->arg == NULL) continue;
-        if (is_long ? strcmp(option->name, arg + 2) == 0
-                    : option->letter == arg[1] && arg[2] == '\0')
-            return 1;
+        if (!(is_long ? strcmp(option->name, arg + 2) == 0
+                      : option->letter == arg[1] && arg[2] == '\0'))
+            continue;
+        takes |= option->arg != NULL;
+        stands_alone |= option->arg == NULL;
     }
-    return 0;
+    return takes && !(stands_alone && next != NULL && find_verb(next) != NULL);
 }
 
 /* Where the verb is: the first argument that is no option. 0: there is none. */
@@ -97,7 +99,7 @@ static int find_verb_index(const cli_t *cli)
         const char *arg = cli->argv[i];
         if (strcmp(arg, "--version") == 0) return i;
         if (arg[0] != '-' || arg[1] == '\0') return i;
-        if (takes_next(arg)) i++;
+        if (takes_next(arg, i + 1 < cli->argc ? cli->argv[i + 1] : NULL)) i++;
     }
     return 0;
 }
@@ -154,6 +156,7 @@ static int start(cli_t *cli)
     cli->opt.inodes_max = 1u << 20;
     cli->opt.threads = 32;
     cli->opt.end_timeout_us = 60000000;
+    cli->opt.gc_bytes = UINT64_MAX;
     cli->opt.corfs_flags = VFS_CORFS_SERVE;
     cli->ctx = ctx;
     cli->ctx.cancel = cli->cancel;

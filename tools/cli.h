@@ -49,6 +49,9 @@ typedef struct cli_options_t {
     const char *policies, *sizes, *format;
     uint32_t replay_shards;
     int bytes;
+    /* fsck, gc */
+    int repair;
+    uint64_t gc_bytes; /* UINT64_MAX: not said */
     /* mount, unmount */
     int foreground;
     const char *kernel_options, *how;
@@ -84,7 +87,7 @@ struct cli_verb_t {
 };
 
 extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_replay,
-    cli_version, cli_mount, cli_unmount;
+    cli_version, cli_mount, cli_unmount, cli_fsck, cli_gc;
 
 #define CLI_LS 0x01u
 #define CLI_CAT 0x02u
@@ -96,6 +99,8 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_REPLAY 0x80u
 #define CLI_MOUNT 0x100u
 #define CLI_UNMOUNT 0x200u
+#define CLI_FSCK 0x400u
+#define CLI_GC 0x800u
 #define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE | CLI_MOUNT)
 
 /* ---- options.c, parse.c, help.c: the command line */

@@ -136,7 +136,8 @@ static const char *set_how(cli_t *cli, const char *value)
     return NULL;
 }
 
-#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_UNMOUNT)
+#define STORES (CLI_FSCK | CLI_GC)
+#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_UNMOUNT | STORES)
 #define PLANNED (CLI_WARM | CLI_COMPARE)
 
 /* clang-format off */
@@ -200,6 +201,9 @@ const cli_option_t cli_options[] = {
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },
     { "timeout", 0, "TIME", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_unmount_timeout, "for wait: how long (as long as it takes)" },
+
+    { "repair", 0, NULL, CLI_FSCK, CLI_FLAG, AT(repair), NULL, NULL, "mend what can be mended without a loss" },
+    { "bytes", 0, "SIZE", CLI_GC, CLI_SIZE, AT(gc_bytes), NULL, NULL, "cached bytes that may stay (all)" },
 
     { "json", 0, NULL, ALL & ~(CLI_CAT | CLI_MOUNT | CLI_UNMOUNT), CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
     { "quiet", 'q', NULL, ALL, CLI_FLAG, AT(quiet), NULL, NULL, "no progress bar and no notes" },

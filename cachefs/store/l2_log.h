@@ -104,6 +104,10 @@ void *cachefs__l2_writer(void *l2);
 void cachefs__l2_name(char *buf, size_t size, uint32_t seq);
 
 /* ---- l2_open.c: what a store has */
+/* The number in a name such as seg-0000002a; 0: it is no segment of ours. */
+uint32_t cachefs__l2_seq(const char *name);
+/* The numbers of all segments, newest first; the caller's to free(), also after an error. */
+apr_status_t cachefs__l2_list(vfs_t *fs, uint32_t **seq, size_t *count);
 apr_status_t cachefs__l2_rebuild(cachefs__l2_t *l2);
 
 /* ---- l2.c */

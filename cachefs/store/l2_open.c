@@ -21,8 +21,7 @@ typedef struct found_t {
     size_t count, room;
 } found_t;
 
-/* The number in a name such as seg-0000002a; 0: it is no segment of ours. */
-static uint32_t seq_of(const char *name)
+uint32_t cachefs__l2_seq(const char *name)
 {
     uint32_t seq = 0;
     if (strncmp(name, "seg-", 4) != 0 || strlen(name) != 12) return 0;
@@ -55,18 +54,23 @@ static int newest_first(const void *a, const void *b)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static apr_status_t list(cachefs__l2_t *l2, found_t *f)
+apr_status_t cachefs__l2_list(vfs_t *fs, uint32_t **seq, size_t *count)
 {
+    found_t f = {NULL, 0, 0};
     vfs_dir_t *dir;
     vfs_dirent_t entry;
-    apr_status_t st = vfs_opendir(&dir, l2->fs, NULL, CACHEFS__STORE_L2, 0);
+    *seq = NULL;
+    *count = 0;
+    apr_status_t st = vfs_opendir(&dir, fs, NULL, CACHEFS__STORE_L2, 0);
     if (st) return st;
     while (!st && !(st = vfs_readdir(dir, NULL, &entry))) {
-        uint32_t seq = seq_of(entry.name);
-        if (seq) st = add_found(f, seq);
+        uint32_t n = cachefs__l2_seq(entry.name);
+        if (n) st = add_found(&f, n);
     }
     vfs_closedir(dir);
-    if (f->count) qsort(f->seq, f->count, sizeof(*f->seq), newest_first);
+    if (f.count) qsort(f.seq, f.count, sizeof(*f.seq), newest_first);
+    *seq = f.seq;
+    *count = f.count;
     return st == APR_EOF ? APR_SUCCESS : st;
 }
 
@@ -193,25 +197,25 @@ static int load(cachefs__l2_t *l2, uint32_t slot, uint32_t seq, int newest)
 
 apr_status_t cachefs__l2_rebuild(cachefs__l2_t *l2)
 {
-    found_t f = {NULL, 0, 0};
-    uint32_t slot = 0;
+    uint32_t *seq, slot = 0;
+    size_t count;
     uint64_t bytes = 0;
     char name[64], what[128];
-    apr_status_t st = list(l2, &f);
-    if (!st && f.count) l2->next_seq = f.seq[0] + 1;
-    for (size_t i = 0; !st && i < f.count; i++) {
+    apr_status_t st = cachefs__l2_list(l2->fs, &seq, &count);
+    if (!st && count) l2->next_seq = seq[0] + 1;
+    for (size_t i = 0; !st && i < count; i++) {
         /* two slots are left for those that come and go */
-        if (slot + 2 < l2->slots && bytes < l2->config.bytes && load(l2, slot, f.seq[i], i == 0)) {
+        if (slot + 2 < l2->slots && bytes < l2->config.bytes && load(l2, slot, seq[i], i == 0)) {
             bytes += l2->segs[slot++].bytes;
             continue;
         }
         cachefs__l2_index_drop(&l2->index, slot);
         memset(&l2->segs[slot], 0, sizeof(*l2->segs));
-        cachefs__l2_name(name, sizeof(name), f.seq[i]);
+        cachefs__l2_name(name, sizeof(name), seq[i]);
         (void)vfs_unlink(l2->fs, NULL, name); /* or it is there again next time */
         l2->stats.discarded++;
     }
-    free(f.seq);
+    free(seq);
     if (!st && l2->stats.discarded) {
         (void)snprintf(what, sizeof(what),
                        "%llu segments of the disk tier were no use and are gone",

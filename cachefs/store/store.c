@@ -29,7 +29,6 @@
 #include "cachefs/store/bytes.h"
 #include "vfs/digest.h"
 
-#define STORE_FORMAT 1u
 #define STORE_BYTES 64u
 #define HASH_FNV 1u
 #define HASH_XXH3 2u
@@ -144,7 +143,7 @@ static void identity_write(uint8_t *out, const uint8_t *id)
 {
     memset(out, 0, STORE_BYTES);
     memcpy(out, store_magic, 8);
-    cachefs__put32(out + 8, STORE_FORMAT);
+    cachefs__put32(out + 8, CACHEFS__STORE_FORMAT);
     cachefs__put32(out + 12, hash_here());
     memcpy(out + 16, id, CACHEFS__STORE_ID_BYTES);
     cachefs__put64(out + 32, (uint64_t)apr_time_now());
@@ -156,7 +155,7 @@ static cachefs__store_found_e identity_read(const uint8_t *buf, size_t len, uint
     if (len != STORE_BYTES || memcmp(buf, store_magic, 8) != 0) return CACHEFS__STORE_DAMAGED;
     if (cachefs__get64(buf + STORE_BYTES - 8) != cachefs__fnv64(buf, STORE_BYTES - 8))
         return CACHEFS__STORE_DAMAGED;
-    if (cachefs__get32(buf + 8) != STORE_FORMAT || cachefs__get32(buf + 12) != hash_here())
+    if (cachefs__get32(buf + 8) != CACHEFS__STORE_FORMAT || cachefs__get32(buf + 12) != hash_here())
         return CACHEFS__STORE_FOREIGN;
     memcpy(id, buf + 16, CACHEFS__STORE_ID_BYTES);
     return CACHEFS__STORE_SAME;
@@ -176,20 +175,24 @@ static apr_status_t has_files(vfs_t *fs, const char *path, int *yes)
     return st == APR_EOF ? APR_SUCCESS : st;
 }
 
-static apr_status_t identity_draw(cachefs__store_t *s)
+apr_status_t cachefs__store_renew(cachefs__store_t *s, const uint8_t *id)
 {
     uint8_t file[STORE_BYTES];
-    apr_status_t st = apr_generate_random_bytes(s->id, sizeof(s->id));
+    apr_status_t st = APR_SUCCESS;
+    if (id)
+        memcpy(s->id, id, sizeof(s->id));
+    else
+        st = apr_generate_random_bytes(s->id, sizeof(s->id));
     if (st) return st;
     identity_write(file, s->id);
     return cachefs__store_replace(s, "/STORE", file, sizeof(file));
 }
 
-static apr_status_t identity(cachefs__store_t *s, char *err, size_t errlen)
+/* What the identity file says; `looked` may be NULL. */
+static apr_status_t identity_load(cachefs__store_t *s, cachefs__store_looked_t *looked)
 {
     uint8_t *buf = NULL;
     size_t len = 0;
-    int journal = 0;
     apr_status_t st = cachefs__store_load(s, "/STORE", &buf, &len, STORE_BYTES);
     if (APR_STATUS_IS_ENOENT(st))
         s->found = CACHEFS__STORE_NEW;
@@ -199,8 +202,20 @@ static apr_status_t identity(cachefs__store_t *s, char *err, size_t errlen)
         return st;
     else
         s->found = identity_read(buf, len, s->id);
+    if (looked) looked->found = s->found;
+    if (looked && (s->found == CACHEFS__STORE_SAME || s->found == CACHEFS__STORE_FOREIGN)) {
+        looked->format = cachefs__get32(buf + 8);
+        looked->hash = cachefs__get32(buf + 12);
+    }
     free(buf);
-    if (s->found == CACHEFS__STORE_SAME) return APR_SUCCESS;
+    return APR_SUCCESS;
+}
+
+static apr_status_t identity(cachefs__store_t *s, char *err, size_t errlen)
+{
+    int journal = 0;
+    apr_status_t st = identity_load(s, NULL);
+    if (st || s->found == CACHEFS__STORE_SAME) return st;
     st = has_files(s->fs, CACHEFS__STORE_JOURNAL, &journal);
     if (!st && journal && s->found == CACHEFS__STORE_FOREIGN) {
         if (err && errlen)
@@ -211,20 +226,33 @@ static apr_status_t identity(cachefs__store_t *s, char *err, size_t errlen)
                            s->name);
         return VFS_EFORMAT;
     }
-    return st ? st : identity_draw(s);
+    return st ? st : cachefs__store_renew(s, NULL);
 }
 
 /* ---- life */
 
-/* Who holds the lock, as far as the file says. */
-static void say_held(const cachefs__store_t *s, char *err, size_t errlen)
+/* Who has the lock, or had it last, as far as the file says. */
+static void read_user(const cachefs__store_t *s, char *text, size_t size)
 {
-    char text[64] = "";
     size_t got = 0;
-    if (!err || !errlen) return;
-    if (vfs_read_at(s->lock, NULL, text, sizeof(text) - 1, 0, &got)) got = 0;
+    if (vfs_read_at(s->lock, NULL, text, size - 1, 0, &got)) got = 0;
     text[got] = '\0';
     text[strcspn(text, "\n")] = '\0';
+    for (char *c = text; *c; c++)
+        if (*c < ' ' || *c > '~') *c = '?';
+}
+
+/* Who is in the way. Who only looks does not write his name there. */
+static void say_held(const cachefs__store_t *s, char *err, size_t errlen)
+{
+    vfs_lock_t lock = {.type = VFS_LOCK_WRITE, .flags = VFS_LOCK_TEST};
+    char text[64] = "";
+    if (!err || !errlen) return;
+    if (!vfs_lock(s->lock, NULL, &lock) && lock.type == VFS_LOCK_READ) {
+        (void)snprintf(err, errlen, "%s is being checked: try again when that is done", s->name);
+        return;
+    }
+    read_user(s, text, sizeof(text));
     (void)snprintf(err, errlen, "%s is in use%s%s: a store serves one cache at a time", s->name,
                    text[0] ? " by " : "", text);
 }
@@ -263,28 +291,15 @@ static apr_status_t open_locked(cachefs__store_t *s, char *err, size_t errlen)
     return st ? st : vfs_sync_dir(s->fs, NULL, "/");
 }
 
-apr_status_t cachefs__store_open(cachefs__store_t **out, vfs_t *fs, const char *name, char *err,
-                                 size_t errlen)
+static cachefs__store_t *make(vfs_t *fs, const char *name)
 {
-    char text[128];
-    VFS_ASSERT(out && fs);
-    CACHE_NO_LOCKS_HELD();
-    *out = NULL;
-    if (err && errlen) err[0] = '\0';
     cachefs__store_t *s = calloc(1, sizeof(*s));
-    if (!s) return APR_ENOMEM;
+    if (!s) return NULL;
     s->fs = fs;
     s->name = strdup(name ? name : "the store");
-    apr_status_t st = s->name ? open_locked(s, err, errlen) : APR_ENOMEM;
-    if (!st) {
-        *out = s;
-        return APR_SUCCESS;
-    }
-    if (err && errlen && !err[0])
-        (void)snprintf(err, errlen, "%s cannot be used: %s", s->name ? s->name : "the store",
-                       vfs_strerror(st, text, sizeof(text)));
-    cachefs__store_close(s);
-    return st;
+    if (s->name) return s;
+    free(s);
+    return NULL;
 }
 
 void cachefs__store_close(cachefs__store_t *s)
@@ -294,6 +309,98 @@ void cachefs__store_close(cachefs__store_t *s)
     if (s->lock) (void)vfs_close(s->lock, NULL); /* the lock ends with it */
     free(s->name);
     free(s);
+}
+
+/* Opening it ended so. */
+static apr_status_t opened(cachefs__store_t **out, cachefs__store_t *s, apr_status_t st, char *err,
+                           size_t errlen)
+{
+    char text[128];
+    if (!st) {
+        *out = s;
+        return APR_SUCCESS;
+    }
+    if (err && errlen && !err[0])
+        (void)snprintf(err, errlen, "%s cannot be used: %s", s->name,
+                       vfs_strerror(st, text, sizeof(text)));
+    cachefs__store_close(s);
+    return st;
+}
+
+apr_status_t cachefs__store_open(cachefs__store_t **out, vfs_t *fs, const char *name, char *err,
+                                 size_t errlen)
+{
+    VFS_ASSERT(out && fs);
+    CACHE_NO_LOCKS_HELD();
+    *out = NULL;
+    if (err && errlen) err[0] = '\0';
+    cachefs__store_t *s = make(fs, name);
+    return s ? opened(out, s, open_locked(s, err, errlen), err, errlen) : APR_ENOMEM;
+}
+
+/* ---- looking */
+
+static int is_dir(vfs_t *fs, const char *path)
+{
+    vfs_attr_t attr;
+    return !vfs_lstat(fs, NULL, path, &attr) && attr.type == VFS_TYPE_DIR;
+}
+
+/* Is there a store? What has an identity is one, and what has both its directories. */
+static apr_status_t is_store(const cachefs__store_t *s, char *err, size_t errlen)
+{
+    int any = 0;
+    apr_status_t st = has_files(s->fs, "/", &any);
+    if (st || s->found == CACHEFS__STORE_SAME || s->found == CACHEFS__STORE_FOREIGN) return st;
+    if (is_dir(s->fs, CACHEFS__STORE_L2) && is_dir(s->fs, CACHEFS__STORE_JOURNAL)) return st;
+    if (err && errlen)
+        (void)snprintf(err, errlen,
+                       any ? "%s is no store of a cache: it has other files, and no identity"
+                           : "%s is empty: no cache had its store there yet",
+                       s->name);
+    return APR_ENOENT;
+}
+
+static apr_status_t lock_shared(cachefs__store_t *s, char *err, size_t errlen)
+{
+    vfs_lock_t lock = {.type = VFS_LOCK_READ};
+    apr_status_t st =
+        vfs_open(&s->lock, s->fs, NULL, "/lock", VFS_O_READ | VFS_O_NOFOLLOW, 0, NULL, NULL);
+    if (st) s->lock = NULL;
+    if (APR_STATUS_IS_ENOENT(st)) return APR_SUCCESS; /* whoever has a store has made it */
+    if (!st) st = vfs_lock(s->lock, NULL, &lock);
+    if (APR_STATUS_IS_EAGAIN(st)) say_held(s, err, errlen);
+    return st;
+}
+
+static apr_status_t look(cachefs__store_t *s, int change, cachefs__store_looked_t *looked,
+                         char *err, size_t errlen)
+{
+    apr_status_t st = identity_load(s, looked);
+    if (!st) st = is_store(s, err, errlen);
+    if (st) return st;
+    st = lock_shared(s, err, errlen);
+    if (!st && s->lock) read_user(s, looked->user, sizeof(looked->user));
+    if (!st && change) {
+        if (s->lock) (void)vfs_close(s->lock, NULL); /* it was only read */
+        s->lock = NULL;
+        st = take_lock(s, err, errlen);
+    }
+    return st ? st : identity_load(s, looked); /* as it is now that nobody changes it */
+}
+
+apr_status_t cachefs__store_look(cachefs__store_t **out, vfs_t *fs, const char *name, int change,
+                                 cachefs__store_looked_t *looked, char *err, size_t errlen)
+{
+    VFS_ASSERT(out && fs && looked);
+    CACHE_NO_LOCKS_HELD();
+    *out = NULL;
+    memset(looked, 0, sizeof(*looked));
+    if (err && errlen) err[0] = '\0';
+    cachefs__store_t *s = make(fs, name);
+    if (!s) return APR_ENOMEM;
+    apr_status_t st = look(s, change, looked, err, errlen);
+    return opened(out, s, st, err, errlen);
 }
 
 /* ---- origins */

@@ -11,6 +11,7 @@
 #define CACHEFS__STORE_L2 "/l2"
 #define CACHEFS__STORE_JOURNAL "/journal"
 #define CACHEFS__STORE_ID_BYTES 16u
+#define CACHEFS__STORE_FORMAT 1u
 
 /** What its identity file said when the store was opened. */
 typedef enum cachefs__store_found_e {
@@ -35,6 +36,31 @@ typedef struct cachefs__store_t cachefs__store_t;
  * cachefs__store_close. */
 apr_status_t cachefs__store_open(cachefs__store_t **out, vfs_t *fs, const char *name, char *err,
                                  size_t errlen);
+/** What is known of a store that is looked at. */
+typedef struct cachefs__store_looked_t {
+    cachefs__store_found_e found; /**< NEW: it has no identity file */
+    uint32_t format, hash;        /**< that the identity says, where it is sound */
+    char user[64];                /**< who opened it last, as "process 123"; "": nobody */
+} cachefs__store_looked_t;
+
+/** Open a store to look at it: nothing is made, no identity is drawn.
+ *  @param out  the store
+ *  @param fs  the file system whose root it is; must outlive the store
+ *  @param name  as in cachefs__store_open
+ *  @param change  0: others may look at it too, and nothing is written at all; 1: for who will
+ * change something, and wants it for himself
+ *  @param looked  what was found
+ *  @param err,errlen  as in cachefs__store_open
+ *  @return APR_SUCCESS; APR_ENOENT (there is no store); else as cachefs__store_open, but that a
+ * store of another format is opened. Threads: any. Blocks: as the file system does. Owns: end it
+ * with cachefs__store_close. */
+apr_status_t cachefs__store_look(cachefs__store_t **out, vfs_t *fs, const char *name, int change,
+                                 cachefs__store_looked_t *looked, char *err, size_t errlen);
+/** Give a store that is looked at an identity.
+ *  @param store  opened for changes
+ *  @param id  CACHEFS__STORE_ID_BYTES; NULL: draw one
+ *  @return what the file system says. Threads: one. Blocks: until it is on stable storage. */
+apr_status_t cachefs__store_renew(cachefs__store_t *store, const uint8_t *id);
 /** Give the lock back. What is in the store stays.
  *  @param store  may be NULL. Threads: one, and nobody else uses it. Blocks: as the file system
  * does. Owns: frees `store`. */

@@ -71,7 +71,7 @@ if(CASE STREQUAL bare)
 endif()
 run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/installed")
 file(RENAME "${work}/installed" "${prefix}") # an installation can be moved
-foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs/cachefs.h cachefs/policy.h
+foreach(header vfs/vfs.h vfs/vfs_ops.h vfs/vfs_ops.def vfs/shims/shims.h cachefs/cachefs.h cachefs/check.h cachefs/policy.h
                backends/backends.h warming/warming.h metrics/metrics.h)
   if(NOT EXISTS "${prefix}/include/${header}")
     message(FATAL_ERROR "${header} is not installed")

@@ -36,8 +36,8 @@ bad=$(grep -vE '^(vfs|cachefs|warm|metrics)_[a-z0-9]' "$list" || true)
 [ -z "$bad" ] || { echo "not a public name: $bad"; failed=1; }
 
 if [ $# -gt 0 ]; then
-    for header in vfs/vfs.h vfs/vfs_ops.h vfs/shims/shims.h backends/backends.h cachefs/cachefs.h cachefs/policy.h \
-        warming/warming.h metrics/metrics.h; do
+    for header in vfs/vfs.h vfs/vfs_ops.h vfs/shims/shims.h backends/backends.h cachefs/cachefs.h cachefs/check.h \
+        cachefs/policy.h warming/warming.h metrics/metrics.h; do
         echo "#include \"$header\""
     done | "$@" -E -P -I. -x c - | tr '\n' ' ' | grep -oE 'visibility\("default"\)\)\) *[^;(]*\(' |
         sed -E 's/.*[ *]([a-z0-9_]+) *\($/\1/' | sort -u >"$work/declared"

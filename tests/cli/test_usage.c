@@ -7,8 +7,9 @@
 
 #include "tests/cli/support_run.h"
 
-static const char *const verbs[] = {"ls",   "cat",     "stat",   "cp",
-                                    "warm", "compare", "replay", "version"};
+static const char *const verbs[] = {"ls",      "cat",    "stat", "cp", "warm",
+                                    "compare", "replay", "fsck", "gc", "version"};
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
 Test(cli_usage, help_lists_every_verb_and_exit_code)
 {
@@ -17,7 +18,7 @@ Test(cli_usage, help_lists_every_verb_and_exit_code)
         run_t r = run(ways[i], NULL);
         cr_assert_eq(r.code, 0);
         cr_assert_eq(r.err_len, 0);
-        for (size_t v = 0; v < 8; v++)
+        for (size_t v = 0; v < VERBS; v++)
             cr_assert_not_null(strstr(r.out, verbs[v]));
         cr_assert_not_null(strstr(r.out, "Exit codes: 0 done, 1 some files failed"));
     }
@@ -25,7 +26,7 @@ Test(cli_usage, help_lists_every_verb_and_exit_code)
 
 Test(cli_usage, each_verb_explains_itself_with_an_example_or_a_reason)
 {
-    for (size_t v = 0; v < 8; v++) {
+    for (size_t v = 0; v < VERBS; v++) {
         run_t asked = run(verbs[v], "--help", NULL), told = run("help", verbs[v], NULL);
         cr_assert_eq(asked.code, 0);
         cr_assert_str_eq(asked.out, told.out);
@@ -75,6 +76,10 @@ static const wrong_t wrongs[] = {
     {{"stat", "file:///"}, "something is missing"},
     {{"cp", "file:///", "a"}, "something is missing"},
     {{"version", "x"}, "x is one argument too many"},
+    {{"fsck"}, "something is missing"},
+    {{"gc", "/no/such/dir"}, "No such file"},
+    {{"gc", "/", "--bytes", "lots"}, "512m"},
+    {{"gc", "/", "--repair"}, "--repair is an option of fsck, not of gc"},
     {{"ls", "/usr"}, "write file:///usr"},
     {{"ls", "no/such dir%"}, "/no/such%20dir%25"},
     {{"ls", "frob:"}, "cachefs ls: frob:: unknown scheme"},
