@@ -160,6 +160,7 @@ Test(mount_life, a_signal_ends_a_mount_whose_origin_hangs)
         "\"$CACHEFS\" mount \"sick:block:$O\" $M --plugin \"$SICK\" --mode back -f & server=$!\n"
         "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
         "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & reader=$!\n"
+        "until test \"$(readlink /proc/$reader/fd/1)\" = \"$M/g\"; do sleep 0.05; done\n"
         "ls mnt; kill $server; wait $server; if wait $reader; then exit 1; fi\n"
         "if grep -q \" $M \" /proc/mounts; then exit 1; fi");
 }
