@@ -35,6 +35,35 @@ void mount_look(mount_t *m)
     (void)m;
 }
 
+void mount_set_ttl(mount_t *m, uint64_t attr_ttl_us, uint64_t negative_ttl_us)
+{
+    (void)m;
+    (void)attr_ttl_us;
+    (void)negative_ttl_us;
+}
+
+uint64_t mount_inodes(mount_t *m)
+{
+    (void)m;
+    return 0;
+}
+
+uint64_t mount_drop(mount_t *m, mount_scope_e scope, const char *path)
+{
+    (void)m;
+    (void)scope;
+    (void)path;
+    return 0;
+}
+
+int mount_dropped(mount_t *m, uint64_t number, vfs_cancel_t *cancel)
+{
+    (void)m;
+    (void)number;
+    (void)cancel;
+    return 0;
+}
+
 void mount_close(mount_t *m)
 {
     (void)m;

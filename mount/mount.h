@@ -31,6 +31,7 @@ typedef struct open_file_t open_file_t;
 typedef struct open_dir_t open_dir_t;
 typedef struct lock_waiter_t lock_waiter_t;
 typedef struct call_slot_t call_slot_t;
+typedef struct drop_t drop_t;
 
 /* ---- the table: inodes.c */
 
@@ -170,6 +171,27 @@ static inline open_file_t *mount__file_of(const struct fuse_file_info *fi)
     return (open_file_t *)(uintptr_t)fi->fh;
 }
 
+/* ---- notify.c: what the kernel shall not keep any more */
+
+/* Guarded by its mutex, under which nothing else is taken. */
+typedef struct notify_t {
+    pthread_mutex_t mutex;
+    pthread_cond_t wake, ended; /* there is something to do; something is done */
+    drop_t *first, *last;
+    size_t count;
+    uint64_t asked, done; /* numbers, in order */
+    uint64_t watch;
+    int watching, started, over;
+    atomic_int stop;
+    pthread_t thread;
+} notify_t;
+
+/* Begin, and watch for changes if the mount shall. After an error as after success: end it. */
+apr_status_t mount__notify_start(mount_t *m);
+/* Tell the kernel nothing more; while calls are still answered. */
+void mount__notify_stop(mount_t *m);
+void mount__notify_end(mount_t *m);
+
 /* ---- the mount: session.c */
 
 struct mount_t {
@@ -177,12 +199,13 @@ struct mount_t {
     vfs_t *fs;
     struct fuse_session *session;
     table_t table;
-    open_dir_t *dirs;                      /* under the table's mutex, as the next */
-    lock_waiter_t *waiters;                /* who waits for a lock */
-    call_slot_t *slots;                    /* of the threads that serve */
-    double attr_timeout, negative_timeout; /* seconds */
-    int locks;                             /* below are locks */
-    int acl;                               /* the stack has access rules */
+    open_dir_t *dirs;                              /* under the table's mutex, as the next */
+    lock_waiter_t *waiters;                        /* who waits for a lock */
+    call_slot_t *slots;                            /* of the threads that serve */
+    _Atomic double attr_timeout, negative_timeout; /* seconds */
+    notify_t notify;
+    int locks; /* below are locks */
+    int acl;   /* the stack has access rules */
     void (*ready)(void *baton);
     void *ready_baton;
     char said[256]; /* the first message of libfuse */

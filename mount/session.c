@@ -152,13 +152,26 @@ static apr_status_t make_session(mount_t *m)
     return m->session != NULL ? APR_SUCCESS : APR_EINVAL;
 }
 
+void mount_set_ttl(mount_t *m, uint64_t attr_ttl_us, uint64_t negative_ttl_us)
+{
+    atomic_store(&m->attr_timeout, (double)attr_ttl_us / 1e6);
+    atomic_store(&m->negative_timeout, (double)negative_ttl_us / 1e6);
+}
+
+uint64_t mount_inodes(mount_t *m)
+{
+    (void)pthread_mutex_lock(&m->table.mutex);
+    uint64_t inodes = m->table.inodes;
+    (void)pthread_mutex_unlock(&m->table.mutex);
+    return inodes;
+}
+
 static apr_status_t start(mount_t *m)
 {
     vfs_attr_t root;
     m->locks = (vfs_caps(m->fs)->bits & VFS_CAP_LOCK) != 0;
     m->acl = has_acl(m->fs);
-    m->attr_timeout = (double)m->config.attr_ttl_us / 1e6;
-    m->negative_timeout = (double)m->config.negative_ttl_us / 1e6;
+    mount_set_ttl(m, m->config.attr_ttl_us, m->config.negative_ttl_us);
     apr_status_t status = vfs_stat(m->fs, NULL, "/", &root);
     if (status != APR_SUCCESS) return status;
     int error = mount__table_init(&m->table, &root, m->config.inodes_max);
@@ -166,7 +179,12 @@ static apr_status_t start(mount_t *m)
     status = make_session(m);
     if (status == APR_SUCCESS && fuse_session_mount(m->session, m->config.mountpoint) != 0)
         status = APR_EGENERAL;
-    if (status == APR_SUCCESS) return status;
+    if (status == APR_SUCCESS) {
+        status = mount__notify_start(m);
+        if (status == APR_SUCCESS) return status;
+        mount__notify_end(m);
+        fuse_session_unmount(m->session);
+    }
     if (m->session != NULL) fuse_session_destroy(m->session);
     mount__table_end(&m->table);
     return status;
@@ -224,6 +242,7 @@ void mount_stop(mount_t *m)
     memset(&action, 0, sizeof(action));
     action.sa_handler = nothing;
     (void)sigaction(SIGUSR2, &action, NULL); /* it can be caught */
+    mount__notify_stop(m);
     fuse_session_exit(m->session);
     while (!atomic_load(&m->ended)) {
         (void)pthread_kill(m->server, SIGUSR2); /* it runs until it is joined */
@@ -239,6 +258,7 @@ void mount_look(mount_t *m)
 void mount_close(mount_t *m)
 {
     mount__waiters_end(m);
+    mount__notify_end(m);
     fuse_session_unmount(m->session);
     mount__dirs_end(m);
     mount__files_end(m);

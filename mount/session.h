@@ -19,6 +19,7 @@ typedef struct mount_config_t {
     uint64_t inodes_max;      /* that the kernel may hold; then ENFILE */
     uint32_t threads;         /* that serve it, at most */
     int flush_on_close;       /* close() tells whether the bytes arrived below */
+    int watch;                /* change events of the stack reach the kernel at once */
     mount_log_fn log;
     void *baton; /* of log */
 } mount_config_t;
@@ -37,6 +38,22 @@ void mount_stop(mount_t *m);
 /* Call this now and then: once the mount is gone, it gives up calls that still wait for the origin.
  * Any thread, until mount_close. */
 void mount_look(mount_t *m);
+/* How long the kernel trusts what it is told from now on; as in mount_config_t. Any thread. */
+void mount_set_ttl(mount_t *m, uint64_t attr_ttl_us, uint64_t negative_ttl_us);
+/* How many files the kernel holds. Any thread. */
+uint64_t mount_inodes(mount_t *m);
+
+typedef enum mount_scope_e {
+    MOUNT_SCOPE_PATH = 0, /* this name, and what it leads to */
+    MOUNT_SCOPE_TREE,     /* and all below it */
+    MOUNT_SCOPE_GLOB      /* all that match a pattern of vfs_glob */
+} mount_scope_e;
+/* The kernel shall keep nothing of these, and ask again: attributes, names that are there and that
+ * are not, pages. Returns at once, with a number for mount_dropped. Any thread, until mount_close.
+ */
+uint64_t mount_drop(mount_t *m, mount_scope_e scope, const char *path);
+/* Wait until that has happened. 0: the mount ends, or `cancel` (may be NULL) was raised. */
+int mount_dropped(mount_t *m, uint64_t number, vfs_cancel_t *cancel);
 /* Take it out of the tree, if it is still there, and close what is open. */
 void mount_close(mount_t *m);
 /* The version of libfuse; NULL: it is missing, and mount_open answers APR_ENOTIMPL. */

@@ -13,8 +13,9 @@
 #include "tools/cli.h"
 
 static const cli_verb_t *const verbs[] = {
-    &cli_ls,     &cli_cat,   &cli_stat,    &cli_cp,   &cli_warm, &cli_compare,
-    &cli_replay, &cli_mount, &cli_unmount, &cli_fsck, &cli_gc,   &cli_version,
+    &cli_ls,    &cli_cat,     &cli_stat,   &cli_cp,    &cli_warm,    &cli_compare,    &cli_replay,
+    &cli_mount, &cli_unmount, &cli_status, &cli_stats, &cli_flush,   &cli_invalidate, &cli_pin,
+    &cli_unpin, &cli_set,     &cli_fsck,   &cli_gc,    &cli_version,
 };
 
 const cli_verb_t *cli_verb_at(size_t i)

@@ -57,6 +57,8 @@ typedef struct cli_options_t {
     const char *kernel_options, *how;
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;
+    /* what is asked of a mount */
+    int cached, wait, by_prefix, by_glob;
 } cli_options_t;
 
 typedef struct cli_verb_t cli_verb_t;
@@ -87,7 +89,8 @@ struct cli_verb_t {
 };
 
 extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_replay,
-    cli_version, cli_mount, cli_unmount, cli_fsck, cli_gc;
+    cli_version, cli_mount, cli_unmount, cli_status, cli_stats, cli_flush, cli_invalidate, cli_pin,
+    cli_unpin, cli_set, cli_fsck, cli_gc;
 
 #define CLI_LS 0x01u
 #define CLI_CAT 0x02u
@@ -101,6 +104,16 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_UNMOUNT 0x200u
 #define CLI_FSCK 0x400u
 #define CLI_GC 0x800u
+#define CLI_STATUS 0x10000u
+#define CLI_STATS 0x20000u
+#define CLI_FLUSH 0x40000u
+#define CLI_INVALIDATE 0x80000u
+#define CLI_PIN 0x100000u
+#define CLI_UNPIN 0x200000u
+#define CLI_SET 0x400000u
+#define CLI_ASKING                                                                                 \
+    (CLI_UNMOUNT | CLI_STATUS | CLI_STATS | CLI_FLUSH | CLI_INVALIDATE | CLI_PIN | CLI_UNPIN |     \
+     CLI_SET)
 #define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE | CLI_MOUNT)
 
 /* ---- options.c, parse.c, help.c: the command line */

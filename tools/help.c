@@ -24,6 +24,14 @@ static const char overview_tail[] =
     "  cachefs ls file:///usr/include -R --files > list\n"
     "  cachefs compare file:///usr/include --list list --delay 5ms\n"
     "\n"
+    "A mount puts an origin into the tree of the operating system. Verbs that speak with one that "
+    "runs take\n"
+    "any path in it instead of an ORIGIN.\n"
+    "\n"
+    "  cachefs mount file:///srv/data /mnt --mode back\n"
+    "  cachefs status /mnt\n"
+    "  cachefs unmount /mnt\n"
+    "\n"
     "Sizes are written 512m (k, m, g, t; 1024-based), durations 5s (us, ms, s, m, h). Options may "
     "stand\n"
     "anywhere. `cachefs VERB --help` explains a verb, `cachefs help keys` every key of --set.\n"
@@ -35,7 +43,7 @@ void cli_help(FILE *out)
 {
     (void)fputs(overview_head, out);
     for (size_t i = 0; cli_verb_at(i) != NULL; i++)
-        (void)fprintf(out, "  %-8s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
+        (void)fprintf(out, "  %-10s %s\n", cli_verb_at(i)->name, cli_verb_at(i)->summary);
     (void)fputs(overview_tail, out);
 }
 

@@ -4,7 +4,7 @@
  */
 #include <string.h>
 
-#include "tools/cli.h"
+#include "tools/control.h"
 #include "vfs/vfs_ops.h"
 
 typedef struct ls_t {
@@ -79,6 +79,7 @@ static void list(ls_t *ls, const char *path)
 static int run(cli_t *cli)
 {
     ls_t ls = {.cli = cli};
+    if (cli->opt.cached) return ls_cached(cli);
     int code = cli_stack_open(cli, &ls.stack, cli->args[0], !cli->opt.no_cache);
     if (code != CLI_DONE) return code;
     json_start(&ls.json, stdout);
@@ -98,7 +99,7 @@ const cli_verb_t cli_ls = {
     .bit = CLI_LS,
     .args_min = 1,
     .args_max = -1,
-    .usage = "ORIGIN [PATH...] [options]",
+    .usage = "ORIGIN [PATH...] | --cached MOUNTPOINT[/PATH]... [options]",
     .summary = "list directories",
     .text =
         "Lists what is in each PATH (the root if there is none), one whole path a line in byte "
@@ -107,6 +108,12 @@ const cli_verb_t cli_ls = {
         "\n"
         "  cachefs ls file:///usr/include /linux -l\n"
         "  cachefs ls file:///usr/include -R --files > list     a path list for warm and compare\n"
+        "  cachefs ls --cached /mnt -R\n"
+        "\n"
+        "With --cached it lists the files of which the cache of a mount holds anything: size, "
+        "bytes "
+        "in memory,\n"
+        "bytes not yet written to the origin, f for fresh, p for pinned, and the path.\n"
         "\n"
         "--json prints an array of objects with path, type, size, mode, nlink, uid, gid, mtime_ns, "
         "and\n"

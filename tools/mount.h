@@ -8,9 +8,11 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 
 #include "mount/session.h"
 #include "tools/cli.h"
+#include "tools/control.h"
 
 /* ---- mount_point.c: places in the tree */
 
@@ -23,8 +25,10 @@ int mount_point_is_ours(const char *point, apr_pool_t *pool);
 int mount_point_check(cli_t *cli, const char *point, const char *origin);
 /* Take it out of the tree; `lazy`: at once, whoever uses it. 0, or an errno. */
 int mount_point_leave(const char *point, int lazy);
-/* The socket of the mount at `point`; `make`: and the directory that it is in. NULL: errno. */
-const char *mount_socket(const char *point, int make, apr_pool_t *pool);
+/* The socket of a mount at `point` that we make, with the directory that it is in. NULL: errno. */
+const char *mount_socket(const char *point, apr_pool_t *pool);
+/* Where the socket of user `uid`'s mount may be: the i-th place; NULL behind the last one. */
+const char *mount_socket_of(const char *point, unsigned long uid, int i, apr_pool_t *pool);
 
 /* ---- mount_options.c: -o */
 
@@ -39,6 +43,22 @@ typedef enum mount_phase_e {
     MOUNT_OVER    /* nothing is left: threads end */
 } mount_phase_e;
 
+/* Times as the user gave them. The kernel trusts what we tell it as long as the cache trusts what
+ * it was told: each half of the time, so that together they keep to it. With times by path the
+ * kernel asks each time. */
+typedef struct mount_ttl_t {
+    uint64_t attr_us, negative_us;
+    int by_path;
+} mount_ttl_t;
+static inline uint64_t mount_ttl_cache(const mount_ttl_t *ttl, uint64_t us)
+{
+    return ttl->by_path ? us : us / 2;
+}
+static inline uint64_t mount_ttl_kernel(const mount_ttl_t *ttl, uint64_t us)
+{
+    return ttl->by_path ? 0 : us / 2;
+}
+
 typedef struct mount_run_t {
     cli_t *cli;
     cli_stack_t stack;
@@ -47,13 +67,16 @@ typedef struct mount_run_t {
     int report;              /* the pipe to the one who waits until it answers; -1: nobody */
     atomic_llong stop_at_us; /* what is dirty then is lost; 0: there is no such time */
     sigset_t signals;        /* that stop it */
+    apr_time_t began_us;
     const char *socket;
-    int listener;          /* on it; -1: none */
+    struct stat socket_stat; /* as we made it: another mount here may take its place */
+    int listener;            /* on it; -1: none */
+    pthread_mutex_t keys;    /* guards ttl */
+    mount_ttl_t ttl;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t left;   /* the last visitor */
     mount_phase_e phase;
     unsigned visitors; /* who work on the stack; it stays as long as they are here */
-    int asker;         /* who waits on the socket for the end; -1: nobody */
 } mount_run_t;
 
 /* Serve a stack that is open until the end, and close it. An exit code. */
@@ -61,25 +84,53 @@ int mount_run(mount_run_t *run);
 /* Be a visitor; 0: it is too late. */
 int mount_enter(mount_run_t *run);
 void mount_leave(mount_run_t *run);
-/* A visitor writes out all that is dirty, until it is or `until_us` (0: however long it takes) is
- * over; `say` hears now and then how much is left. 0: all is clean, or the end does it. */
-int mount_flush(mount_run_t *run, apr_time_t until_us, void (*say)(void *baton, const char *line),
-                void *baton);
+/* A visitor writes out what is dirty at and below `path` (NULL: all), until it is clean or
+ * `until_us` (0: however long it takes) is over; `say` hears now and then how much is left.
+ * APR_SUCCESS: it is clean, or the end does it; else why it is not. */
+apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *path,
+                         apr_time_t until_us, void (*say)(void *baton, const char *line),
+                         void *baton);
 /* A message of the mount, to the terminal or, behind it, the system's log. */
 void mount_say(void *baton, int level, const char *line);
 void mount_say_to_log(void);
 
 /* ---- mount_control.c: the socket, and who speaks to it */
 
-/* The answer to a request is lines "note TEXT" and a last one, "ok" or "error TEXT". Requests:
- *   unmount wait|detach|fail TIMEOUT_US
- * Is there one? CLI_DONE, or an exit code after a message. */
+/* Who asks: served by a thread of his own, as a visitor. */
+typedef struct control_client_t {
+    mount_run_t *run;
+    control_stream_t stream;
+    apr_pool_t *pool;
+    vfs_cancel_t *cancel; /* raised when he hangs up, or the mount ends */
+    vfs_ctx_t ctx;        /* carries it */
+    pthread_t thread;
+    int used, raised;
+    const char *about; /* the path that the answer's error is about, or NULL */
+    atomic_int waits;  /* for the end of the mount */
+    atomic_int over;   /* the thread ends */
+} control_client_t;
+
+/* Make the socket. CLI_DONE, or an exit code after a message. */
 int mount_control_open(mount_run_t *run);
+/* Take it away, unless another mount has it now. */
+void mount_control_close(mount_run_t *run);
 void *mount_control(void *baton); /* its thread */
 /* End the thread, and tell who waits how it went. */
 void mount_control_end(mount_run_t *run, pthread_t thread, int code);
-/* Send a request to the mount at `point`, and show the answer. -1: nobody is there; else an exit
- * code. */
-int mount_ask(cli_t *cli, const char *point, const char *request);
+
+/* ---- control_requests.c, control_work.c: what is answered */
+
+/* Answer one request, but for its last line. NULL: "ok", or who waits is told later; else what is
+ * wrong. */
+const char *control_answer(control_client_t *client, const control_line_t *line);
+const char *control_flush(control_client_t *client, const control_line_t *line);
+const char *control_warm(control_client_t *client, const control_line_t *line);
+const char *control_entries(control_client_t *client, const control_line_t *line);
+const char *control_unmount(control_client_t *client, const control_line_t *line);
+void control_number(control_client_t *client, const char *name, uint64_t value);
+void control_text(control_client_t *client, const char *name, const char *value);
+void control_note(void *client, const char *line);
+/* What the status says, in a sentence that lives as long as the client; about a path, or NULL. */
+const char *control_why(control_client_t *client, const char *path, apr_status_t status);
 
 #endif

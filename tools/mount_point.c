@@ -133,26 +133,41 @@ int mount_point_leave(const char *point, int lazy)
 
 /* ---- its socket */
 
-/* /run/cachefs for root; a directory of the user's own for others. */
-static const char *socket_dir(apr_pool_t *pool)
+/* /run/cachefs for root; a directory of the user's own for others. Who asks for another user's
+ * cannot know his environment. */
+static const char *socket_dir(unsigned long uid, int i, apr_pool_t *pool)
 {
-    const char *base = getenv("XDG_RUNTIME_DIR");
-    if (geteuid() == 0) return "/run/cachefs";
-    if (base != NULL && base[0] == '/') return apr_pstrcat(pool, base, "/cachefs", NULL);
-    return apr_psprintf(pool, "/tmp/cachefs-%lu", (unsigned long)geteuid());
+    const char *base = uid == geteuid() ? getenv("XDG_RUNTIME_DIR") : NULL;
+    const char *own =
+        base != NULL && base[0] == '/' ? base : apr_psprintf(pool, "/run/user/%lu", uid);
+    if (uid == 0) return i == 0 ? "/run/cachefs" : NULL;
+    if (i == 0) return apr_pstrcat(pool, own, "/cachefs", NULL);
+    return i == 1 ? apr_psprintf(pool, "/tmp/cachefs-%lu", uid) : NULL;
 }
 
-const char *mount_socket(const char *point, int make, apr_pool_t *pool)
+const char *mount_socket_of(const char *point, unsigned long uid, int i, apr_pool_t *pool)
 {
-    struct stat st;
     size_t len = strlen(point);
-    const char *dir = socket_dir(pool);
-    if (make && mkdir(dir, 0700) != 0 && errno != EEXIST) return NULL;
-    if (lstat(dir, &st) != 0) return NULL;
-    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
-        errno = EACCES; /* somebody else's, or open to others */
-        return NULL;
-    }
+    const char *dir = socket_dir(uid, i, pool);
+    if (dir == NULL) return NULL;
     return apr_psprintf(pool, "%s/%08x%08x.sock", dir, vfs_path_hash(point, len),
                         vfs_path_hash(point + len / 2, len - len / 2));
+}
+
+static int is_private(const char *dir)
+{
+    struct stat st;
+    if (mkdir(dir, 0700) != 0 && errno != EEXIST) return 0;
+    if (lstat(dir, &st) != 0) return 0;
+    if (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022)) return 1;
+    errno = EACCES; /* somebody else's, or open to others */
+    return 0;
+}
+
+const char *mount_socket(const char *point, apr_pool_t *pool)
+{
+    const char *dir;
+    for (int i = 0; (dir = socket_dir(geteuid(), i, pool)) != NULL; i++)
+        if (is_private(dir)) return mount_socket_of(point, geteuid(), i, pool);
+    return NULL;
 }

@@ -104,19 +104,26 @@ static apr_time_t earlier(mount_run_t *run, apr_time_t until_us)
     return stop != 0 && (until_us == 0 || stop < until_us) ? stop : until_us;
 }
 
-int mount_flush(mount_run_t *run, apr_time_t until_us, void (*say)(void *baton, const char *line),
-                void *baton)
+/* What no further attempt would change. */
+static int is_final(apr_status_t status)
 {
-    if (run->stack.cache == NULL) return 0;
-    while (phase_of(run) == MOUNT_SERVING) {
-        apr_status_t status = cachefs_flush(run->stack.cache, NULL, NULL, SLICE_US);
+    return status == VFS_ECANCELED || APR_STATUS_IS_EINVAL(status) ||
+           APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_ENAMETOOLONG(status);
+}
+
+apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *path,
+                         apr_time_t until_us, void (*say)(void *baton, const char *line),
+                         void *baton)
+{
+    while (run->stack.cache != NULL && phase_of(run) == MOUNT_SERVING) {
+        apr_status_t status = cachefs_flush(run->stack.cache, ctx, path, SLICE_US);
         uint64_t left = dirty_bytes(run);
         apr_time_t until = earlier(run, until_us);
-        if (status == APR_SUCCESS || left == 0) return 0;
-        if (until != 0 && apr_time_now() >= until) return 1;
+        if (status == APR_SUCCESS || left == 0) return APR_SUCCESS;
+        if (is_final(status) || (until != 0 && apr_time_now() >= until)) return status;
         tell_left(left, say, baton);
     }
-    return 0; /* it was taken away meanwhile: its end does the rest */
+    return APR_SUCCESS; /* it was taken away meanwhile: its end does the rest */
 }
 
 /* ---- signals */
@@ -125,7 +132,7 @@ int mount_flush(mount_run_t *run, apr_time_t until_us, void (*say)(void *baton, 
 static void *flush_and_stop(void *baton)
 {
     mount_run_t *run = baton;
-    (void)mount_flush(run, 0, say_left, run);
+    (void)mount_flush(run, NULL, NULL, 0, say_left, run); /* the end tells what is left */
     mount_stop(run->mount);
     mount_leave(run);
     return NULL;
@@ -230,7 +237,9 @@ int mount_run(mount_run_t *run)
     pthread_t signals, control;
     char why[256];
     (void)pthread_mutex_init(&run->mutex, NULL);
+    (void)pthread_mutex_init(&run->keys, NULL);
     (void)pthread_cond_init(&run->left, NULL);
+    run->began_us = apr_time_now();
     if (!start_threads(run, &signals, &control)) {
         cli_error(run->cli, "cannot start threads");
         mount_close(run->mount);

@@ -17,15 +17,16 @@
 
 /* ---- what the mount is told */
 
-/* The kernel trusts what we tell it as long as the cache trusts what it was told: each half of the
- * time, so that together they keep to it. With times by path the kernel asks each time. */
-static void share_ttl(cachefs_config_t *cache, mount_config_t *config)
+static void share_ttl(mount_run_t *run, cachefs_config_t *cache, mount_config_t *config)
 {
-    int by_path = cache->ttl_rules != NULL && cache->ttl_rules[0] != '\0';
-    cache->attr_ttl_us /= by_path ? 1 : 2;
-    cache->negative_ttl_us /= by_path ? 1 : 2;
-    config->attr_ttl_us = by_path ? 0 : cache->attr_ttl_us;
-    config->negative_ttl_us = by_path ? 0 : cache->negative_ttl_us;
+    mount_ttl_t *ttl = &run->ttl;
+    ttl->attr_us = cache->attr_ttl_us;
+    ttl->negative_us = cache->negative_ttl_us;
+    ttl->by_path = cache->ttl_rules != NULL && cache->ttl_rules[0] != '\0';
+    cache->attr_ttl_us = mount_ttl_cache(ttl, ttl->attr_us);
+    cache->negative_ttl_us = mount_ttl_cache(ttl, ttl->negative_us);
+    config->attr_ttl_us = mount_ttl_kernel(ttl, ttl->attr_us);
+    config->negative_ttl_us = mount_ttl_kernel(ttl, ttl->negative_us);
 }
 
 /* What cannot be written is mounted read-only; what root mounts is for all. */
@@ -50,7 +51,8 @@ static int start(mount_run_t *run)
                              .threads = cli->opt.threads,
                              .log = mount_say,
                              .baton = cli};
-    share_ttl(&cli->opt.config, &config);
+    share_ttl(run, &cli->opt.config, &config);
+    config.watch = cli->opt.config.watch;
     config.flush_on_close = cli->opt.config.mode == CACHEFS_BACK && cli->opt.config.flush_on_close;
     cli->opt.config.log = mount_say;
     cli->opt.config.log_baton = cli;
@@ -62,8 +64,7 @@ static int start(mount_run_t *run)
         mount_open(&run->mount, run->stack.top, &config, err, sizeof(err)) != APR_SUCCESS) {
         cli_error(cli, "%s: %s", run->point, err);
         code = CLI_UNREACHABLE;
-        (void)close(run->listener); /* nobody spoke */
-        (void)unlink(run->socket);
+        mount_control_close(run);
     }
     if (code != CLI_DONE) (void)cli_stack_close(cli, &run->stack); /* nothing was written */
     return code;
@@ -190,10 +191,6 @@ const cli_verb_t cli_mount = {
 /* Nobody listens: the program has died, or its socket was lost. */
 static int leave_alone(cli_t *cli, const char *point)
 {
-    if (!mount_point_is_ours(point, cli->pool)) {
-        cli_error(cli, "%s: no cachefs is mounted there", point);
-        return CLI_SOME_FAILED;
-    }
     int error = mount_point_leave(point, strcmp(cli->opt.how, "detach") == 0);
     if (error == 0) return CLI_DONE;
     cli_error(cli, "%s: %s", point,
@@ -203,16 +200,20 @@ static int leave_alone(cli_t *cli, const char *point)
 
 static int run_unmount(cli_t *cli)
 {
-    const char *point = mount_point(cli->args[0], cli->pool);
-    if (point == NULL) {
-        cli_error(cli, "%s: %s", cli->args[0], strerror(errno));
+    control_place_t place;
+    char timeout[24];
+    (void)snprintf(timeout, sizeof(timeout), "%llu",
+                   (unsigned long long)cli->opt.unmount_timeout_us);
+    const char *words[] = {"unmount", cli->opt.how != NULL ? cli->opt.how : "wait", timeout};
+    cli->opt.how = words[1];
+    int code = control_find(cli, cli->args[0], &place);
+    if (code != CLI_DONE) return CLI_SOME_FAILED;
+    if (strcmp(place.path, "/") != 0) {
+        cli_error(cli, "%s is no mount itself; it lies in %s", cli->args[0], place.point);
         return CLI_USAGE;
     }
-    if (cli->opt.how == NULL) cli->opt.how = "wait";
-    int code = mount_ask(cli, point,
-                         apr_psprintf(cli->pool, "unmount %s %" APR_UINT64_T_FMT, cli->opt.how,
-                                      cli->opt.unmount_timeout_us));
-    return code >= 0 ? code : leave_alone(cli, point);
+    if (!control_reaches(cli, &place)) return leave_alone(cli, place.point);
+    return control_ask(cli, &place, words, 3, NULL, NULL);
 }
 
 const cli_verb_t cli_unmount = {

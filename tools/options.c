@@ -137,7 +137,8 @@ static const char *set_how(cli_t *cli, const char *value)
 }
 
 #define STORES (CLI_FSCK | CLI_GC)
-#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_UNMOUNT | STORES)
+#define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_ASKING | STORES)
+#define SHOWING (CLI_STATUS | CLI_STATS | CLI_SET)
 #define PLANNED (CLI_WARM | CLI_COMPARE)
 
 /* clang-format off */
@@ -152,7 +153,7 @@ const cli_option_t cli_options[] = {
     { "store", 0, "DIR", CLI_STACKED & ~CLI_COMPARE, CLI_TEXT, AT(store), NULL, NULL, "a directory, made if missing, where what was read is found again later" },
     { "set", 0, "KEY=VALUE", CLI_STACKED, CLI_CALL, 0, NULL, set_key, "any key of the cache: see `cachefs help keys`" },
     { "delay", 0, "RTT[,BW]", CLI_STACKED, CLI_CALL, 0, NULL, set_delay, "simulate a remote: round trip 5ms, or 5ms,100m with bytes a second" },
-    { "plugin", 0, "FILE", ALL, CLI_CALL, 0, NULL, load_plugin, "load a plug-in, which brings more schemes" },
+    { "plugin", 0, "FILE", ALL & ~CLI_ASKING, CLI_CALL, 0, NULL, load_plugin, "load a plug-in, which brings more schemes" },
     { "trace", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(trace), NULL, NULL, "show each call that reaches the origin, on standard error" },
     { "no-cache", 0, NULL, CLI_LS | CLI_CAT | CLI_STAT | CLI_CP, CLI_FLAG, AT(no_cache), NULL, NULL, "leave the cache out of the stack" },
     { "stats", 0, NULL, CLI_STACKED & ~CLI_COMPARE, CLI_FLAG, AT(stats), NULL, NULL, "tell in the end what the cache and the origin did" },
@@ -160,6 +161,7 @@ const cli_option_t cli_options[] = {
     { "long", 'l', NULL, CLI_LS, CLI_FLAG, AT(long_form), NULL, NULL, "mode, links, owner, group, size and time as well" },
     { "recursive", 'R', NULL, CLI_LS, CLI_FLAG, AT(recursive), NULL, NULL, "all below, not only the next level" },
     { "files", 'f', NULL, CLI_LS, CLI_FLAG, AT(files_only), NULL, NULL, "regular files only: with -R a path list for --list" },
+    { "cached", 0, NULL, CLI_LS, CLI_FLAG, AT(cached), NULL, NULL, "what a mount holds in its cache" },
     { "follow", 'L', NULL, CLI_STAT, CLI_FLAG, AT(follow), NULL, NULL, "what a symbolic link leads to, not the link" },
     { "recursive", 'r', NULL, CLI_CP, CLI_FLAG, AT(recursive), NULL, NULL, "copy directories with all below them" },
     { "into", 0, "DIR", CLI_CP, CLI_TEXT, AT(into), NULL, NULL, "directory of the destination's stack, made if missing (/)" },
@@ -201,11 +203,15 @@ const cli_option_t cli_options[] = {
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },
     { "timeout", 0, "TIME", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_unmount_timeout, "for wait: how long (as long as it takes)" },
+    { "wait", 0, NULL, CLI_FLUSH, CLI_FLAG, AT(wait), NULL, NULL, "try again until all is written" },
+    { "timeout", 0, "TIME", CLI_FLUSH, CLI_CALL, 0, NULL, set_unmount_timeout, "for --wait: how long (as long as it takes)" },
+    { "prefix", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(by_prefix), NULL, NULL, "and all that is below PATH" },
+    { "glob", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(by_glob), NULL, NULL, "PATH is a pattern: * and ? in a name, ** for directories" },
 
     { "repair", 0, NULL, CLI_FSCK, CLI_FLAG, AT(repair), NULL, NULL, "mend what can be mended without a loss" },
     { "bytes", 0, "SIZE", CLI_GC, CLI_SIZE, AT(gc_bytes), NULL, NULL, "cached bytes that may stay (all)" },
 
-    { "json", 0, NULL, ALL & ~(CLI_CAT | CLI_MOUNT | CLI_UNMOUNT), CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
+    { "json", 0, NULL, (ALL & ~(CLI_CAT | CLI_MOUNT | CLI_ASKING)) | SHOWING, CLI_FLAG, AT(json), NULL, NULL, "results as JSON on standard output" },
     { "quiet", 'q', NULL, ALL, CLI_FLAG, AT(quiet), NULL, NULL, "no progress bar and no notes" },
     { "help", 'h', NULL, ALL, CLI_FLAG, AT(help), NULL, NULL, "this text" },
     { NULL, 0, NULL, 0, CLI_FLAG, 0, NULL, NULL, NULL },

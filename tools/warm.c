@@ -8,7 +8,8 @@
 
 #include <apr_strings.h>
 
-#include "tools/cli.h"
+#include "tools/control.h"
+#include "tools/warm.h"
 
 typedef struct bar_t {
     cli_t *cli;
@@ -24,7 +25,7 @@ static int on_progress(void *baton, const warm_progress_t *now)
     return 0;
 }
 
-static void print_json(const warm_progress_t *result, const cachefs_stats_t *stats)
+static void print_json(const warm_progress_t *result, uint64_t resident, uint64_t ram_used)
 {
     json_t json;
     json_start(&json, stdout);
@@ -37,13 +38,13 @@ static void print_json(const warm_progress_t *result, const cachefs_stats_t *sta
     json_uint(&json, "fetched_bytes", result->bytes_fetched);
     json_double(&json, "seconds", result->seconds);
     json_double(&json, "bytes_per_second", result->bytes_per_second);
-    json_uint(&json, "resident_bytes", stats->resident_bytes);
-    json_uint(&json, "ram_used_bytes", stats->ram_used);
+    json_uint(&json, "resident_bytes", resident);
+    json_uint(&json, "ram_used_bytes", ram_used);
     json_close(&json, '}');
     json_end(&json);
 }
 
-static void print_text(const warm_progress_t *result, const cachefs_stats_t *stats)
+static void print_text(const warm_progress_t *result, uint64_t ram_used)
 {
     char bytes[32], time[32], rate[32], ram[32];
     (void)printf(
@@ -56,19 +57,25 @@ static void print_text(const warm_progress_t *result, const cachefs_stats_t *sta
         cli_show_bytes(bytes, sizeof(bytes), (double)result->bytes_done),
         cli_show_us(time, sizeof(time), result->seconds * 1e6),
         cli_show_bytes(rate, sizeof(rate), result->bytes_per_second),
-        cli_show_bytes(ram, sizeof(ram), (double)stats->ram_used));
+        cli_show_bytes(ram, sizeof(ram), (double)ram_used));
 }
 
-static void report(const cli_t *cli, const cli_stack_t *stack, const warm_progress_t *result)
+void warm_report(cli_t *cli, const warm_progress_t *result, uint64_t resident_bytes,
+                 uint64_t ram_bytes)
+{
+    if (cli->opt.json)
+        print_json(result, resident_bytes, ram_bytes);
+    else
+        print_text(result, ram_bytes);
+    if (result->files_total == 0 && !cli_stopped(cli))
+        cli_note(cli, "there is no file to warm: nothing is listed or matches");
+}
+
+static void report(cli_t *cli, const cli_stack_t *stack, const warm_progress_t *result)
 {
     cachefs_stats_t stats = {.size = sizeof(stats)};
     if (cachefs_stats(stack->cache, &stats) != APR_SUCCESS) stats.ram_used = 0;
-    if (cli->opt.json)
-        print_json(result, &stats);
-    else
-        print_text(result, &stats);
-    if (result->files_total == 0 && !cli_stopped(cli))
-        cli_note(cli, "there is no file to warm: nothing is listed or matches");
+    warm_report(cli, result, stats.resident_bytes, stats.ram_used);
 }
 
 static int warm(cli_t *cli, cli_stack_t *stack, const warm_plan_t *plan)
@@ -126,6 +133,7 @@ static int run(cli_t *cli)
     warm_plan_t *plan = NULL;
     const warm_progress_t none = {0};
     if (!can_resume(cli)) return CLI_USAGE;
+    if (!cli_is_origin(cli->args[0])) return warm_mount(cli);
     int code = cli_stack_open(cli, &stack, cli->args[0], 1);
     if (code != CLI_DONE) return code;
     code = cli_plan(cli, &plan, stack.top, cli->args[0]);
@@ -142,15 +150,18 @@ const cli_verb_t cli_warm = {
     .bit = CLI_WARM,
     .args_min = 1,
     .args_max = -1,
-    .usage = "ORIGIN [PATH...] [options]",
+    .usage = "ORIGIN [PATH...] | MOUNTPOINT[/PATH]... [options]",
     .summary = "fill a cache, and say how long that takes and what it holds",
     .text =
         "Brings files into a cache: those named (a directory stands for all files below it), of a "
         "list, a\n"
-        "pattern, a tree or a heat log. The cache ends with the program: this verb tells what "
-        "warming\n"
-        "costs, and whether the files fit.\n"
+        "pattern, a tree or a heat log. With an ORIGIN the cache ends with the program: it tells "
+        "what warming\n"
+        "costs, and whether the files fit. With a path in a mount it is the cache of the mount; "
+        "the options of\n"
+        "the cache mean nothing then, and FILEs are read by the mount's program.\n"
         "\n"
+        "  cachefs warm /mnt/src /mnt/include\n"
         "  cachefs warm file:///usr/include --glob '/linux/**/*.h' --delay 5ms --jobs 32\n"
         "\n"
         "--json prints one object: files, warmed, skipped, failed, bytes, fetched_bytes, seconds,\n"

@@ -1,7 +1,7 @@
 /*
  * plugin_sick.c - a plug-in with the scheme "sick": a directory whose files named *bad* fail as the
  * URI says. Floor 4, for the tests of the program. sick:HOW:/dir, HOW one of eio, offline, flip,
- * block; offline and block concern every file.
+ * nowrite, block; offline and block concern every file.
  */
 #include <string.h>
 
@@ -20,6 +20,7 @@ static const how_t hows[] = {
     {"eio:", {.what = VFS_FAULT_ERROR, .glob = "/**/*bad*"}},
     {"offline:", {.what = VFS_FAULT_ERROR, .status = VFS_EOFFLINE}},
     {"flip:", {.what = VFS_FAULT_FLIP, .glob = "/**/*bad*"}},
+    {"nowrite:", {.what = VFS_FAULT_ERROR, .status = VFS_EOFFLINE, .glob = "/**/*bad*"}},
     {"block:", {.what = VFS_FAULT_BLOCK}},
 };
 
@@ -34,6 +35,11 @@ static apr_status_t sick_open(vfs_t **out, const char *uri, char *err, size_t er
         size_t len = strlen(hows[i].name);
         if (strncmp(rest, hows[i].name, len) != 0) continue;
         vfs_fault_t fault = hows[i].fault;
+        if (strcmp(hows[i].name, "nowrite:") == 0) {
+            VFS_FAULT_OP(fault, VFS_OPID_write_at);
+            VFS_FAULT_OP(fault, VFS_OPID_writev_at);
+            VFS_FAULT_OP(fault, VFS_OPID_commit);
+        }
         if (fault.what == VFS_FAULT_BLOCK) {
             VFS_FAULT_OP(fault, VFS_OPID_get);
             VFS_FAULT_OP(fault, VFS_OPID_read_at);
