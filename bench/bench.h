@@ -107,10 +107,12 @@ void bench_zipf(uint32_t *out, size_t count, uint32_t ranks, uint64_t *state);
 
 typedef struct bench_world_t {
     apr_pool_t *pool;
-    vfs_t *lower, *delay, *cache; /* delay may be NULL */
+    vfs_t *lower, *delay, *store, *cache; /* delay and store may be NULL */
 } bench_world_t;
 /* A cache over memory; `keys` are pairs of key and value, ended by NULL. */
 void bench_world_mem(bench_world_t *w, const char *const *keys);
+/* The same with a store in a directory. */
+void bench_world_store(bench_world_t *w, const char *dir, const char *const *keys);
 /* The same over a directory, which is `bench_opt.dir`. */
 void bench_world_local(bench_world_t *w, const char *const *keys);
 /* The same over memory behind round trips. */
@@ -135,6 +137,7 @@ void bench_reads(void);
 void bench_names(void);
 void bench_threads(void);
 void bench_misses(void);
+void bench_l2(void);
 void bench_evictions(void);
 void bench_policies(void);
 void bench_writes(void);

@@ -149,6 +149,7 @@ int main(int argc, char **argv)
     bench_names();
     bench_threads();
     bench_misses();
+    bench_l2();
     bench_writes();
     bench_batches();
     bench_memory_use();

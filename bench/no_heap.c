@@ -20,7 +20,8 @@ extern void *__libc_memalign(size_t alignment, size_t size);
 
 #define TIMES 1000u
 
-/* volatile: compilers believe that a malloc changes nothing else, and spare one that nobody wants */
+/* volatile: compilers believe that a malloc changes nothing else, and spare one that nobody wants
+ */
 static _Thread_local volatile int counting;
 static _Thread_local volatile unsigned long allocations;
 

@@ -18,6 +18,8 @@ static void cache_on(bench_world_t *w, vfs_t *lower, const char *const *keys)
 {
     char err[200] = "";
     cachefs_config_t config = CACHEFS_CONFIG_INIT;
+    config.store = w->store;
+    if (w->store) config.origin = "bench:";
     /* names stay fresh: a hit is a hit within the TTL */
     BENCH_OK(cachefs_config_set(&config, "attr_ttl", "24h", err, sizeof(err), w->pool));
     for (; keys && *keys; keys += 2)
@@ -31,6 +33,15 @@ void bench_world_mem(bench_world_t *w, const char *const *keys)
     memset(w, 0, sizeof(*w));
     BENCH_OK(apr_pool_create(&w->pool, NULL));
     BENCH_OK(vfs_mem_create(&w->lower, 0, w->pool));
+    cache_on(w, w->lower, keys);
+}
+
+void bench_world_store(bench_world_t *w, const char *dir, const char *const *keys)
+{
+    memset(w, 0, sizeof(*w));
+    BENCH_OK(apr_pool_create(&w->pool, NULL));
+    BENCH_OK(vfs_mem_create(&w->lower, 0, w->pool));
+    BENCH_OK(vfs_local_create(&w->store, dir, w->pool));
     cache_on(w, w->lower, keys);
 }
 
@@ -55,6 +66,7 @@ void bench_world_delay(bench_world_t *w, uint64_t rtt_us, const char *const *key
 void bench_world_end(bench_world_t *w)
 {
     BENCH_OK(cachefs_destroy(w->cache, CACHEFS_END_DISCARD, 0, NULL));
+    if (w->store) BENCH_OK(vfs_destroy(w->store));
     if (w->delay) BENCH_OK(vfs_destroy(w->delay));
     BENCH_OK(vfs_destroy(w->lower));
     apr_pool_destroy(w->pool);
