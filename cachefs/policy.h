@@ -66,6 +66,9 @@ typedef struct cachefs_policy_config_t {
      * there that of the others finds, to share what each learns of its keys. Instances are called
      * at the same time, so it must be atomic. For `create` only. NULL: this one is by itself. */
     void **common;
+    /** So many bytes may come in, of one read and what is read ahead of it, before any of them is
+     * used: a policy whose part for newcomers is smaller lets them go unread. 0: one entry. */
+    uint64_t burst_bytes;
 } cachefs_policy_config_t;
 
 /** A policy: what its author writes, `static const` with designated initialisers. No function may

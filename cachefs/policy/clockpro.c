@@ -64,8 +64,8 @@ apr_status_t cachefs__clockpro_make(void **state, const cachefs_policy_config_t 
     if (past == NULL)
         status = cachefs__past_create(config, &pro->tests, cachefs__expected(config), pool);
     if (status != APR_SUCCESS) return status;
-    pro->cold_target = config->capacity_bytes * CLOCKPRO_COLD_PERCENT / 100;
-    if (pro->cold_target == 0) pro->cold_target = 1; /* or nobody would ever be on test */
+    /* 1 at least: or nobody would ever be on test */
+    pro->cold_target = cachefs__newcomers(&pro->held, CLOCKPRO_COLD_PERCENT, 1);
     *state = pro;
     return APR_SUCCESS;
 }
@@ -97,10 +97,9 @@ static void clockpro_more_cold(clockpro_t *pro, uint64_t bytes)
 /* `one`: of an entry. */
 static void clockpro_less_cold(clockpro_t *pro, uint64_t bytes, uint32_t one)
 {
-    uint64_t least = pro->held.capacity * CLOCKPRO_COLD_PERCENT / 100;
+    uint64_t least = cachefs__newcomers(&pro->held, CLOCKPRO_COLD_PERCENT, one);
 
     if (bytes == 0) return;
-    if (least < one) least = one;
     pro->cold_target = pro->cold_target > bytes ? pro->cold_target - bytes : 0;
     if (pro->cold_target < least) pro->cold_target = least;
 }

@@ -34,6 +34,7 @@ typedef struct cachefs__held_t {
     uint32_t whose; /* which of the instances that share nodes; 0: there is only one */
     uint64_t bytes;
     uint64_t capacity;
+    uint64_t burst; /* that newcomers have room for, at least */
     uint64_t (*key_of)(const void *baton, uint32_t entry);
     const void *key_baton;
     uint64_t *keys; /* where there is no key_of; NULL: the policy needs none */
@@ -47,6 +48,7 @@ static inline void cachefs__held_init(cachefs__held_t *held, const cachefs_polic
     held->whose = 0;
     held->bytes = 0;
     held->capacity = config->capacity_bytes;
+    held->burst = config->burst_bytes;
     held->key_of = config->key_of;
     held->key_baton = config->key_baton;
     held->keys = NULL;
@@ -131,6 +133,16 @@ static inline void cachefs__let_go(cachefs__held_t *held, uint32_t entry)
 static inline void cachefs__full(cachefs__held_t *held)
 {
     held->capacity = held->bytes;
+}
+
+/* The share of newcomers: so many hundredths, but room for a burst, and for one of `one` bytes. */
+static inline uint64_t cachefs__newcomers(const cachefs__held_t *held, uint32_t percent,
+                                          uint32_t one)
+{
+    uint64_t bytes = held->capacity * percent / 100;
+
+    if (bytes < held->burst) bytes = held->burst;
+    return bytes < one ? one : bytes;
 }
 
 /* How many entries to expect, for tables that are sized once. */

@@ -29,7 +29,8 @@
 #include "cachefs/policy/past.h"
 
 #define LIRS_LIR 1u
-#define LIRS_OFF_S 2u /* it was LIR, at the bottom */
+#define LIRS_OFF_S 2u /* HIR: it was LIR, at the bottom */
+#define LIRS_USED 2u  /* LIR: it was used again since it came in */
 #define LIRS_EPOCH_SHIFT 2u
 #define LIRS_EPOCHS (1u << (CACHEFS__NOTE_BITS - LIRS_EPOCH_SHIFT)) /* they wrap */
 #define LIRS_EPOCHS_PER_CAPACITY 32u
@@ -92,7 +93,7 @@ static void lirs_note(lirs_t *lirs, uint32_t entry, uint32_t role)
 /* A LIR block is used: to the top of S. */
 static void lirs_raise(lirs_t *lirs, uint32_t entry)
 {
-    lirs_note(lirs, entry, LIRS_LIR);
+    lirs_note(lirs, entry, LIRS_LIR | LIRS_USED);
     cachefs__plist_unlink(&lirs->lir.list, lirs->held.nodes, entry);
     cachefs__plist_push(&lirs->lir.list, lirs->held.nodes, entry);
 }
@@ -101,7 +102,7 @@ static void lirs_raise(lirs_t *lirs, uint32_t entry)
 static void lirs_push(lirs_t *lirs, uint32_t entry, uint32_t role)
 {
     lirs_note(lirs, entry, role);
-    cachefs__queue_push(role == LIRS_LIR ? &lirs->lir : &lirs->q, &lirs->held, entry);
+    cachefs__queue_push(role & LIRS_LIR ? &lirs->lir : &lirs->q, &lirs->held, entry);
 }
 
 /* What was not used since the LIR block at the bottom was, tells nothing more. */
@@ -124,9 +125,8 @@ static void lirs_limit_stack(lirs_t *lirs)
 /* The share of LIR, if the queue must have room for at least so many bytes. */
 static uint64_t lirs_limit(const lirs_t *lirs, uint32_t bytes)
 {
-    uint64_t q = lirs->held.capacity * LIRS_Q_PERCENT / 100;
+    uint64_t q = cachefs__newcomers(&lirs->held, LIRS_Q_PERCENT, bytes);
 
-    if (q < bytes) q = bytes;
     return lirs->held.capacity > q ? lirs->held.capacity - q : 0;
 }
 
@@ -151,9 +151,12 @@ static void lirs_insert(void *state, uint32_t entry, uint64_t key, uint32_t byte
     int known = cachefs__past_take(lirs->past, hash, size);
 
     (void)cachefs__past_pass(lirs->past, size, lirs->held.capacity / LIRS_EPOCHS_PER_CAPACITY);
-    if (known) lirs_make_room(lirs, size);
-    lirs_push(lirs, entry,
-              known || lirs->lir.bytes + size <= lirs_limit(lirs, size) ? LIRS_LIR : 0);
+    if (known) {
+        lirs_make_room(lirs, size);
+        lirs_push(lirs, entry, LIRS_LIR | LIRS_USED);
+    } else {
+        lirs_push(lirs, entry, lirs->lir.bytes + size <= lirs_limit(lirs, size) ? LIRS_LIR : 0);
+    }
     lirs_limit_stack(lirs);
 }
 
@@ -173,7 +176,7 @@ static void lirs_touch(void *state, uint32_t entry, uint32_t hits)
     cachefs__queue_unlink(&lirs->q, &lirs->held, entry);
     if (lirs_on_s(lirs, entry)) {
         lirs_make_room(lirs, size);
-        lirs_push(lirs, entry, LIRS_LIR);
+        lirs_push(lirs, entry, LIRS_LIR | LIRS_USED);
     } else {
         lirs_push(lirs, entry, 0);
         lirs_make_room(lirs, size);
@@ -192,6 +195,19 @@ static void lirs_remove(void *state, uint32_t entry)
     if (lir) lirs_prune(lirs);
 }
 
+/* Who leaves where all are LIR, since the memory became less: the one at the bottom, but who was
+ * never used again before who was. (Whoever came while there was room is LIR.) */
+static uint32_t lirs_last(lirs_t *lirs)
+{
+    uint32_t entry;
+
+    while (cachefs__note(&lirs->held, entry = lirs->lir.list.tail) & LIRS_USED) {
+        lirs_raise(lirs, entry);
+        lirs_note(lirs, entry, LIRS_LIR);
+    }
+    return entry;
+}
+
 static uint32_t lirs_victim(void *state)
 {
     lirs_t *lirs = state;
@@ -201,7 +217,7 @@ static uint32_t lirs_victim(void *state)
     cachefs__full(&lirs->held);
     entry = lirs->q.list.tail;
     if (entry == CACHEFS_POLICY_NONE)
-        entry = lirs->lir.list.tail;
+        entry = lirs_last(lirs);
     else if (lirs_on_s(lirs, entry))
         cachefs__past_add(lirs->past, cachefs__hash_of(&lirs->held, entry), lirs_epoch(lirs, entry),
                           cachefs__size(&lirs->held, entry));

@@ -140,12 +140,14 @@ static uint32_t s3fifo_victim(void *state)
 {
     s3fifo_t *s3 = state;
     uint32_t entry = CACHEFS_POLICY_NONE;
+    uint64_t small;
     int from_main;
 
     if (s3->held.count == 0) return CACHEFS_POLICY_NONE;
     cachefs__full(&s3->held);
     /* the queue is chosen once: promotions on the way may make the main one too large */
-    from_main = s3->main.bytes > s3->held.capacity - s3->held.capacity * S3FIFO_SMALL_PERCENT / 100;
+    small = cachefs__newcomers(&s3->held, S3FIFO_SMALL_PERCENT, 0);
+    from_main = s3->main.bytes > s3->held.capacity - small && s3->held.capacity > small;
     while (entry == CACHEFS_POLICY_NONE) {
         if (cachefs__plist_empty(&s3->small.list)) from_main = 1;
         entry = from_main ? s3fifo_try_main(s3) : s3fifo_try_small(s3);

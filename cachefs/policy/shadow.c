@@ -36,6 +36,7 @@ apr_status_t cachefs__shadow_create(const cachefs_policy_config_t *of, cachefs__
 {
     cachefs_policy_config_t config = {
         .size = sizeof(config), .capacity_bytes = bytes, .memory = of->memory};
+    uint64_t of_bytes = of->capacity_bytes != 0 ? of->capacity_bytes : 1;
     apr_status_t status = shadow_table(of, shadow, entries, pool);
     void *state = NULL;
 
@@ -45,6 +46,7 @@ apr_status_t cachefs__shadow_create(const cachefs_policy_config_t *of, cachefs__
     if (config.nodes == NULL) return APR_ENOMEM;
     config.entries_max = shadow->slots_max;
     config.entries_hint = entries;
+    config.burst_bytes = (uint64_t)((double)of->burst_bytes * (double)bytes / (double)of_bytes);
     config.key_of = shadow_key;
     config.key_baton = shadow;
     status = ops->create(&state, &config, pool);

@@ -70,7 +70,9 @@ static apr_status_t wtinylfu_create(void **state, const cachefs_policy_config_t 
 
 static uint64_t wtinylfu_window_limit(const wtinylfu_t *tiny)
 {
-    return (uint64_t)((double)tiny->held.capacity * tiny->share);
+    uint64_t limit = (uint64_t)((double)tiny->held.capacity * tiny->share);
+
+    return limit < tiny->held.burst ? tiny->held.burst : limit;
 }
 
 static void wtinylfu_move(wtinylfu_t *tiny, uint32_t entry, uint32_t to)
@@ -117,6 +119,7 @@ static void wtinylfu_touch(void *state, uint32_t entry, uint32_t hits)
 {
     wtinylfu_t *tiny = state;
     cachefs__queue_t *safe = &tiny->queues[TINY_PROTECTED];
+    uint64_t limit;
     uint32_t queue;
 
     cachefs__check_held(&tiny->held, entry);
@@ -124,8 +127,9 @@ static void wtinylfu_touch(void *state, uint32_t entry, uint32_t hits)
     tiny->hits += hits;
     queue = cachefs__note(&tiny->held, entry);
     wtinylfu_move(tiny, entry, queue == TINY_WINDOW ? TINY_WINDOW : TINY_PROTECTED);
-    while (safe->bytes > (tiny->held.capacity - wtinylfu_window_limit(tiny)) / 5 * 4 &&
-           safe->list.tail != entry)
+    limit = wtinylfu_window_limit(tiny);
+    limit = tiny->held.capacity > limit ? (tiny->held.capacity - limit) / 5 * 4 : 0;
+    while (safe->bytes > limit && safe->list.tail != entry)
         wtinylfu_move(tiny, safe->list.tail, TINY_PROBATION);
 }
 

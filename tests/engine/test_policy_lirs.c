@@ -8,6 +8,7 @@
 /* LIR by recency. `stamp` is the epoch of the past in which a key was used last, 0 if it is not on
  * the stack. */
 enum { LIR, QUEUE };
+static int used[MODEL_KEYS]; /* LIR: again, since it came in */
 
 static void start(model_t *model)
 {
@@ -67,6 +68,7 @@ static void insert(model_t *model, uint32_t key)
 
     (void)cachefs__past_pass(model->past, bytes, model->capacity / 32);
     if (known) make_room(model, bytes);
+    used[key] = known;
     if (known || model_bytes(model, LIR) + bytes <= limit(model, bytes))
         push(model, LIR, key);
     else
@@ -77,6 +79,7 @@ static void insert(model_t *model, uint32_t key)
 static void touch(model_t *model, uint32_t key, uint32_t hits)
 {
     (void)hits;
+    used[key] = 1;
     if (model_take(model, LIR, key)) {
         push(model, LIR, key);
         prune(model);
@@ -100,12 +103,25 @@ static void leave(model_t *model, uint32_t key)
         cr_assert(model_take(model, QUEUE, key));
 }
 
+/* All are LIR: who was never used again leaves first. */
+static uint32_t last(model_t *model)
+{
+    uint32_t key = model_tail(model, LIR);
+
+    for (; used[key]; key = model_tail(model, LIR)) {
+        (void)model_take(model, LIR, key);
+        push(model, LIR, key);
+        used[key] = 0;
+    }
+    return key;
+}
+
 static uint32_t victim(model_t *model)
 {
     uint32_t key = model_tail(model, QUEUE);
 
     if (key == MODEL_NONE)
-        key = model_tail(model, LIR);
+        key = last(model);
     else if (on_stack(model, key))
         cachefs__past_add(model->past, cachefs__mix(key), epoch_of(model, key), model->size[key]);
     leave(model, key);
