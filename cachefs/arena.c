@@ -38,6 +38,25 @@ static void list_remove(arena_t *a, uint32_t *head, uint32_t s)
     slab->prev = slab->next = 0;
 }
 
+/* ---- partly used slabs */
+
+static void partial_add(arena_t *a, uint32_t s)
+{
+    slab_t *slab = &a->slabs[s];
+    slab->state = SLAB_PARTIAL;
+    list_add(a, &a->partial[slab->cls], s);
+    a->spare[slab->cls] += (uint32_t)slab->capacity - slab->used;
+}
+
+/* Its state is the caller's to change. */
+static void partial_remove(arena_t *a, uint32_t s)
+{
+    slab_t *slab = &a->slabs[s];
+    list_remove(a, &a->partial[slab->cls], s);
+    VFS_ASSERT(a->spare[slab->cls] >= (uint32_t)slab->capacity - slab->used);
+    a->spare[slab->cls] -= (uint32_t)slab->capacity - slab->used;
+}
+
 /* ---- free slabs: taken from the front, lent from the back */
 
 static void free_add(arena_t *a, uint32_t s)
@@ -163,8 +182,8 @@ static void slab_open(arena_t *a, uint32_t s, unsigned cls)
     for (size_t i = 0; i < n; i++)
         atomic_store_explicit(&slab->owners[i], i + 1 < n ? (uint32_t)i + 2 : 0,
                               memory_order_relaxed);
-    slab->state = SLAB_PARTIAL;
-    list_add(a, &a->partial[cls], s);
+    slab->stuck = 0;
+    partial_add(a, s);
 }
 
 static uint32_t chunk_name(const arena_t *a, uint32_t s, uint32_t i)
@@ -204,8 +223,9 @@ static uint32_t take(arena_t *a, uint32_t s, uint32_t owner)
     VFS_ASSERT(slab->free != 0 && slab->used < slab->capacity);
     slab->free = (uint16_t)atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
     atomic_store_explicit(&slab->owners[i], owner, memory_order_relaxed);
+    a->spare[slab->cls]--;
     if (++slab->used == slab->capacity) {
-        list_remove(a, &a->partial[slab->cls], s);
+        partial_remove(a, s);
         slab->state = SLAB_FULL;
     }
     /* who reads bytes that will be put there sees that the chunk's last owner gave it up */
@@ -237,7 +257,7 @@ uint32_t cachefs__arena_alloc(arena_t *a, unsigned cls, uint32_t owner)
 static void slab_close(arena_t *a, uint32_t s)
 {
     slab_t *slab = &a->slabs[s];
-    if (slab->state == SLAB_PARTIAL) list_remove(a, &a->partial[slab->cls], s);
+    if (slab->state == SLAB_PARTIAL) partial_remove(a, s);
     slab->cls = CLASS_NONE;
     slab->state = SLAB_FREE;
     free_add(a, s);
@@ -255,10 +275,9 @@ void cachefs__arena_free(arena_t *a, uint32_t chunk)
     atomic_store_explicit(&slab->owners[i], slab->free, memory_order_relaxed);
     slab->free = (uint16_t)(i + 1);
     slab->used--;
-    if (slab->state == SLAB_FULL) {
-        slab->state = SLAB_PARTIAL;
-        list_add(a, &a->partial[slab->cls], s);
-    }
+    slab->stuck = 0;
+    if (slab->state == SLAB_PARTIAL) a->spare[slab->cls]++;
+    if (slab->state == SLAB_FULL) partial_add(a, s);
     if (!slab->used && slab->state != SLAB_DRAINING) slab_close(a, s); /* else its drainer does */
     cachefs__unlock(&a->lock, RANK_ARENA);
 }
@@ -320,6 +339,34 @@ int cachefs__arena_lend(arena_t *a, uint32_t n)
     return ok;
 }
 
+#define SPARSE_LOOKS 64 /* slabs of a class */
+
+/* Of slabs of one class the one with the fewest chunks in use; NULL: none but stuck ones. */
+static slab_t *emptiest(arena_t *a, unsigned cls)
+{
+    slab_t *best = NULL;
+    uint32_t s = a->partial[cls];
+    for (int looks = 0; s && looks < SPARSE_LOOKS; looks++) {
+        slab_t *slab = &a->slabs[s - 1];
+        if (!slab->stuck && (!best || slab->used < best->used)) best = slab;
+        s = slab->next;
+    }
+    return best;
+}
+
+uint32_t cachefs__arena_sparse(arena_t *a)
+{
+    uint32_t chunk = 0;
+    cachefs__lock(&a->lock, RANK_ARENA);
+    for (unsigned cls = 0; cls <= a->class_max && !chunk; cls++) {
+        if (!a->partial[cls] || a->spare[cls] < a->slabs[a->partial[cls] - 1].capacity) continue;
+        slab_t *slab = emptiest(a, cls);
+        if (slab) chunk = chunk_name(a, (uint32_t)(slab - a->slabs), 0);
+    }
+    cachefs__unlock(&a->lock, RANK_ARENA);
+    return chunk;
+}
+
 size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32_t *chunks,
                             size_t max)
 {
@@ -328,7 +375,7 @@ size_t cachefs__arena_drain(arena_t *a, uint32_t chunk, uint32_t *owners, uint32
     uint32_t s = chunk_slab(a, chunk);
     slab_t *slab = &a->slabs[s];
     if (slab->state == SLAB_PARTIAL || slab->state == SLAB_FULL) {
-        if (slab->state == SLAB_PARTIAL) list_remove(a, &a->partial[slab->cls], s);
+        if (slab->state == SLAB_PARTIAL) partial_remove(a, s);
         slab->state = SLAB_DRAINING;
         for (uint32_t i = 0; i < slab->capacity && n < max; i++) {
             uint32_t owner = atomic_load_explicit(&slab->owners[i], memory_order_relaxed);
@@ -355,8 +402,11 @@ int cachefs__arena_undrain(arena_t *a, uint32_t chunk, unsigned cls, uint32_t ow
             *got = take(a, s, owner);
         }
     } else {
-        slab->state = slab->used < slab->capacity ? SLAB_PARTIAL : SLAB_FULL;
-        if (slab->state == SLAB_PARTIAL) list_add(a, &a->partial[slab->cls], s);
+        slab->stuck = 1;
+        if (slab->used < slab->capacity)
+            partial_add(a, s);
+        else
+            slab->state = SLAB_FULL;
     }
     cachefs__unlock(&a->lock, RANK_ARENA);
     return empty;

@@ -47,6 +47,7 @@ typedef struct slab_t {
     uint16_t free;            /* first free chunk + 1 */
     uint8_t cls;              /* ARENA_CLASSES: none */
     uint8_t state;            /* SLAB_* */
+    uint8_t stuck;            /* not all of it could leave, and nobody left since */
     _Atomic uint32_t *owners; /* one a chunk; for a free chunk the next free one + 1 */
     _Atomic uint32_t own[64]; /* owners of classes with at most 64 chunks in a slab */
 } slab_t;
@@ -63,11 +64,12 @@ typedef struct arena_t {
     uint32_t free_list, free_last; /* free slabs, those never used in rising order */
     uint32_t free_slabs;
     uint32_t partial[ARENA_CLASSES];
-    uint32_t lent;               /* slabs lent as credits */
-    size_t huge_end;             /* huge pages serve the region up to here */
-    size_t huge_stop;            /* and no further: from here on slabs were lent */
-    uint32_t fixed;              /* slabs of the arena's own tables */
-    _Atomic uint64_t used_bytes; /* slabs in use, lent or fixed */
+    uint32_t spare[ARENA_CLASSES]; /* free chunks of the slabs on these lists */
+    uint32_t lent;                 /* slabs lent as credits */
+    size_t huge_end;               /* huge pages serve the region up to here */
+    size_t huge_stop;              /* and no further: from here on slabs were lent */
+    uint32_t fixed;                /* slabs of the arena's own tables */
+    _Atomic uint64_t used_bytes;   /* slabs in use, lent or fixed */
 } arena_t;
 
 /* APR_ENOMEM: no memory, or more than 256 GiB. */
@@ -96,6 +98,9 @@ int cachefs__arena_leave(arena_t *a, uint32_t chunk, uint32_t borrowers);
 int cachefs__arena_give_back(arena_t *a, uint32_t chunk);
 /* Lend `n` slabs for good. 0: not so many are free. */
 int cachefs__arena_lend(arena_t *a, uint32_t n);
+/* A chunk of the slab that is the cheapest to empty: those of its class have a slab's worth of free
+ * chunks between them. 0: there is none. */
+uint32_t cachefs__arena_sparse(arena_t *a);
 /* Drain the slab of a chunk: no new chunk comes from it until cachefs__arena_undrain, which is owed
  * unless the answer is 0: somebody else drains it. Fills `owners` with at most `max` owner words of
  * used chunks, `chunks` with their names, and returns how many. */

@@ -28,6 +28,10 @@ static inline uint32_t cachefs__top(const cache_t *c, uint32_t x)
 {
     return (uint32_t)((uint64_t)x >> (32 - c->shard_bits));
 }
+static inline cachefs__part_t *cachefs__part(cache_t *c, uint32_t x)
+{
+    return &c->parts[(uint64_t)x >> (32 - c->part_bits)];
+}
 static inline shard_t *cachefs__block_shard(cache_t *c, uint32_t mix)
 {
     return &c->shards[cachefs__top(c, mix)];

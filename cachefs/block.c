@@ -62,7 +62,7 @@ uint32_t cachefs__block_find(cache_t *c, uint64_t ver, uint32_t no, uint32_t mix
 }
 
 uint32_t cachefs__block_read_locked(cache_t *c, uint32_t i, uint32_t shift, uint32_t boff,
-                                    uint32_t n, uint8_t *dst)
+                                    uint32_t n, int use, uint8_t *dst)
 {
     block_t *b = &c->blocks[i];
     uint32_t done = 0, g = cachefs__granule(shift);
@@ -78,18 +78,19 @@ uint32_t cachefs__block_read_locked(cache_t *c, uint32_t i, uint32_t shift, uint
         memset(dst + done + in, 0, m - in); /* a valid granule is zero behind its memory */
         done += m;
     }
-    if (done) cachefs__block_mark(b);
+    if (use && done && !(bits & BLOCK_FIRST)) cachefs__block_mark(b);
+    if (use && done) STORE(b->bits, bits & ~(BLOCK_AHEAD | BLOCK_FIRST));
     return done;
 }
 
 uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                             uint32_t n, uint8_t *dst)
+                             uint32_t n, int use, uint8_t *dst)
 {
     uint32_t mix = cachefs__mix(ver, no);
     shard_t *s = cachefs__block_shard(c, mix);
     cachefs__lock(&s->lock, RANK_SHARD);
     uint32_t i = cachefs__block_find(c, ver, no, mix);
-    uint32_t done = i ? cachefs__block_read_locked(c, i, shift, boff, n, dst) : 0;
+    uint32_t done = i ? cachefs__block_read_locked(c, i, shift, boff, n, use, dst) : 0;
     cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
 }
@@ -99,9 +100,12 @@ static unsigned block_class(const block_t *b)
     return LOAD(b->bits) >> BLOCK_CLASS_SHIFT & 15;
 }
 
-static void account(cache_t *c, uint64_t ver, int64_t bytes)
+static void account(cache_t *c, const block_t *b, int64_t bytes)
 {
+    uint64_t ver = LOAD(b->ver);
     obj_t *o = &c->objs[(uint32_t)ver];
+    shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, LOAD(b->no)));
+    STORE(s->bytes, LOAD(s->bytes) + (uint64_t)bytes);
     atomic_fetch_add_explicit(&o->resident, (uint64_t)bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&c->resident_bytes, (uint64_t)bytes, memory_order_relaxed);
 }
@@ -126,7 +130,7 @@ void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
         VFS_ASSERT(LOAD(*at) != NONE);
         at = &c->blocks[LOAD(*at)].next;
     }
-    account(c, LOAD(b->ver), -(int64_t)cachefs__class_bytes(block_class(b)));
+    account(c, b, -(int64_t)cachefs__class_bytes(block_class(b)));
     uint32_t borrowers = seq_begin(b);
     atomic_store_explicit(at, LOAD(b->next), memory_order_release);
     STORE(b->ver, 0);
@@ -135,7 +139,7 @@ void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i)
     STORE(b->bits, 0);
     STORE(b->state, LOAD(b->state) & ~STATE_TOUCHED);
     seq_end(b);
-    s->blocks--;
+    cachefs__part(c, mix)->blocks--;
     atomic_fetch_sub_explicit(&c->block_count, 1, memory_order_relaxed);
     cachefs__pool_put(c, &c->block_pool, i);
 }
@@ -212,6 +216,7 @@ static void apply(cache_t *c, uint32_t i, const cachefs__put_t *p)
     }
     bits = (bits & ~BLOCK_VALID_MASK) | valid;
     if (!p->ahead) bits &= ~BLOCK_AHEAD;
+    if (!p->first) bits &= ~BLOCK_FIRST;
     STORE(b->bits, with_whole(bits, p->shift));
 }
 
@@ -221,7 +226,7 @@ int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to,
     if (!seq_begin_alone(b)) return 0;
     cachefs__copy_in((uint8_t *)cachefs__chunk_ptr(&c->arena, LOAD(b->data)) + from, bytes,
                      to - from);
-    STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
+    STORE(b->bits, LOAD(b->bits) & ~(BLOCK_AHEAD | BLOCK_FIRST));
     return 1;
 }
 
@@ -247,11 +252,25 @@ static void move_data(cache_t *c, uint32_t i, uint32_t chunk, uint32_t shift)
     uint32_t bits = (LOAD(b->bits) & ~(15u << BLOCK_CLASS_SHIFT)) | cls << BLOCK_CLASS_SHIFT;
     STORE(b->bits, with_whole(bits, shift));
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
-    account(c, LOAD(b->ver), (int64_t)new_bytes - (int64_t)old_bytes);
+    account(c, b, (int64_t)new_bytes - (int64_t)old_bytes);
+}
+
+int cachefs__block_move(cache_t *c, uint32_t i, uint32_t chunk)
+{
+    block_t *b = &c->blocks[i];
+    if (!seq_begin_alone(b)) return 0;
+    VFS_ASSERT(cachefs__arena_class(&c->arena, chunk) == block_class(b));
+    cachefs__copy_in(cachefs__chunk_ptr(&c->arena, chunk),
+                     cachefs__chunk_ptr(&c->arena, LOAD(b->data)),
+                     cachefs__class_bytes(block_class(b)));
+    cachefs__chunk_put(c, LOAD(b->data));
+    STORE(b->data, chunk);
+    seq_end(b);
+    return 1;
 }
 
 /* The change that makes the block begins. Shard locked. */
-static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint32_t chunk,
+static void block_insert(cache_t *c, uint32_t i, uint32_t mix, uint32_t chunk,
                          const cachefs__put_t *p)
 {
     block_t *b = &c->blocks[i];
@@ -262,12 +281,13 @@ static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint3
     STORE(b->ver, p->ver);
     STORE(b->no, p->no);
     STORE(b->data, chunk);
-    STORE(b->bits, cls << BLOCK_CLASS_SHIFT | (p->ahead ? BLOCK_AHEAD : 0));
+    STORE(b->bits,
+          cls << BLOCK_CLASS_SHIFT | (p->ahead ? BLOCK_AHEAD : 0) | (p->first ? BLOCK_FIRST : 0));
     STORE(b->next, LOAD(*head));
     cachefs__arena_set_owner(&c->arena, chunk, OWNER_BLOCK | i);
-    account(c, p->ver, cachefs__class_bytes(cls));
+    account(c, b, cachefs__class_bytes(cls));
     atomic_store_explicit(head, i, memory_order_release);
-    s->blocks++;
+    cachefs__part(c, mix)->blocks++;
     atomic_fetch_add_explicit(&c->block_count, 1, memory_order_relaxed);
 }
 
@@ -278,7 +298,7 @@ static void block_insert(cache_t *c, shard_t *s, uint32_t i, uint32_t mix, uint3
 static void wanted(cache_t *c, shard_t *s, uint32_t i)
 {
     block_t *b = &c->blocks[i];
-    STORE(b->bits, LOAD(b->bits) & ~BLOCK_AHEAD);
+    STORE(b->bits, LOAD(b->bits) & ~(BLOCK_AHEAD | BLOCK_FIRST));
     if (LOAD(b->bits) & BLOCK_LISTED) c->policy->touch(s->policy, i, WANTED_USES);
 }
 
@@ -364,7 +384,7 @@ apr_status_t cachefs__block_put(cache_t *c, obj_t *o, const cachefs__put_t *p)
             break;
         }
         if (!i && spare && entry && chunk_fits(c, spare, need)) {
-            block_insert(c, s, entry, mix, spare, p);
+            block_insert(c, entry, mix, spare, p);
             change_end(c, s, o, entry, p);
             if (spare == p->chunk) taken = 1;
             entry = NONE;
@@ -440,54 +460,4 @@ uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no)
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     return valid;
-}
-
-/* Shard locked. */
-static void hear(cache_t *c, shard_t *s, uint32_t i)
-{
-    block_t *b = &c->blocks[i];
-    uint64_t ver = LOAD(b->ver);
-    uint32_t no = LOAD(b->no), mix = cachefs__mix(ver, no);
-    /* it may have moved, and may be on its way into another shard right now: ours is what we find
-     */
-    if (!ver || cachefs__block_shard(c, mix) != s || cachefs__block_find(c, ver, no, mix) != i)
-        return;
-    if (!cachefs__block_touched(b)) return;
-    uint32_t bits = LOAD(b->bits);
-    cachefs__block_untouch(b);
-    STORE(b->bits, bits & ~BLOCK_AHEAD);
-    /* what came before it was asked for is used for the first time */
-    if ((bits & BLOCK_LISTED) && !(bits & BLOCK_AHEAD)) c->policy->touch(s->policy, i, 1);
-}
-
-/* Each shard's lock once, and what it hears in the order of the hits: entries of one shard are
- * chained. */
-void cachefs__touch_drain(cache_t *c, ring_t *ring)
-{
-    uint32_t n = atomic_exchange_explicit(&ring->n, 0, memory_order_relaxed);
-    uint32_t entry[RING_LEN];
-    uint8_t first[RING_LEN], next[RING_LEN], last = RING_LEN;
-    shard_t *shard[RING_LEN];
-    if (n > RING_LEN) n = RING_LEN;
-    memset(first, last, sizeof(first));
-    for (uint32_t k = n; k-- > 0;) {
-        const block_t *b = &c->blocks[entry[k] = LOAD(ring->entry[k])];
-        __builtin_prefetch(&c->links[entry[k]], 1); /* comes while we look at the others */
-        shard[k] = cachefs__block_shard(c, cachefs__mix(LOAD(b->ver), LOAD(b->no)));
-        uint8_t *head = &first[(size_t)(shard[k] - c->shards) % RING_LEN];
-        next[k] = *head;
-        *head = (uint8_t)k;
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        /* cppcheck-suppress uninitvar ; the loop above set all n */
-        shard_t *s = shard[k];
-        if (entry[k] == NONE || !cachefs__trylock(&s->lock, RANK_SHARD))
-            continue; /* the mark stays: the evictor looks at it */
-        for (uint32_t j = k; j < last; j = next[j]) {
-            if (shard[j] != s) continue;
-            if (entry[j] != NONE) hear(c, s, entry[j]);
-            entry[j] = NONE;
-        }
-        cachefs__unlock(&s->lock, RANK_SHARD);
-    }
 }

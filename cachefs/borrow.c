@@ -292,7 +292,7 @@ static lent_e lend_copy(cache_t *c, const want_t *w, cachefs_ref_t *r, vfs_iovec
     uint32_t bytes = cachefs__class_bytes(cachefs__arena_class(&c->arena, chunk));
     int room = charge(r, r->bytes + bytes);
     uint8_t *to = cachefs__chunk_ptr(&c->arena, chunk);
-    if (room) n = cachefs__block_read(c, w->ver, w->no, w->shift, w->boff, w->n, to);
+    if (room) n = cachefs__block_read(c, w->ver, w->no, w->shift, w->boff, w->n, 1, to);
     if (!n) {
         cachefs__chunk_put(c, chunk);
         if (room) (void)charge(r, r->bytes - bytes); /* less is never refused */

@@ -64,7 +64,8 @@ typedef struct cachefs_config_t {
     const char *policy;  /**< "policy": a name of policy.h */
     uint64_t ram_bytes;  /**< "ram": data and index together, hard; 1 MiB to 256 GiB. Beside it: the
                             index and the four write buffers (4 MiB) of a store */
-    uint32_t shards;     /**< "shards": 1 to 1024, a power of two */
+    uint32_t shards;     /**< "shards": 1 to 1024, a power of two; 0: 32, of which several share a
+                            lock and a policy where memory is small */
     uint32_t block_bytes; /**< "block_size": 0 adapts; else 4, 16, 64 or 256 KiB, but at most 16 KiB
                              below 4 MiB of ram, and 64 KiB below 32 MiB */
     uint64_t entries_max; /**< "entries_max": blocks resident; 0: as memory allows */
@@ -119,11 +120,11 @@ typedef struct cachefs_config_t {
     uint32_t l2_admit_percent;   /**< "l2_admit_percent": of CACHEFS_ADMIT_SAMPLED */
 } cachefs_config_t;
 
-/** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards. */
+/** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */
 #define CACHEFS_CONFIG_INIT                                                                        \
     {                                                                                              \
         .size = sizeof(cachefs_config_t), .mode = CACHEFS_THROUGH, .policy = "auto",               \
-        .ram_bytes = 256u << 20, .shards = 32, .block_bytes = 0, .handles_max = 65536,             \
+        .ram_bytes = 256u << 20, .shards = 0, .block_bytes = 0, .handles_max = 65536,              \
         .workers = 8, .attr_ttl_us = 1000000, .negative_ttl_us = 1000000,                          \
         .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 4u << 20,          \
         .readahead_bytes_max = 32u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
@@ -472,6 +473,7 @@ typedef struct cachefs_stats_t {
     uint64_t l2_index_bytes;   /**< now: memory of its index, which `ram` does not count */
     uint64_t l2_bad;           /**< records that were not what they should be */
     uint64_t l2_errors;        /**< calls to the store that failed, or took too long */
+    uint64_t compacted_bytes;  /**< memory of blocks that moved, to make room of another size */
 } cachefs_stats_t;
 /** What the cache did.
  *  @param fs  the cache
@@ -483,7 +485,7 @@ VFS_API apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out);
  *  @param fs  the cache
  *  @param names  receives one number for each shard; may be NULL
  *  @param blocks  receives one number for each shard; may be NULL
- *  @param count  must be the number of shards
+ *  @param count  must be the number of shards, by default 32
  *  @return APR_SUCCESS; APR_EINVAL (no cache, another count). Threads: any. Blocks: no. Owns:
  * nothing. */
 VFS_API apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks,

@@ -35,7 +35,8 @@ static apr_status_t check_any(const char *text, char *err, size_t errlen)
 
 static const char *refuse_no_power(uint64_t value)
 {
-    return (value & (value - 1)) == 0 ? NULL : "a power of two from 1 to 1024";
+    return (value & (value - 1)) == 0 ? NULL
+                                      : "0 (as memory allows), or a power of two from 1 to 1024";
 }
 
 static const char *refuse_few_names(uint64_t value)
@@ -116,8 +117,8 @@ static const cachefs__key_t keys[] = {
     TEXT("policy", policy, 0, "auto", "who is evicted", check_policy),
     SIZE("ram", ram_bytes, 0, "256m", "memory for data and index together; hard", .min = MIB,
          .max = ARENA_BYTES_MAX),
-    COUNT("shards", shards, 0, "32", "parts that are locked apart", .min = 1, .max = 1024,
-          .refuse = refuse_no_power),
+    COUNT("shards", shards, 0, "0", "parts that are locked apart; 0: 32, or as memory allows",
+          .min = 0, .max = 1024, .refuse = refuse_no_power),
     SIZE("block_size", block_bytes, 0, "0", "unit of caching; 0 adapts to the file", .min = 0,
          .max = 256 * KIB, .refuse = refuse_block_size),
     COUNT("entries_max", entries_max, 0, "0", "blocks in memory; 0: as memory allows", .min = 0,

@@ -26,7 +26,7 @@ static uint64_t overlay(cache_t *c, obj_t *o, uint64_t off, size_t n, uint8_t *b
         uint64_t at = off + pos, no = at >> shift;
         uint32_t boff = (uint32_t)(at - (no << shift)), m = g - boff % g;
         if (m > n - pos) m = (uint32_t)(n - pos);
-        ours += cachefs__block_read(c, ver, (uint32_t)no, shift, boff, m, buf + pos);
+        ours += cachefs__block_read(c, ver, (uint32_t)no, shift, boff, m, 0, buf + pos);
         pos += m;
     }
     return n - ours;

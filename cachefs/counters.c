@@ -113,6 +113,8 @@ static const struct {
      "Bytes written to the lower layer."},
     {CNT_EVICTED_BYTES, "cachefs_evicted_bytes_total", NULL,
      "Bytes of memory that evictions freed."},
+    {CNT_COMPACTED_BYTES, "cachefs_compacted_bytes_total", NULL,
+     "Memory of blocks that moved, so that a slab became free."},
     {CNT_METADATA_EVICTIONS, "cachefs_metadata_evictions_total", NULL, "Names evicted."},
     {CNT_INVALIDATIONS, "cachefs_invalidations_total", NULL, "Files invalidated."},
     {CNT_FLUSHES, "cachefs_flushes_total", NULL, "Files flushed."},

@@ -89,8 +89,9 @@ typedef struct block_t {
 #define BLOCK_LISTED (1u << 21)  /* the policy holds it */
 #define BLOCK_KEEP (1u << 22)    /* protected, and counted: clean, it is not with the policy */
 #define BLOCK_AHEAD (1u << 23)   /* brought by read-ahead, not read yet */
+#define BLOCK_FIRST (1u << 24)   /* its first use is to come, or goes on: it is no reuse */
 #define BLOCK_WHOLE_SHIFT                                                                          \
-    24                      /* 8 bits: pages from its beginning on that are valid and in memory    \
+    25                      /* 7 bits: pages from its beginning on that are valid and in memory    \
                              */
 #define BLOCK_PAGE_SHIFT 12 /* these pages: 4 KiB */
 
@@ -243,8 +244,15 @@ typedef struct shard_t {
     uint32_t *node_heads;
     uint32_t lru_first, lru_last; /* of nodes: the next to leave is the last, unless marked */
     void *policy;
-    uint64_t names, blocks;
+    uint64_t names;
+    _Atomic uint64_t bytes; /* of its blocks; changed under the lock */
 } __attribute__((aligned(64))) shard_t;
+
+/* What a shard of the configuration holds: where the memory is small, several share the lock and
+ * the policy of one above. Changed under that lock. */
+typedef struct cachefs__part_t {
+    uint64_t names, blocks;
+} cachefs__part_t;
 
 /* A table of equal entries whose memory keeps its type; grows by credits of the arena. Arena lock.
  */
@@ -320,10 +328,13 @@ struct cache_t {
     branch_t *branches;
     cachefs__pool_t block_pool, node_pool, branch_pool, obj_pool;
     uint64_t entries_max, metadata_max;
+    uint64_t burst_bytes; /* that come in before any of them is used, at most; see policy.h */
     _Atomic uint64_t block_count, name_count, obj_count, resident_bytes, pinned_bytes;
 
     shard_t *shards;
     uint32_t shard_count, shard_bits;
+    cachefs__part_t *parts;
+    uint32_t part_count, part_bits;
     size_t heads_bytes;
     cachefs__ostripe_t ostripes[OSTRIPES];
     struct {
@@ -401,6 +412,9 @@ struct cache_t {
     const char *tune_root; /* "" but in tests */
 };
 
+/* A window of who may go on from where he is, and is not read ahead of yet. */
+#define HANDLE_WATCHED 1u
+
 /* An open file of ours. */
 typedef struct handle_t {
     vfs_file_t base;
@@ -414,7 +428,7 @@ typedef struct handle_t {
     vfs_file_t *lock_lower;    /* own handle below, for advisory locks; stripe */
     struct handle_t *free_next;
     /* read-ahead; a guess, so races do no harm */
-    _Atomic uint64_t next_off, window, ahead_end;
+    _Atomic uint64_t next_off, window, ahead_end; /* window: or HANDLE_WATCHED */
     _Atomic int heat_last;
 } handle_t;
 

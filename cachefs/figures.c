@@ -38,6 +38,7 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
         FIELD(backend_calls, CNT_BACKEND_CALLS),
         FIELD(evictions, CNT_EVICTIONS),
         FIELD(evicted_bytes, CNT_EVICTED_BYTES),
+        FIELD(compacted_bytes, CNT_COMPACTED_BYTES),
         FIELD(metadata_evictions, CNT_METADATA_EVICTIONS),
         FIELD(invalidations, CNT_INVALIDATIONS),
         FIELD(flushes, CNT_FLUSHES),
@@ -87,12 +88,13 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
 apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, size_t count)
 {
     CACHE_OF(c, fs);
-    VFS_CHECK_ARG(count == c->shard_count);
+    VFS_CHECK_ARG(count == c->part_count);
     for (size_t i = 0; i < count; i++) {
-        cachefs__lock(&c->shards[i].lock, RANK_SHARD);
-        if (names) names[i] = c->shards[i].names;
-        if (blocks) blocks[i] = c->shards[i].blocks;
-        cachefs__unlock(&c->shards[i].lock, RANK_SHARD);
+        shard_t *s = &c->shards[i >> (c->part_bits - c->shard_bits)];
+        cachefs__lock(&s->lock, RANK_SHARD);
+        if (names) names[i] = c->parts[i].names;
+        if (blocks) blocks[i] = c->parts[i].blocks;
+        cachefs__unlock(&s->lock, RANK_SHARD);
     }
     return APR_SUCCESS;
 }

@@ -13,7 +13,7 @@
 #define RUN_BLOCKS 64u         /* pieces of one fetch */
 #define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
 #define RUN_AHEAD (1u << 20)   /* a prefetch in steps of this */
-#define RUN_SHARE 16u          /* of the memory, that one run may take */
+#define RUN_SHARE 4u           /* of a burst, that one run may take */
 #define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */
 
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
@@ -21,6 +21,7 @@ void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
     if (atomic_load_explicit(&o->shift, memory_order_relaxed)) return;
     uint64_t size = atomic_load_explicit(&o->size, memory_order_relaxed);
     uint32_t shift = want >= (64u << 10) && size > (64u << 10) ? 16 : 14;
+    if (c->burst_bytes < RUN_SHARE * 2 * (64u << 10)) shift = 14;
     if (c->fixed.block_bytes) shift = (uint32_t)__builtin_ctz(c->fixed.block_bytes);
     while (shift < BLOCK_SHIFT_MAX && size >> shift > UINT32_MAX)
         shift += 2;
@@ -155,8 +156,20 @@ static void to_sink(const run_t *r, cachefs__sink_t *sink)
     }
 }
 
+/* Is the use of what ends at `stop` still to come? It is where nobody asked for it yet, or somebody
+ * who reads on asked for a part. */
+static int first_use(const run_t *r, const cachefs__sink_t *sink, unsigned flags, uint64_t at,
+                     uint64_t stop)
+{
+    if (flags & FILL_AHEAD) return 1;
+    if (!sink || !sink->buf) return 0;
+    uint64_t end = sink->off + sink->len;
+    return at >= end || stop <= sink->off || ((flags & FILL_ON) && stop > end && end < r->size);
+}
+
 /* Returns where what the cache kept of it ends: it ends sooner where there was no room. */
-static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags)
+static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags,
+                        const cachefs__sink_t *sink)
 {
     uint64_t at = r->start, kept = at;
     for (uint32_t i = 0; i < r->count; i++) {
@@ -171,6 +184,7 @@ static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, un
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
         p.ahead = (flags & FILL_AHEAD) != 0;
+        p.first = first_use(r, sink, flags, at, stop);
         p.wanted = (flags & FILL_WANTED) && !p.low;
         uint32_t chunk = r->chunk[i];
         r->chunk[i] = 0;
@@ -271,7 +285,7 @@ static apr_status_t give_out(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ct
 {
     if (sink && sink->buf) to_sink(r, sink);
     if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, r->got);
-    uint64_t kept = publish(c, o, r, ctx, flags);
+    uint64_t kept = publish(c, o, r, ctx, flags, sink);
     if (!sink || sink->buf) return APR_SUCCESS; /* no room: the bytes are simply not kept */
     if (kept > sink->off) sink->done = kept - sink->off;
     return sink->done ? APR_SUCCESS : VFS_ELIMIT;
@@ -322,8 +336,9 @@ static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t 
         *fetched += r->got;
         st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
     }
+    int held = r->count > 0;
     run_free(c, r);
-    cachefs__room_free(c);
+    cachefs__room_free(c, held);
     if (st != APR_NOTFOUND) return st;
     r->start = start;
     r->end = end;
@@ -385,7 +400,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     r.ver = ver;
     r.count = 0;
     r.keyed = 0;
-    r.most = min64(sink && sink->buf ? RUN_BYTES : RUN_AHEAD, c->arena.bytes / RUN_SHARE);
+    r.most = min64(sink && sink->buf ? RUN_BYTES : RUN_AHEAD, c->burst_bytes / RUN_SHARE);
     apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
     if (!file) {
@@ -402,8 +417,9 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     if (!st && !here) {
         cachefs__room_hold(c);
         st = fill_run(c, o, ctx, &r, file, flags, sink, fetched);
+        int held = r.count > 0;
         run_free(c, &r);
-        cachefs__room_free(c);
+        cachefs__room_free(c, held);
     }
     /* what only our caller may not do, or has no time for, is no answer to those who wait */
     int retry = st == FILL_AGAIN || st == FILL_RESTART || st == VFS_ELIMIT ||
@@ -434,7 +450,7 @@ void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, cons
     for (uint64_t at = off; at < stop;) {
         uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
         cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
-        p.ahead = (flags & FILL_AHEAD) != 0;
+        p.ahead = p.first = (flags & FILL_AHEAD) != 0;
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(end - base);
         p.bytes = (const uint8_t *)buf + (at - off);

@@ -52,12 +52,16 @@ int cachefs__block_whole(const cache_t *c, uint64_t ver, uint64_t no, uint32_t s
 }
 
 /* The state is another one than `seen`: the sequence moved (0), somebody borrows the block, or it
- * is its first hit since the policy heard of it, which is noted. */
+ * is its first hit since the policy heard of it, which is noted, unless it is its first of all. */
 static __attribute__((noinline)) int state_same(cache_t *c, block_t *b, uint64_t seen)
 {
     uint64_t now = LOAD(b->state);
     if ((now ^ seen) >> STATE_SEQ_SHIFT) return 0;
     if (now & STATE_TOUCHED) return 1;
+    if (UNLIKELY(LOAD(b->bits) & BLOCK_FIRST)) {
+        cachefs__block_first_used(c, b);
+        return 1;
+    }
     cachefs__block_mark(b);
     cachefs__touch_note(c, b);
     return 1;
@@ -151,6 +155,35 @@ static ALWAYS_INLINE int read_hit(cache_t *c, const obj_t *o, uint8_t *buf, uint
     return LIKELY(LOAD(o->seq) == seq);
 }
 
+/* The same for a reader that goes straight on, each block with a look of its own: his pass over a
+ * block is one use of it, which is over when he comes to its end. */
+static int read_on(cache_t *c, const obj_t *o, uint8_t *buf, uint64_t len, uint64_t off,
+                   size_t *got)
+{
+    uint32_t seq = atomic_load_explicit(&o->seq, memory_order_acquire) & ~1u;
+    uint64_t ver = LOAD(o->ver), size = LOAD(o->size), at = off;
+    uint32_t shift = LOAD(o->shift);
+    if (!shift || off >= size) return 0;
+    if (len > size - off) len = size - off;
+    while (at < off + len) {
+        uint64_t no = at >> shift, end = (no + 1) << shift;
+        uint64_t stop = end < off + len ? end : off + len;
+        uint32_t boff = (uint32_t)(at - (no << shift)), n = (uint32_t)(stop - at);
+        seen_t seen;
+        if (!cachefs__see(c, ver, no, shift, boff, boff + n, &seen)) return 0;
+        cachefs__copy_out(buf + (at - off), c->memory + (size_t)seen.chunk * ARENA_UNIT + boff, n);
+        if (stop == end || stop == size) {
+            if (!seen_same(c, &seen)) return 0;
+        } else {
+            atomic_thread_fence(memory_order_acquire); /* as there */
+            if ((LOAD(seen.block->state) ^ seen.state) >> STATE_SEQ_SHIFT) return 0;
+        }
+        at = stop;
+    }
+    *got = len;
+    return LOAD(o->seq) == seq;
+}
+
 /* Any hit; out of line are those that are timed, of threads without a row of their own, told to
  * others, or of a reader that goes straight on; and reads around the cache. */
 static __attribute__((noinline)) apr_status_t
@@ -162,7 +195,8 @@ read_rare(handle_t *h, const vfs_ctx_t *ctx, void *buf, size_t len, uint64_t off
         return cachefs__read_direct(c, h, ctx, &all, 1, (apr_off_t)off, got);
     int timed = cachefs__counter_here(&c->counters, CNT_HITS) % SAMPLE_HITS == 0;
     uint64_t start = timed ? cachefs__clock_ns() : 0;
-    if (!read_hit(c, h->obj, buf, len, off, got))
+    int on = LOAD(h->next_off) == off && LOAD(h->window);
+    if (!(on ? read_on(c, h->obj, buf, len, off, got) : read_hit(c, h->obj, buf, len, off, got)))
         return cachefs__read_slow(c, h, ctx, buf, len, off, got);
     cachefs__count(&c->counters, CNT_HITS, 1);
     cachefs__count(&c->counters, CNT_HIT_BYTES, *got);

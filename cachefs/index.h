@@ -18,13 +18,25 @@ uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t
 void cachefs__chunk_put(cache_t *c, uint32_t chunk);
 /* Evict something; 0: nothing can go. */
 int cachefs__evict_one(cache_t *c, uint32_t hint);
+/* What an emptied slab is wanted for: a chunk, or, without a class, whatever comes. */
+typedef struct cachefs__wish_t {
+    unsigned cls;
+    uint32_t owner;
+    uint32_t chunk; /* receives it */
+} cachefs__wish_t;
+#define WISH_SLAB                                                                                  \
+    {                                                                                              \
+        ARENA_CLASSES, 0, 0                                                                        \
+    }
+/* compact.c: free a slab whose blocks fit into others of its class. 0: there is none. */
+int cachefs__compact(cache_t *c, cachefs__wish_t *wish);
 /* Evict until at most `target` bytes of slabs are in use. Returns what is in use. */
 uint64_t cachefs__shrink(cache_t *c, uint64_t target);
 
 /* ---- room.c: waiting for room */
-/* Around work that holds memory that nobody can evict. */
+/* Around work that holds memory that nobody can evict; `held`: it got some. */
 void cachefs__room_hold(cache_t *c);
-void cachefs__room_free(cache_t *c);
+void cachefs__room_free(cache_t *c, int held);
 /* What was tried in vain; all 0 at first, and after each success. */
 typedef struct cachefs__patience_t {
     unsigned flushes, idle;
@@ -53,12 +65,13 @@ uint64_t cachefs__pieces_slice(const cachefs__pieces_t *m, uint64_t pos, uint64_
 int cachefs__block_copy(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
                         uint32_t n, void *dst);
 /* Copy what there is of [boff, boff + n), from boff on, under the shard's lock: for blocks that
- * are changing, and for what lies behind their memory. Returns how many bytes. */
+ * are changing, and for what lies behind their memory; `use`: it counts as a use. Returns how many
+ * bytes. */
 uint32_t cachefs__block_read(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                             uint32_t n, uint8_t *dst);
+                             uint32_t n, int use, uint8_t *dst);
 /* The same of an entry, its shard locked. */
 uint32_t cachefs__block_read_locked(cache_t *c, uint32_t i, uint32_t shift, uint32_t boff,
-                                    uint32_t n, uint8_t *dst);
+                                    uint32_t n, int use, uint8_t *dst);
 /* All of [boff, boff + n) into pieces at `pos`, without a lock, from one state of the block. 0: it
  * is not there. */
 int cachefs__block_scatter(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
@@ -79,7 +92,8 @@ typedef struct cachefs__put_t {
     int only_missing; /* a fill: granules that are valid already stay as they are */
     int dirty;        /* becomes dirty: caller holds the object's lock */
     int low;          /* use free memory only */
-    int ahead;
+    int ahead;        /* brought by read-ahead: so is `first` */
+    int first; /* nobody asked for all of it yet, and who comes next uses it for the first time */
     int existing;   /* do not make the block */
     int keep;       /* protected */
     int wanted;     /* somebody said that he will read it: see cachefs__block_wanted */
@@ -96,11 +110,16 @@ uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no);
  * on until cachefs__block_overwritten. Shard locked. */
 int cachefs__block_overwrite(cache_t *c, uint32_t i, uint32_t from, uint32_t to, const void *bytes);
 void cachefs__block_overwritten(cache_t *c, uint32_t i);
+/* Other memory of the same class, all of it free, becomes the block's. 0: somebody borrows the
+ * bytes. Shard locked. */
+int cachefs__block_move(cache_t *c, uint32_t i, uint32_t chunk);
 /* Take a block out of everything, shard locked. */
 void cachefs__block_free(cache_t *c, shard_t *s, uint32_t i);
 /* Forget granules of a clean block, or, with `zero`, set [from, to) to zero. */
 void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t from,
                         uint32_t to, int zero);
+/* It is used for the first time, which the policy knows from its coming. */
+void cachefs__block_first_used(cache_t *c, block_t *b);
 void cachefs__touch_drain(cache_t *c, ring_t *ring);
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
 

@@ -217,6 +217,12 @@ static void cache_free(cache_t *c)
     free(c);
 }
 
+#define SHARDS 32u
+#define SHARD_BYTES                                                                                \
+    (16u << 20)         /* a policy of less judges too few blocks, and is soon full of new */
+#define BURST_SHARE 16u /* of the memory, that what nobody used yet may have */
+#define BURST_MAX (16u << 20)
+
 static void limits(cache_t *c)
 {
     uint64_t name = sizeof(node_t) + sizeof(obj_t) + 128;
@@ -224,7 +230,13 @@ static void limits(cache_t *c)
         c->config.metadata_entries_max ? c->config.metadata_entries_max : c->arena.bytes / 4 / name;
     if (c->metadata_max < 16) c->metadata_max = 16;
     c->entries_max = c->config.entries_max;
-    c->shard_count = c->config.shards;
+    c->burst_bytes =
+        c->arena.bytes / BURST_SHARE < BURST_MAX ? c->arena.bytes / BURST_SHARE : BURST_MAX;
+    c->part_count = c->config.shards ? c->config.shards : SHARDS;
+    c->shard_count = c->part_count;
+    while (!c->config.shards && c->shard_count > 1 && c->arena.bytes / c->shard_count < SHARD_BYTES)
+        c->shard_count /= 2;
+    c->part_bits = (uint32_t)__builtin_ctz(c->part_count);
     c->shard_bits = (uint32_t)__builtin_ctz(c->shard_count);
     c->policy = cachefs_policy_find(c->config.policy);
     c->lower_is_far = c->lower->caps.round_trip_us != 0;

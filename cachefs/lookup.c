@@ -57,6 +57,7 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
     CACHE_NO_LOCKS_HELD();
     if ((want & LOOKUP_BYTES) && c->lower->ops.get) {
         a->room = atomic_load_explicit(&c->t.get_bytes, memory_order_relaxed);
+        if (a->room > c->burst_bytes / 4) a->room = c->burst_bytes / 4;
         while (a->room > GRANULE_MIN && cachefs__class_of(&c->arena, a->room) > c->arena.class_max)
             a->room /= 4;
         if (a->room)

@@ -113,6 +113,7 @@ void cachefs__node_free(cache_t *c, shard_t *s, uint32_t i)
     n->object = NONE;
     seq_end(n);
     s->names--;
+    cachefs__part(c, cachefs__spread(n->hash))->names--;
     atomic_fetch_sub_explicit(&c->name_count, 1, memory_order_relaxed);
     cachefs__pool_put(c, &c->node_pool, i);
 }
@@ -291,6 +292,7 @@ static int node_insert(cache_t *c, shard_t *s, uint32_t i)
     __atomic_store_n(&n->next, *head, __ATOMIC_RELAXED);
     __atomic_store_n(head, i, __ATOMIC_RELEASE); /* whoever finds it finds all of it */
     s->names++;
+    cachefs__part(c, cachefs__spread(n->hash))->names++;
     atomic_fetch_add_explicit(&c->name_count, 1, memory_order_relaxed);
     lru_first(c, s, i);
     return 1;

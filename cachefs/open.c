@@ -223,7 +223,11 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
         cachefs__obj_put(c, o);
         return st;
     }
+    uint64_t fetched = cachefs__lookup_fetched();
     st = give_handle(file, c, o, ctx, flags);
+    if (!st && fetched) /* its first pass */
+        atomic_store_explicit(&cachefs__handle(*file)->window, HANDLE_WATCHED,
+                              memory_order_relaxed);
     return st || cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE)
                ? st
                : open_moving(file, c, ctx, path, flags, attr, validator);

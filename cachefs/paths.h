@@ -66,6 +66,8 @@ apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs
 #define FILL_AHEAD 0x1u
 #define FILL_HASTY 0x2u              /* a prefetch that waits for no room */
 #define FILL_WANTED 0x4u             /* somebody said that he will read it */
+#define FILL_ON 0x8u                 /* who reads goes straight on */
+#define FILL_LOOKED 0x10u            /* he looked for a hit before */
 #define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
 #define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
 /* Where a fill shall put bytes at once, besides the cache. */
@@ -83,7 +85,8 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
 apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
                                    cachefs__sink_t *sink, uint64_t *fetched);
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
-                               uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed);
+                               uint64_t off, size_t *got, uint64_t ahead, unsigned flags,
+                               uint64_t *missed);
 /* Bring [off, end) in. `flags` FILL_*: with AHEAD or HASTY, or at priority LOW, it waits for no
  * room, and the answer is VFS_ELIMIT. WANTED counts as a use, but at priority LOW, also of what is
  * there already. */

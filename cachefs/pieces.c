@@ -142,9 +142,10 @@ static apr_status_t read_below(const want_t *w, uint64_t pos, uint64_t m)
     return st;
 }
 
-/* What there is of [boff, boff + n) of a block, into the pieces at `pos`, from one state of it. */
+/* What there is of [boff, boff + n) of a block, into the pieces at `pos`, from one state of it;
+ * `use`: it counts as a use. */
 static uint32_t block_readv(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, uint32_t boff,
-                            uint32_t n, const cachefs__pieces_t *to, uint64_t pos)
+                            uint32_t n, int use, const cachefs__pieces_t *to, uint64_t pos)
 {
     uint32_t mix = cachefs__mix(ver, no), done = 0, part = 0, got = 0;
     shard_t *s = cachefs__block_shard(c, mix);
@@ -154,7 +155,7 @@ static uint32_t block_readv(cache_t *c, uint64_t ver, uint32_t no, uint32_t shif
         vfs_iovec_t iov = {NULL, 0};
         size_t count;
         part = (uint32_t)cachefs__pieces_slice(to, pos + done, n - done, &iov, 1, &count);
-        got = cachefs__block_read_locked(c, i, shift, boff + done, part, iov.base);
+        got = cachefs__block_read_locked(c, i, shift, boff + done, part, use, iov.base);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
     return done;
@@ -166,7 +167,7 @@ static apr_status_t read_shared(const want_t *w, uint32_t shift, uint64_t pos, u
     uint64_t at = w->off + pos, no = at >> shift, fetched = 0;
     for (int looks = 0; looks < LOOKS; looks++) {
         if (block_readv(w->c, w->ver, (uint32_t)no, shift, (uint32_t)(at - (no << shift)),
-                        (uint32_t)m, w->to, pos) == m) {
+                        (uint32_t)m, !fetched, w->to, pos) == m) {
             cachefs__count(&w->c->counters, fetched ? CNT_MISS_BYTES : CNT_HIT_BYTES, m);
             return APR_SUCCESS;
         }

@@ -14,6 +14,7 @@ typedef struct progress_t {
     int tries;        /* at the block that begins at pos */
     uint64_t brought; /* bytes that we read below for that block */
     uint64_t missed;  /* of the read, not in memory when asked for */
+    int met;          /* a miss: what comes before it, the look for a hit has noted as used */
 } progress_t;
 
 static void advance(cache_t *c, progress_t *p, uint64_t n, uint64_t missed)
@@ -30,7 +31,7 @@ static void advance(cache_t *c, progress_t *p, uint64_t n, uint64_t missed)
  * below that no write overlapped, so that a write shows in all of it or in nothing of it: where a
  * part is there the rest is brought in, and all is copied anew. */
 static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progress_t *p,
-                              uint64_t ahead)
+                              uint64_t ahead, unsigned flags)
 {
     uint32_t shift = atomic_load_explicit(&o->shift, memory_order_acquire), k = 0;
     uint64_t at = p->off + p->pos, left = p->n - p->pos, m = left, done;
@@ -39,19 +40,21 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
     if (shift) {
         uint64_t no = at >> shift, boff = at - (no << shift);
         if ((1ull << shift) - boff < m) m = (1ull << shift) - boff;
+        int ends = (at + m) >> shift != no || at + m == atomic_load(&o->size);
         k = cachefs__block_read(c, p->ver, (uint32_t)no, shift, (uint32_t)boff, (uint32_t)m,
-                                sink.buf);
+                                p->met && (ends || !(flags & FILL_ON)), sink.buf);
         if (k == m) {
             advance(c, p, m, p->brought < m ? p->brought : m);
             return APR_SUCCESS;
         }
     }
+    p->met = 1;
     if (p->tries++ >= PIECE_TRIES) {
         sink.len = m;
         st = cachefs__read_at_once(c, o, ctx, p->ver, &sink, &p->brought);
     } else {
-        st = cachefs__fill(c, o, ctx, p->ver, at + k, p->off + p->n + ahead, 0, k ? NULL : &sink,
-                           &p->brought);
+        st = cachefs__fill(c, o, ctx, p->ver, at + k, p->off + p->n + ahead, flags,
+                           k ? NULL : &sink, &p->brought);
         if (st == VFS_ELIMIT && k) { /* no memory for the rest */
             p->tries = PIECE_TRIES;
             st = APR_SUCCESS;
@@ -68,17 +71,18 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
 }
 
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
-                               uint64_t off, size_t *got, uint64_t ahead, uint64_t *missed)
+                               uint64_t off, size_t *got, uint64_t ahead, unsigned flags,
+                               uint64_t *missed)
 {
     uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
     for (;;) {
-        progress_t p = {.buf = buf, .off = off};
+        progress_t p = {.buf = buf, .off = off, .met = !(flags & FILL_LOOKED)};
         apr_status_t st = APR_SUCCESS;
         p.ver = atomic_load_explicit(&o->ver, memory_order_acquire);
         uint64_t size = atomic_load_explicit(&o->size, memory_order_acquire);
         p.n = off >= size ? 0 : size - off < len ? size - off : len;
         while (p.pos < p.n && !st) {
-            st = read_step(c, o, ctx, &p, ahead);
+            st = read_step(c, o, ctx, &p, ahead, flags);
             if (st == FILL_AGAIN) st = APR_SUCCESS;
             if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != p.ver)
                 st = FILL_RESTART;
@@ -119,31 +123,40 @@ static void ahead_work(void *baton)
 
 #define AHEAD_FIRST (128u << 10)
 
-/* How far ahead of this read it is worth reading; grows while the reader goes straight on. */
-static uint64_t ahead_window(cache_t *c, handle_t *h, uint64_t off, size_t len)
+/* How far ahead of this read it is worth reading; grows while the reader goes straight on, which
+ * *flags tells. */
+static uint64_t ahead_window(cache_t *c, handle_t *h, uint64_t off, size_t len, unsigned *flags)
 {
     uint64_t most = atomic_load_explicit(&c->t.readahead_bytes, memory_order_relaxed);
     uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
     uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
-    if (next != off || off == 0)
-        window = off == 0 && len >= AHEAD_FIRST / 2 ? AHEAD_FIRST : 0;
+    int on = off == 0 || next == off;
+    if (off == 0)
+        window = len >= AHEAD_FIRST / 2 ? AHEAD_FIRST : 0;
     else
-        window = window ? window * 2 : AHEAD_FIRST;
+        window = !on ? 0 : window > HANDLE_WATCHED ? window * 2 : AHEAD_FIRST;
     if (window > most) window = most;
-    atomic_store_explicit(&h->window, window, memory_order_relaxed);
+    if (window > c->burst_bytes / 4) window = c->burst_bytes / 4; /* or it leaves unread */
+    atomic_store_explicit(&h->window, on && !window ? HANDLE_WATCHED : window,
+                          memory_order_relaxed);
+    *flags = FILL_LOOKED | (on ? FILL_ON : 0);
     return window;
 }
 
+/* Over a lower layer that is near, what `near` brings in the call itself is all: a worker would
+ * come too late. */
 static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
 {
+    if (!c->lower_is_far && !c->lower->caps.round_trip_us) return;
     uint64_t size = atomic_load(&h->obj->size), end = from + window;
     uint64_t begun = atomic_load_explicit(&h->ahead_end, memory_order_relaxed);
     if (end > size) end = size;
     if (begun < from || begun > end + window) begun = from;
     if (end < begun + window / 2 && end != size) return; /* still far enough ahead */
     if (end <= begun) return;
-    if (atomic_fetch_add(&c->ahead_bytes, end - begun) + (end - begun) >
-        atomic_load(&c->t.readahead_bytes_max)) {
+    uint64_t most = atomic_load(&c->t.readahead_bytes_max);
+    if (most > c->burst_bytes / 4) most = c->burst_bytes / 4;
+    if (atomic_fetch_add(&c->ahead_bytes, end - begun) + (end - begun) > most) {
         atomic_fetch_sub(&c->ahead_bytes, end - begun);
         return;
     }
@@ -191,14 +204,14 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
     int64_t start = cachefs__clock_us();
     apr_status_t st = cachefs__read_begin(c, h->obj, ctx);
     if (st) return st;
-    uint64_t window = ahead_window(c, h, off, len);
-    int far = c->lower_is_far || c->lower->caps.round_trip_us;
+    unsigned flags;
+    uint64_t window = ahead_window(c, h, off, len, &flags);
     uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;
     uint64_t missed = 0;
-    st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, &missed);
+    st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, flags, &missed);
     cachefs__count(&c->counters, missed || st ? CNT_MISSES : CNT_HITS, 1);
     if (!st) atomic_store_explicit(&h->next_off, off + *got, memory_order_relaxed);
-    if (!st && far && window) ahead_start(c, h, off + *got, window);
+    if (!st && window) ahead_start(c, h, off + *got, window);
     if (c->lat[LAT_READ_MISS])
         metrics_record(c->lat[LAT_READ_MISS], (uint64_t)(cachefs__clock_us() - start) * 1000);
     if (!st && atomic_load_explicit(&c->t.heat, memory_order_relaxed))
@@ -212,7 +225,7 @@ void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got)
     if (window && atomic_load_explicit(&h->next_off, memory_order_relaxed) == off) {
         /* a straight reader that runs on what was read ahead: keep ahead of it */
         atomic_store_explicit(&h->next_off, off + got, memory_order_relaxed);
-        ahead_start(c, h, off + got, window);
+        if (window > HANDLE_WATCHED) ahead_start(c, h, off + got, window);
     }
     if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) tell_heat(c, h, off, got, 1);
 }

@@ -19,10 +19,11 @@ void cachefs__room_hold(cache_t *c)
     atomic_fetch_add(&c->room_held, 1);
 }
 
-void cachefs__room_free(cache_t *c)
+void cachefs__room_free(cache_t *c, int held)
 {
     atomic_fetch_sub(&c->room_held, 1);
-    if (!atomic_load(&c->room_waiters)) return;
+    /* who got nothing frees nothing: if he woke the others, all would wake each other for ever */
+    if (!held || !atomic_load(&c->room_waiters)) return;
     cachefs__lock(&c->wb_lock, RANK_LEAF);
     pthread_cond_broadcast(&c->wb_cond);
     cachefs__unlock(&c->wb_lock, RANK_LEAF);

@@ -3,13 +3,16 @@
  * when there is none. Floor 2, private to cachefs/. Knows blocks and nodes as owners of memory, not
  * what they mean.
  *
- * Room for a chunk is made in this order: a free chunk of the class; a free slab; a victim of the
- * policy of the shard that asks, then of the others. If the victim's chunk is of another class, all
- * of its slab is asked to leave, so that no class can hold memory that the others starve for.
+ * Room for a chunk is made in this order: a free chunk of the class; a free slab; one that can be
+ * emptied without anybody leaving the memory (compact.c); victims of the policies, until one of
+ * these is there. So the policy alone says who leaves, and no class can hold memory that the others
+ * starve for.
  */
 #include "cachefs/engine.h"
 
 #include <sys/mman.h>
+
+#define ROOM_TRIES 8192 /* for a chunk: a slab of the smallest, of each class */
 
 static void *map_table(size_t bytes)
 {
@@ -66,7 +69,8 @@ static apr_status_t shards_create(cache_t *c)
     if (st) return st;
     c->heads = map_table(all);
     c->shards = c->heads ? aligned_alloc(64, c->shard_count * sizeof(shard_t)) : NULL;
-    if (!c->shards) return APR_ENOMEM;
+    c->parts = calloc(c->part_count, sizeof(*c->parts));
+    if (!c->shards || !c->parts) return APR_ENOMEM;
     c->heads_bytes = all;
     c->heads_shift = 32 - c->shard_bits - (uint32_t)__builtin_ctz(buckets);
     memset(c->shards, 0, c->shard_count * sizeof(shard_t));
@@ -105,7 +109,8 @@ static apr_status_t policies_create(cache_t *c)
                                       .memory = &taken,
                                       .shard = i,
                                       .shards = c->shard_count,
-                                      .common = &common};
+                                      .common = &common,
+                                      .burst_bytes = c->burst_bytes / c->shard_count};
         apr_status_t st = c->policy->create(&c->shards[i].policy, &pc, c->fs->pool);
         if (st) return st;
     }
@@ -183,6 +188,7 @@ void cachefs__tables_destroy(cache_t *c)
             pthread_mutex_destroy(&c->shards[i].lock);
         free(c->shards);
     }
+    free(c->parts);
     pthread_mutex_destroy(&c->ids.lock);
     pthread_mutex_destroy(&c->tree.lock);
 }
@@ -231,18 +237,19 @@ uint32_t cachefs__pool_take(cache_t *c, cachefs__pool_t *p)
     return i || !more || !pool_grow(c, p) ? i : pool_try(c, p, &more);
 }
 
-/* What an emptied slab is wanted for: a chunk, or, without a class, whatever comes. */
-typedef struct wish_t {
-    unsigned cls;
-    uint32_t owner;
-    uint32_t chunk; /* receives it */
-} wish_t;
-#define WISH_SLAB                                                                                  \
-    {                                                                                              \
-        ARENA_CLASSES, 0, 0                                                                        \
-    }
+static int evict_any(cache_t *c, uint32_t hint);
 
-static int reclaim_slab(cache_t *c, uint32_t hint, int any, wish_t *wish);
+/* A slab becomes free, or wish->chunk is one of it. 0: nothing can go. `any`: if one is free that
+ * will do. */
+static int free_slab(cache_t *c, uint32_t hint, int any, cachefs__wish_t *wish)
+{
+    for (;;) {
+        if (cachefs__compact(c, wish)) return 1;
+        if (any && cachefs__arena_has_slab(&c->arena)) return 1;
+        if (!evict_any(c, hint)) return 0;
+        if (!any) return 1; /* the caller looks at what came of it */
+    }
+}
 
 uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
 {
@@ -252,8 +259,8 @@ uint32_t cachefs__pool_get(cache_t *c, cachefs__pool_t *p)
         if (i || !more) return i;
         if (pool_grow(c, p)) continue;
         if (more == 2) return NONE; /* who wants a block's entry evicts a block */
-        wish_t wish = WISH_SLAB;
-        if (!reclaim_slab(c, 0, 1, &wish)) return NONE;
+        cachefs__wish_t wish = WISH_SLAB;
+        if (!free_slab(c, 0, 1, &wish)) return NONE;
     }
     return NONE;
 }
@@ -278,8 +285,8 @@ static void count_eviction(cache_t *c, uint32_t bytes)
     cachefs__count(&c->counters, CNT_EVICTED_BYTES, bytes);
 }
 
-/* Take a victim of one shard, which is locked; its chunk is told before it is freed, so that its
- * slab can be drained. Returns the block, forgotten by the policy but still in place, or NONE. */
+/* Take a victim of one shard, which is locked. Returns the block, forgotten by the policy but still
+ * in place, or NONE. */
 static uint32_t choose_victim(cache_t *c, shard_t *s)
 {
     for (int tries = 0; tries < 64; tries++) {
@@ -291,10 +298,6 @@ static uint32_t choose_victim(cache_t *c, shard_t *s)
         VFS_ASSERT(
             !(bits & BLOCK_DIRTY)); /* invariant 3: dirty is a state the evictor cannot see */
         int touched = cachefs__block_touched(b);
-        if (touched && (bits & BLOCK_AHEAD)) { /* its first use, which is no reuse */
-            bits &= ~BLOCK_AHEAD;
-            touched = 0;
-        }
         if (!cachefs__block_borrowers(b) && !touched) {
             atomic_store_explicit(&b->bits, bits & ~BLOCK_LISTED, memory_order_relaxed);
             return i;
@@ -317,21 +320,31 @@ static shard_t *shard_at(cache_t *c, uint32_t hint, uint32_t i)
     return &c->shards[(hint + i) & (c->shard_count - 1)];
 }
 
-/* Evict one block. *chunk receives the name that its memory had, *cls its class. */
-static int evict_block(cache_t *c, uint32_t hint, unsigned *cls)
+/* Of the shard that asks and another one, that which holds more: so all hold about the same,
+ * whoever takes what was evicted. */
+static uint32_t fuller(cache_t *c, uint32_t hint)
 {
-    for (uint32_t k = 0; k < c->shard_count; k++) {
-        shard_t *s = shard_at(c, hint, k);
+    uint32_t other = hint + c->shard_count / 2;
+    uint64_t here = atomic_load_explicit(&shard_at(c, hint, 0)->bytes, memory_order_relaxed);
+    uint64_t there = atomic_load_explicit(&shard_at(c, other, 0)->bytes, memory_order_relaxed);
+    return there > here ? other : hint;
+}
+
+#define EVICT_LOOKS 32u /* at least: where few shards hold much, many in a row may be marked */
+
+int cachefs__evict_one(cache_t *c, uint32_t hint)
+{
+    uint32_t first = fuller(c, hint);
+    for (uint32_t k = 0; k < c->shard_count || k < EVICT_LOOKS; k++) {
+        shard_t *s = shard_at(c, first, k);
         cachefs__lock(&s->lock, RANK_SHARD);
         uint32_t i = choose_victim(c, s);
         if (i) {
-            *cls = atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed) >>
-                       BLOCK_CLASS_SHIFT &
-                   15;
-            if (atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed) & BLOCK_AHEAD)
-                cachefs__count(&c->counters, CNT_READAHEAD_WASTED, cachefs__class_bytes(*cls));
+            uint32_t bits = atomic_load_explicit(&c->blocks[i].bits, memory_order_relaxed);
+            uint32_t bytes = cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15);
+            if (bits & BLOCK_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_WASTED, bytes);
             cachefs__block_free(c, s, i);
-            count_eviction(c, cachefs__class_bytes(*cls));
+            count_eviction(c, bytes);
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
         if (i) return 1;
@@ -339,89 +352,12 @@ static int evict_block(cache_t *c, uint32_t hint, unsigned *cls)
     return 0;
 }
 
-int cachefs__evict_one(cache_t *c, uint32_t hint)
+/* Evict a block; where the policies have none, a name: these alone may hold slabs. */
+static int evict_any(cache_t *c, uint32_t hint)
 {
-    unsigned cls;
-    return evict_block(c, hint, &cls);
-}
-
-/* Ask the owner of a chunk to leave. */
-static void ask_block(cache_t *c, uint32_t i, uint32_t chunk)
-{
-    block_t *b = &c->blocks[i];
-    uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
-    uint32_t no = atomic_load_explicit(&b->no, memory_order_relaxed);
-    shard_t *s = cachefs__block_shard(c, cachefs__mix(ver, no));
-    cachefs__lock(&s->lock, RANK_SHARD);
-    uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
-    if (ver && atomic_load_explicit(&b->ver, memory_order_relaxed) == ver &&
-        atomic_load_explicit(&b->no, memory_order_relaxed) == no &&
-        atomic_load_explicit(&b->data, memory_order_relaxed) == chunk && (bits & BLOCK_LISTED) &&
-        !cachefs__block_borrowers(b)) {
-        cachefs__block_free(c, s, i);
-        count_eviction(c, cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-}
-
-static void ask_node(cache_t *c, uint32_t i, uint32_t chunk)
-{
-    node_t *n = &c->nodes[i];
-    uint32_t hash = __atomic_load_n(&n->hash, __ATOMIC_RELAXED);
-    shard_t *s = cachefs__node_shard(c, hash);
-    obj_t *o = NULL;
-    cachefs__lock(&s->lock, RANK_SHARD);
-    if (cachefs__node_linked(c, s, i, hash) && n->path == chunk && !cachefs__node_kept(c, n)) {
-        o = n->object ? &c->objs[n->object] : NULL;
-        cachefs__node_free(c, s, i);
-        cachefs__count(&c->counters, CNT_METADATA_EVICTIONS, 1);
-    }
-    cachefs__unlock(&s->lock, RANK_SHARD);
-    if (o) cachefs__obj_put(c, o);
-}
-
-#define SLAB_CHUNKS 4096u
-
-/* 1: the slab is empty. */
-static int ask_slab(cache_t *c, uint32_t chunk, wish_t *wish)
-{
-    uint32_t *owners = malloc(2 * SLAB_CHUNKS * sizeof(uint32_t));
-    if (!owners) return 0;
-    uint32_t *chunks = owners + SLAB_CHUNKS;
-    size_t n = cachefs__arena_drain(&c->arena, chunk, owners, chunks, SLAB_CHUNKS);
-    for (size_t i = 0; i < n; i++) {
-        uint32_t kind = OWNER_KIND(owners[i]), at = OWNER_INDEX(owners[i]);
-        if (kind == OWNER_BLOCK) ask_block(c, at, chunks[i]);
-        if (kind == OWNER_NODE) ask_node(c, at, chunks[i]);
-    }
-    free(owners);
-    return n && cachefs__arena_undrain(&c->arena, chunk, wish->cls, wish->owner, &wish->chunk);
-}
-
-/* Empty a whole slab: that of a victim. The policy's choice is only looked at: the slab's blocks
- * leave by themselves. `any`: a slab that
- * others freed meanwhile will do. */
-static int reclaim_slab(cache_t *c, uint32_t hint, int any, wish_t *wish)
-{
-    for (uint32_t tries = 0; tries < 2 * c->shard_count; tries++) {
-        shard_t *s = shard_at(c, hint, tries);
-        cachefs__lock(&s->lock, RANK_SHARD);
-        uint32_t i = choose_victim(c, s), chunk = 0;
-        if (i) {
-            block_t *b = &c->blocks[i];
-            uint32_t bits = atomic_load_explicit(&b->bits, memory_order_relaxed);
-            chunk = atomic_load_explicit(&b->data, memory_order_relaxed);
-            uint64_t ver = atomic_load_explicit(&b->ver, memory_order_relaxed);
-            c->policy->insert(
-                s->policy, i,
-                cachefs__block_key(ver, atomic_load_explicit(&b->no, memory_order_relaxed)),
-                cachefs__class_bytes(bits >> BLOCK_CLASS_SHIFT & 15));
-            atomic_store_explicit(&b->bits, bits | BLOCK_LISTED, memory_order_relaxed);
-        }
-        cachefs__unlock(&s->lock, RANK_SHARD);
-        if (chunk && ask_slab(c, chunk, wish)) return 1;
-        if (any && cachefs__arena_has_slab(&c->arena)) return 1;
-    }
+    if (cachefs__evict_one(c, hint)) return 1;
+    for (uint32_t k = 0; k < c->shard_count; k++)
+        if (cachefs__node_evict(c, shard_at(c, hint, k))) return 1;
     return 0;
 }
 
@@ -429,20 +365,14 @@ uint32_t cachefs__chunk_get(cache_t *c, uint64_t bytes, uint32_t owner, uint32_t
 {
     unsigned cls = cachefs__class_of(&c->arena, bytes);
     if (cls == ARENA_CLASSES) return 0;
-    for (int tries = 0; tries < 64; tries++) {
+    for (int tries = 0; tries < ROOM_TRIES; tries++) {
         uint32_t chunk = cachefs__arena_alloc(&c->arena, cls, owner);
         if (chunk || low) return chunk;
-        unsigned freed = ARENA_CLASSES;
-        if (!evict_block(c, hint, &freed)) {
-            /* nothing is with the policies: names alone may hold slabs */
-            for (uint32_t k = 0; k < c->shard_count; k++)
-                if (cachefs__node_evict(c, shard_at(c, hint, k))) break;
-        } else if (freed != cls && !cachefs__arena_has_slab(&c->arena)) {
-            chunk = cachefs__arena_alloc(&c->arena, cls, owner);
-            if (chunk) return chunk;
-            wish_t wish = {cls, owner, 0};
-            (void)reclaim_slab(c, hint, 1, &wish); /* if not, the next victim may help */
+        cachefs__wish_t wish = {cls, owner, 0};
+        if (cachefs__compact(c, &wish)) {
             if (wish.chunk) return wish.chunk;
+        } else if (!evict_any(c, hint)) {
+            return 0;
         }
     }
     return 0;
@@ -456,9 +386,10 @@ void cachefs__chunk_put(cache_t *c, uint32_t chunk)
 uint64_t cachefs__shrink(cache_t *c, uint64_t target)
 {
     uint32_t hint = 0;
-    wish_t wish = WISH_SLAB;
-    while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target)
-        if (!reclaim_slab(c, hint++, 0, &wish)) break;
+    while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target) {
+        cachefs__wish_t wish = WISH_SLAB;
+        if (!free_slab(c, hint++, 0, &wish)) break;
+    }
     cachefs__arena_trim(&c->arena);
     return atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed);
 }

@@ -147,7 +147,7 @@ const cli_option_t cli_options[] = {
     { "mode", 0, "MODE", CLI_STACKED, CLI_KEY, 0, "mode", NULL, "through (the default), back or around: when a write is done" },
     { "policy", 0, "NAME", CLI_STACKED, CLI_KEY, 0, "policy", NULL, "who is evicted: see `cachefs version` (auto)" },
     { "block-size", 0, "SIZE", CLI_STACKED, CLI_KEY, 0, "block_size", NULL, "4k, 16k, 64k or 256k; 0, the default, adapts" },
-    { "shards", 0, "N", CLI_STACKED, CLI_KEY, 0, "shards", NULL, "a power of two up to 1024 (32)" },
+    { "shards", 0, "N", CLI_STACKED, CLI_KEY, 0, "shards", NULL, "a power of two up to 1024 (by memory)" },
     { "workers", 0, "N", CLI_STACKED, CLI_KEY, 0, "workers", NULL, "threads of the cache for read-ahead and flushing (8)" },
     { "attr-ttl", 0, "TIME", CLI_STACKED, CLI_KEY, 0, "attr_ttl", NULL, "how long attributes are trusted without asking (1s)" },
     { "store", 0, "DIR", CLI_STACKED & ~CLI_COMPARE, CLI_TEXT, AT(store), NULL, NULL, "a directory, made if missing, where what was read is found again later" },

@@ -106,7 +106,9 @@ static void change(rig_t *rig, obj_t *o, uint64_t *state, int evict)
         cachefs__name_drop(rig->c, &path);
         break;
     case 1:
-        if (evict) (void)cachefs__node_evict(rig->c, &rig->c->shards[next_random(state) % 4]);
+        if (evict)
+            (void)cachefs__node_evict(rig->c,
+                                      &rig->c->shards[next_random(state) % rig->c->shard_count]);
         break;
     default:
         cachefs__node_set(rig->c, &path, next_random(state) % 4 == 0,

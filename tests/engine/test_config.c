@@ -197,15 +197,15 @@ Test(config, counts_flags_and_choices_are_read_and_shown)
     cr_assert_eq(config.conflict, CACHEFS_THEIRS);
     takes(&config, "shards", "128", "128");
     takes(&config, "shards", "1", "1");
+    takes(&config, "shards", "0", "0");
     takes(&config, "workers", "256", "256");
     takes(&config, "entries_max", "123456789012", "123456789012");
     refuses("heat", "maybe", "on or off");
     refuses("heat", "2", "on or off");
     refuses("mode", "sideways", "through, back or around");
     refuses("conflict", "keep", "keep-both, ours or theirs");
-    refuses("shards", "0", "from 1 to 1024");
     refuses("shards", "3", "a power of two");
-    refuses("shards", "2048", "from 1 to 1024");
+    refuses("shards", "2048", "from 0 to 1024");
     refuses("workers", "0", "from 1 to 256");
     refuses("workers", "257", "from 1 to 256");
     refuses("workers", "8k", "from 1 to 256");
@@ -284,7 +284,6 @@ static void fails(const cachefs_config_t *config, const char *key, const char *a
 Test(config, check_names_each_field_that_is_out_of_range)
 {
     FAILS(ram_bytes, (1u << 20) - 1, "ram:", "from 1m");
-    FAILS(shards, 0, "shards:", "from 1 to 1024");
     FAILS(shards, 12, "shards:", "power of two");
     FAILS(shards, 4096, "shards:", "1024");
     FAILS(block_bytes, 8192, "block_size:", "16k");

@@ -211,7 +211,7 @@ Test(control, a_pinned_file_stays_while_a_scan_goes_by)
     rig_t rig;
     char *data = rig_bytes(200000, 1), *scan = rig_bytes(4u << 20, 2);
 
-    rig_open(&rig, LONG "ram=2m");
+    rig_open(&rig, LONG "ram=2m policy=lru"); /* that keeps nothing that is not pinned */
     rig_put(&rig, "/hot", data, 200000);
     rig_put(&rig, "/scan", scan, 4u << 20);
     IS(APR_NOTFOUND, cachefs_pin(rig.fs, "/hot", 1));

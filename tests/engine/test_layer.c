@@ -93,7 +93,7 @@ Test(layer, null_arguments_and_a_foreign_size_are_einval)
     OK(cachefs_create(&fs, mem, &config, NULL, 0, pool));
     char text[64];
     OK(cachefs_get(fs, "shards", text, sizeof(text)));
-    cr_assert_str_eq(text, "32");
+    cr_assert_str_eq(text, "0");
     CHECK(cachefs_is(fs) && !cachefs_is(mem) && !cachefs_is(NULL));
     OK(vfs_destroy_stack(fs));
     apr_pool_destroy(pool);

@@ -6,7 +6,7 @@
 
 #define LONG "attr_ttl=1h negative_ttl=1h listing_ttl=1h readahead=0 get_size=0 "
 #define LAZY LONG "mode=back flush_interval=1h dirty_age=1h flush_on_close=off "
-#define CROWD 24
+#define CROWD 72 /* one run of each, of 64 KiB, is more than 4 MiB */
 #define SIZE (256u << 10)
 
 typedef struct guest_t {
@@ -50,7 +50,7 @@ Test(room, a_prefetch_waits_for_the_memory_of_others_under_way)
     guest_t crowd[CROWD];
     char *data = rig_bytes(SIZE, 1);
 
-    rig_open(&rig, LONG "ram=1m");
+    rig_open(&rig, LONG "ram=4m");
     rig_block(&rig, VFS_OPID_fetch, 0); /* they stand still with their memory in their hands */
     crowd_come(&rig, crowd, data);
     CHECK(rig_until(all_hold_or_wait, &rig));
@@ -74,7 +74,7 @@ Test(room, many_prefetches_in_little_memory_all_succeed_in_every_policy)
     for (size_t i = 0; (policy = cachefs_policy_at(i)) != NULL; i++) {
         rig_t rig;
         guest_t crowd[CROWD];
-        (void)snprintf(keys, sizeof(keys), LONG "ram=1m policy=%s", policy->name);
+        (void)snprintf(keys, sizeof(keys), LONG "ram=4m policy=%s", policy->name);
         rig_open(&rig, keys);
         crowd_come(&rig, crowd, data);
         for (int k = 0; k < CROWD; k++) {
@@ -145,7 +145,7 @@ Test(room, the_wait_ends_with_the_deadline)
     char *data = rig_bytes(SIZE, 1);
     vfs_ctx_t ctx = VFS_CTX_INIT;
 
-    rig_open(&rig, LONG "ram=1m");
+    rig_open(&rig, LONG "ram=4m");
     rig_block(&rig, VFS_OPID_fetch, 0);
     crowd_come(&rig, crowd, data);
     CHECK(rig_until(all_hold_or_wait, &rig));

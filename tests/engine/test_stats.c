@@ -179,16 +179,17 @@ Test(stats, read_ahead_that_leaves_unread_is_wasted)
     size_t len = 3u << 20;
     char *data = rig_bytes(len, 1);
 
-    rig_open(&rig, "attr_ttl=1h get_size=0 ram=4m readahead=512k");
+    rig_open(&rig, "attr_ttl=1h get_size=0 ram=16m readahead=512k");
     rig.c->lower_is_far = 1;
     rig_put(&rig, "/f", data, len);
     rig_put(&rig, "/g", data, len);
     vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
-    for (size_t at = 0; at < 400000; at += 16384)
+    for (size_t at = 0; at < 400000; at += 16384) {
         rig_read(f, (apr_off_t)at, data + at, 16384);
+        while (atomic_load(&rig.c->ahead_bytes)) /* the reader is the slower one */
+            rig_nap(1);
+    }
     OK(vfs_close(f, NULL));
-    while (atomic_load(&rig.c->ahead_bytes))
-        rig_nap(1);
     CHECK(rig_stats(&rig).readahead_bytes > 0);
     for (int i = 0; i < 2; i++)
         rig_holds(rig.fs, "/g", data, len);

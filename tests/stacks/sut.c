@@ -107,7 +107,7 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
     if (rv != APR_SUCCESS) return rv;
     sut->count = count;
     sut->cache = cache;
-    sut->shards = config.shards;
+    sut->shards = config.shards ? config.shards : 32;
     sut->traits &= ~(SUT_THROUGH | SUT_BACK | SUT_AROUND | SUT_LAZY_CLOSE);
     sut->traits |= SUT_CACHE | trait[config.mode];
     if (config.mode == CACHEFS_BACK && !config.flush_on_close) sut->traits |= SUT_LAZY_CLOSE;
