@@ -7,6 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#else
+#define CALLGRIND_START_INSTRUMENTATION ((void)0)
+#define CALLGRIND_STOP_INSTRUMENTATION ((void)0)
+#endif
 
 #include "bench/bench.h"
 
@@ -206,7 +212,9 @@ double bench_run(const bench_case_t *c)
     if (bench_opt.count) {
         if (c->prepare) return 0; /* what prepares it would be counted too */
         c->ours(c->baton, bench_opt.count);
+        CALLGRIND_START_INSTRUMENTATION; /* with --instr-atstart=no what prepares it is quick */
         bench_counted(c->ours, c->baton, bench_opt.count);
+        CALLGRIND_STOP_INSTRUMENTATION;
         return 0;
     }
     unsigned rounds = bench_opt.rounds < ROUNDS_MAX ? bench_opt.rounds : ROUNDS_MAX;

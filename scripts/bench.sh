@@ -9,7 +9,7 @@
 #   scripts/bench.sh -- ARGS         ARGS go to cachefs-bench, such as --only read/hit --rounds 101
 #
 # Without ARGS it also counts what is no time: allocations on a hit (bench_no_heap), and, where valgrind is installed, instructions
-# (scripts/hot-insn.sh; what is slower than it should be shows there by function and line; with --flat how they grow with the blocks).
+# (scripts/hot-insn.sh; what is slower than it should be shows there by function and line), also how they grow with the blocks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
@@ -50,7 +50,8 @@ if [ ${#args[@]} = 0 ]; then
     echo "{\"id\":\"heap/any_hit\",\"unit\":\"call\",\"ns\":$heap,\"spread\":0,\"goal\":\"<= 0\"}" >>$counts
     if command -v valgrind >/dev/null; then
         scripts/hot-insn.sh >&2
-        cat build/insn/insn.jsonl >>$counts
+        scripts/hot-insn.sh ${full[@]+--full} --flat >&2
+        cat build/insn/insn.jsonl build/insn/flat.jsonl >>$counts
     else
         echo "bench.sh: instructions are not counted: no valgrind" >&2
     fi
