@@ -88,9 +88,11 @@ static void pushes_out_older(const char *policy)
     (void)run(&stack, old, VFS_PRIORITY_NORMAL);
     (void)run(&stack, recent, VFS_PRIORITY_NORMAL);
     cr_log_info("%s: %zu new, %zu old", policy, warm_of(&stack, recent), warm_of(&stack, old));
-    /* shards evict apart: not quite all of the new ones stay */
-    cr_expect_geq(warm_of(&stack, recent), 24, "%s: %zu new", policy, warm_of(&stack, recent));
-    cr_expect_leq(warm_of(&stack, old), 24, "%s: %zu old", policy, warm_of(&stack, old));
+    /* shards evict apart, and an admission filter lets a tie be won by who is there: not all of the
+     * new ones stay, but most of what stays is new */
+    cr_expect_geq(warm_of(&stack, recent), 16, "%s: %zu new", policy, warm_of(&stack, recent));
+    cr_expect_gt(warm_of(&stack, recent), warm_of(&stack, old), "%s: %zu old", policy,
+                 warm_of(&stack, old));
     stack_close(&stack);
 }
 
