@@ -226,9 +226,42 @@ static char *room(size_t size)
     return malloc(size < XATTR_MAX ? size + 1 : XATTR_MAX);
 }
 
+/* Names that are ours: the state of a file. They are read, not listed, so that a copy of a file
+ * does not take them along; and nobody writes them. */
+#define STATE_PREFIX "user.cachefs."
+#define STATE_MAX 256
+
+static int is_state(const char *name)
+{
+    return strncmp(name, STATE_PREFIX, sizeof(STATE_PREFIX) - 1) == 0;
+}
+
+static void get_state(fuse_req_t req, inode_t *inode, const char *name, size_t size)
+{
+    mount_t *m = mount__of(req);
+    const vfs_ctx_t *ctx = mount__ctx(req);
+    char text[STATE_MAX] = "";
+    path_t path;
+    int error = mount__path_of(&m->table, inode, &path);
+    apr_status_t status = VFS_ENODATA; /* without a name there is nothing to ask by */
+    if (error == 0) {
+        if (m->config.state != NULL)
+            status = m->config.state(m->config.state_baton, ctx, path.text,
+                                     name + sizeof(STATE_PREFIX) - 1, text, sizeof(text));
+        mount__path_end(&m->table, &path);
+    }
+    size_t len = strlen(text);
+    if (status == APR_SUCCESS && size > 0 && size < len) status = APR_FROM_OS_ERROR(ERANGE);
+    reply_bytes(req, status, text, size, len);
+}
+
 void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     mount_t *m = mount__of(req);
+    if (is_state(name)) {
+        get_state(req, mount__inode_of(m, ino), name, size);
+        return;
+    }
     const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
     size_t len = 0;
@@ -296,7 +329,7 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
     target_t target;
     uint32_t how = (flags & XATTR_CREATE ? VFS_XATTR_CREATE : 0) |
                    (flags & XATTR_REPLACE ? VFS_XATTR_REPLACE : 0);
-    int error = target_begin(m, mount__inode_of(m, ino), NULL, &target);
+    int error = is_state(name) ? EPERM : target_begin(m, mount__inode_of(m, ino), NULL, &target);
     if (error != 0) {
         (void)fuse_reply_err(req, error);
         return;
@@ -314,7 +347,7 @@ void mount__removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
     mount_t *m = mount__of(req);
     const vfs_ctx_t *ctx = mount__ctx(req);
     target_t target;
-    int error = target_begin(m, mount__inode_of(m, ino), NULL, &target);
+    int error = is_state(name) ? EPERM : target_begin(m, mount__inode_of(m, ino), NULL, &target);
     if (error != 0) {
         (void)fuse_reply_err(req, error);
         return;

@@ -10,6 +10,11 @@
 /* Hears what an operator should know; level as in cachefs_log_fn. */
 typedef void (*mount_log_fn)(void *baton, int level, const char *line);
 
+/* What is known of a path, as a text with a NUL in `buf`: what programs get as "user.cachefs.NAME".
+ * VFS_ENODATA: there is no such name. */
+typedef apr_status_t (*mount_state_fn)(void *baton, const vfs_ctx_t *ctx, const char *path,
+                                       const char *name, char *buf, size_t size);
+
 typedef struct mount_config_t {
     const char *mountpoint;   /* a directory, absolute, without symbolic links */
     const char *source;       /* what df and mount show */
@@ -20,6 +25,8 @@ typedef struct mount_config_t {
     uint32_t threads;         /* that serve it, at most */
     int flush_on_close;       /* close() tells whether the bytes arrived below */
     int watch;                /* change events of the stack reach the kernel at once */
+    mount_state_fn state;     /* or NULL */
+    void *state_baton;
     mount_log_fn log;
     void *baton; /* of log */
 } mount_config_t;

@@ -7,6 +7,23 @@
 
 #include "tools/cli.h"
 
+const char *cli_validator_kind(const vfs_validator_t *validator)
+{
+    switch ((vfs_validator_e)validator->kind) {
+    case VFS_VALIDATOR_TIMES:
+        return "times";
+    case VFS_VALIDATOR_ETAG:
+        return "etag";
+    case VFS_VALIDATOR_VERSION:
+        return "version";
+    case VFS_VALIDATOR_DIGEST:
+        return "digest";
+    case VFS_VALIDATOR_NONE:
+        break;
+    }
+    return "none";
+}
+
 const char *cli_type_name(vfs_type_e type)
 {
     switch (type) {

@@ -284,6 +284,7 @@ void json_path(json_t *json, const char *key, const char *path);
 /* ---- attr.c: attributes as text, for ls and stat */
 
 const char *cli_type_name(vfs_type_e type);
+const char *cli_validator_kind(const vfs_validator_t *validator);
 /* "-rw-r--r--"; buf has 11 bytes. */
 char *cli_show_mode(char *buf, const vfs_attr_t *attr);
 /* "2026-11-21 00:31:52", UTC; with nanoseconds if asked. */

@@ -94,6 +94,10 @@ apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *pat
 void mount_say(void *baton, int level, const char *line);
 void mount_say_to_log(void);
 
+/* ---- mount_state.c: see mount_state_fn; the baton is the run */
+apr_status_t mount_state(void *baton, const vfs_ctx_t *ctx, const char *path, const char *name,
+                         char *buf, size_t size);
+
 /* ---- mount_control.c: the socket, and who speaks to it */
 
 /* Who asks: served by a thread of his own, as a visitor. */

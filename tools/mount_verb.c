@@ -49,6 +49,8 @@ static int start(mount_run_t *run)
                              .source = cli->args[0],
                              .inodes_max = cli->opt.inodes_max,
                              .threads = cli->opt.threads,
+                             .state = mount_state,
+                             .state_baton = run,
                              .log = mount_say,
                              .baton = cli};
     share_ttl(run, &cli->opt.config, &config);

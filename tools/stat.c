@@ -4,23 +4,6 @@
  */
 #include "tools/cli.h"
 
-static const char *validator_kind(const vfs_validator_t *validator)
-{
-    switch ((vfs_validator_e)validator->kind) {
-    case VFS_VALIDATOR_TIMES:
-        return "times";
-    case VFS_VALIDATOR_ETAG:
-        return "etag";
-    case VFS_VALIDATOR_VERSION:
-        return "version";
-    case VFS_VALIDATOR_DIGEST:
-        return "digest";
-    case VFS_VALIDATOR_NONE:
-        break;
-    }
-    return "none";
-}
-
 typedef struct stat_t {
     cli_t *cli;
     cli_stack_t stack;
@@ -59,7 +42,7 @@ static void print_json(stat_t *stat, const answer_t *answer)
     json_uint(json, "allocated", attr->allocated);
     json_uint(json, "dev", attr->dev);
     json_uint(json, "ino", attr->ino);
-    json_string(json, "validator", validator_kind(&answer->validator));
+    json_string(json, "validator", cli_validator_kind(&answer->validator));
     json_bool(json, "stale", (attr->flags & VFS_ATTR_STALE) != 0);
     if (attr->type == VFS_TYPE_LINK) json_path(json, "target", answer->target);
     json_close(json, '}');
@@ -87,7 +70,7 @@ static void print_text(const answer_t *answer)
     (void)printf("  device: %llu, inode %llu\n", (unsigned long long)attr->dev,
                  (unsigned long long)attr->ino);
     if (attr->type != VFS_TYPE_LINK)
-        (void)printf(" version: known by %s%s\n", validator_kind(&answer->validator),
+        (void)printf(" version: known by %s%s\n", cli_validator_kind(&answer->validator),
                      answer->validator.flags & VFS_VALIDATOR_YOUNG ? ", too young to be trusted"
                                                                    : "");
 }

@@ -252,3 +252,23 @@ Test(mount_control, bad_clients_hurt_nobody)
                "sock=$(\"$CACHEFS\" status $M | awk '$1 == \"socket\" {print $2}')\n"
                "timeout 250 python3 tmp/bad.py $sock; cat mnt/x; \"$CACHEFS\" status $M");
 }
+
+Test(mount_control, the_state_of_a_file_is_in_its_attributes)
+{
+    with_mount(
+        "" DIRTY LONG,
+        "get() { getfattr --only-values -n user.cachefs.$1 $2; }\n"
+        "test \"$(get resident mnt/d/f1):$(get level mnt/d/f1)\" = 0:below\n"
+        "\"$CACHEFS\" pin mnt/d/f1; test \"$(get pinned mnt/d/f1)\" = 1\n"
+        "test \"$(get resident mnt/d/f1):$(get level mnt/d/f1)\" = 100000:memory\n"
+        "echo x >mnt/n; test \"$(get dirty mnt/n)\" = 4096; get dirty_age_us mnt/n\n"
+        "test \"$(get dirty mnt/x):$(get pinned mnt/x):$(get fresh mnt/x)\" = 0:0:1\n"
+        "v=$(get validator mnt/x); case $v in times:*) ;; *) exit 1;; esac\n"
+        "echo y >origin/x; \"$CACHEFS\" invalidate mnt/x; test \"$(get validator mnt/x)\" "
+        "!= $v\n"
+        "getfattr -d mnt/d/f1 >tmp/l; test ! -s tmp/l; cp -a mnt/d/f1 tmp/copy\n"
+        "getfattr -d tmp/copy >tmp/l; test ! -s tmp/l\n"
+        "getfattr -n user.cachefs.none mnt/x 2>tmp/e && exit 1; grep 'No such attr' tmp/e\n"
+        "setfattr -n user.cachefs.dirty -v 1 mnt/x 2>tmp/e && exit 1; grep 'not perm' tmp/e\n"
+        "setfattr -x user.cachefs.dirty mnt/x 2>tmp/e && exit 1; grep 'not perm' tmp/e");
+}
