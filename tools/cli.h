@@ -59,6 +59,8 @@ typedef struct cli_options_t {
     uint32_t threads;
     /* what is asked of a mount */
     int cached, wait, by_prefix, by_glob;
+    const char *metrics; /* ADDRESS:PORT, or NULL */
+    int metrics_any;
 } cli_options_t;
 
 typedef struct cli_verb_t cli_verb_t;

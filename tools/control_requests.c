@@ -3,7 +3,6 @@
  * Floor 4, private to tools/. What takes its time is in control_work.c.
  */
 #include <inttypes.h>
-#include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -43,107 +42,16 @@ const char *control_why(control_client_t *client, const char *path, apr_status_t
 
 /* ---- figures */
 
-static const struct {
-    const char *name;
-    size_t offset;
-} figures[] = {
-#define FIGURE(field)                                                                              \
-    {                                                                                              \
-#field, offsetof(cachefs_stats_t, field)                                                   \
-    }
-    FIGURE(hits),
-    FIGURE(misses),
-    FIGURE(hit_bytes),
-    FIGURE(miss_bytes),
-    FIGURE(attr_hits),
-    FIGURE(attr_misses),
-    FIGURE(negative_hits),
-    FIGURE(listing_hits),
-    FIGURE(listing_misses),
-    FIGURE(reads),
-    FIGURE(writes),
-    FIGURE(opens),
-    FIGURE(backend_reads),
-    FIGURE(backend_read_bytes),
-    FIGURE(backend_writes),
-    FIGURE(backend_write_bytes),
-    FIGURE(backend_calls),
-    FIGURE(evictions),
-    FIGURE(evicted_bytes),
-    FIGURE(metadata_evictions),
-    FIGURE(invalidations),
-    FIGURE(flushes),
-    FIGURE(flush_errors),
-    FIGURE(flush_retries),
-    FIGURE(conflicts),
-    FIGURE(readahead_bytes),
-    FIGURE(readahead_wasted_bytes),
-    FIGURE(single_flight_waits),
-    FIGURE(revalidations),
-    FIGURE(stale_served),
-    FIGURE(ram_used),
-    FIGURE(ram_max),
-    FIGURE(resident_bytes),
-    FIGURE(blocks),
-    FIGURE(names),
-    FIGURE(files),
-    FIGURE(open_handles),
-    FIGURE(dirty_bytes),
-    FIGURE(dirty_files),
-    FIGURE(oldest_dirty_age_us),
-    FIGURE(pinned_bytes),
-    FIGURE(l2_hits),
-    FIGURE(l2_misses),
-    FIGURE(l2_hit_bytes),
-    FIGURE(l2_put_bytes),
-    FIGURE(l2_written_bytes),
-    FIGURE(l2_bytes),
-    FIGURE(l2_index_bytes),
-    FIGURE(l2_bad),
-    FIGURE(l2_errors),
-#undef FIGURE
-};
-
-static const struct {
-    const char *op, *result;
-} times[] = {
-    {"read", "hit"},   {"read", "miss"},     {"read", "backend"}, {"write", "done"},
-    {"open", "hit"},   {"open", "miss"},     {"stat", "hit"},     {"stat", "miss"},
-    {"flush", "done"}, {"write", "backend"},
-};
-
-/* How long operations took: the median and what one in a hundred exceeds. */
-static void send_times(control_client_t *client)
+static void send_figure(void *baton, const char *name, uint64_t value)
 {
-    metrics_snapshot_t *now = NULL;
-    metrics_summary_t sum;
-    metrics_registry_t *registry = cachefs_metrics(client->run->stack.cache);
-    if (metrics_snapshot(&now, registry, client->pool) != APR_SUCCESS) return;
-    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
-        const char *labels =
-            apr_psprintf(client->pool, "op=\"%s\",result=\"%s\"", times[i].op, times[i].result);
-        const char *name = apr_pstrcat(client->pool, times[i].op, "_", times[i].result, NULL);
-        if (metrics_snapshot_summary(now, "cachefs_operation_duration_seconds", labels, &sum) !=
-            APR_SUCCESS)
-            continue;
-        control_number(client, apr_pstrcat(client->pool, name, "_p50_ns", NULL), sum.p50_ns);
-        control_number(client, apr_pstrcat(client->pool, name, "_p99_ns", NULL), sum.p99_ns);
-    }
+    control_number(baton, name, value);
 }
 
 static const char *stats(control_client_t *client, const control_line_t *line)
 {
-    cachefs_stats_t now = {.size = sizeof(now)};
     (void)line;
-    apr_status_t status = cachefs_stats(client->run->stack.cache, &now);
-    if (status != APR_SUCCESS) return control_why(client, NULL, status);
-    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-        uint64_t value = 0;
-        memcpy(&value, (const char *)&now + figures[i].offset, sizeof(value));
-        control_number(client, figures[i].name, value);
-    }
-    send_times(client);
-    return NULL;
+    apr_status_t st = mount_figures(client->run, client->pool, send_figure, client);
+    return st == APR_SUCCESS ? NULL : control_why(client, NULL, st);
 }
 
 static void send_key(control_client_t *client, const char *key)
@@ -164,6 +72,7 @@ static const char *status(control_client_t *client, const control_line_t *line)
     control_text(client, "origin", run->stack.uri);
     control_text(client, "store", run->cli->opt.store != NULL ? run->cli->opt.store : "none");
     control_text(client, "socket", run->socket);
+    control_text(client, "metrics", run->metrics != NULL ? run->metrics : "none");
     control_number(client, "pid", (uint64_t)getpid());
     control_number(client, "up_us", (uint64_t)(apr_time_now() - run->began_us));
     send_key(client, "mode");

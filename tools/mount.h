@@ -68,6 +68,8 @@ typedef struct mount_run_t {
     atomic_llong stop_at_us; /* what is dirty then is lost; 0: there is no such time */
     sigset_t signals;        /* that stop it */
     apr_time_t began_us;
+    struct mount_http_t *http;
+    const char *metrics; /* where that listens, or NULL */
     const char *socket;
     struct stat socket_stat; /* as we made it: another mount here may take its place */
     int listener;            /* on it; -1: none */
@@ -79,6 +81,7 @@ typedef struct mount_run_t {
     unsigned visitors; /* who work on the stack; it stays as long as they are here */
 } mount_run_t;
 
+void mount_run_init(mount_run_t *run, cli_t *cli);
 /* Serve a stack that is open until the end, and close it. An exit code. */
 int mount_run(mount_run_t *run);
 /* Be a visitor; 0: it is too late. */
@@ -93,6 +96,12 @@ apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *pat
 /* A message of the mount, to the terminal or, behind it, the system's log. */
 void mount_say(void *baton, int level, const char *line);
 void mount_say_to_log(void);
+
+/* ---- mount_figures.c */
+
+typedef void (*mount_figure_fn)(void *baton, const char *name, uint64_t value);
+/* All that can be counted, in order; a visitor asks. `pool`: for a while. */
+apr_status_t mount_figures(mount_run_t *run, apr_pool_t *pool, mount_figure_fn put, void *baton);
 
 /* ---- mount_state.c: see mount_state_fn; the baton is the run */
 apr_status_t mount_state(void *baton, const vfs_ctx_t *ctx, const char *path, const char *name,

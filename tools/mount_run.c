@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "tools/mount.h"
+#include "tools/mount_http.h"
 
 #define SLICE_US 1000000
 #define GRACE_US 10000000 /* for calls that are under way when the time is over */
@@ -232,22 +233,30 @@ static int start_threads(mount_run_t *run, pthread_t *signals, pthread_t *contro
     return 0;
 }
 
+void mount_run_init(mount_run_t *run, cli_t *cli)
+{
+    run->cli = cli;
+    run->report = -1;
+    run->began_us = apr_time_now();
+    (void)pthread_mutex_init(&run->mutex, NULL);
+    (void)pthread_mutex_init(&run->keys, NULL);
+    (void)pthread_cond_init(&run->left, NULL);
+}
+
 int mount_run(mount_run_t *run)
 {
     pthread_t signals, control;
     char why[256];
-    (void)pthread_mutex_init(&run->mutex, NULL);
-    (void)pthread_mutex_init(&run->keys, NULL);
-    (void)pthread_cond_init(&run->left, NULL);
-    run->began_us = apr_time_now();
     if (!start_threads(run, &signals, &control)) {
         cli_error(run->cli, "cannot start threads");
+        mount_http_close(run->http);
         mount_close(run->mount);
         return end_cache(run) == CLI_DONE ? CLI_INTERNAL : CLI_SOME_FAILED;
     }
     apr_status_t status = mount_serve(run->mount, tell_ready, run);
     if (status != APR_SUCCESS) mount_say(run->cli, 0, vfs_strerror(status, why, sizeof(why)));
     shut(run);
+    mount_http_close(run->http);
     mount_close(run->mount);
     int code = end_cache(run); /* signals still count */
     end_signals(run, signals);

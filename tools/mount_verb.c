@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 
 #include "tools/mount.h"
+#include "tools/mount_http.h"
 
 /* ---- what the mount is told */
 
@@ -62,11 +63,15 @@ static int start(mount_run_t *run)
     if (code != CLI_DONE) return code;
     config.options = kernel_options(cli, run->stack.top);
     code = mount_control_open(run);
-    if (code == CLI_DONE &&
-        mount_open(&run->mount, run->stack.top, &config, err, sizeof(err)) != APR_SUCCESS) {
-        cli_error(cli, "%s: %s", run->point, err);
-        code = CLI_UNREACHABLE;
-        mount_control_close(run);
+    if (code == CLI_DONE) {
+        if (mount_open(&run->mount, run->stack.top, &config, err, sizeof(err)) != APR_SUCCESS) {
+            cli_error(cli, "%s: %s", run->point, err);
+            code = CLI_UNREACHABLE;
+        } else {
+            code = mount_http_open(&run->http, run);
+            if (code != CLI_DONE) mount_close(run->mount);
+        }
+        if (code != CLI_DONE) mount_control_close(run);
     }
     if (code != CLI_DONE) (void)cli_stack_close(cli, &run->stack); /* nothing was written */
     return code;
@@ -144,8 +149,7 @@ static int serve_behind(mount_run_t *run)
 static int run_mount(cli_t *cli)
 {
     static mount_run_t run; /* its threads may look at it until the very end */
-    run.cli = cli;
-    run.report = -1;
+    mount_run_init(&run, cli);
     if (!cli_is_origin(cli->args[0])) {
         cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", cli->args[0],
                   cli_file_uri(cli->args[0], cli->pool));

@@ -201,6 +201,8 @@ const cli_option_t cli_options[] = {
     { "threads", 0, "N", CLI_MOUNT, CLI_COUNT, AT(threads), NULL, NULL, "calls of the kernel served at once (32)" },
     { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
+    { "metrics", 0, "ADDR:PORT", CLI_MOUNT, CLI_TEXT, AT(metrics), NULL, NULL, "serve /metrics, /stats.json and /healthz there by HTTP: 127.0.0.1:9470" },
+    { "metrics-any", 0, NULL, CLI_MOUNT, CLI_FLAG, AT(metrics_any), NULL, NULL, "let --metrics be an address that other machines reach" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },
     { "timeout", 0, "TIME", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_unmount_timeout, "for wait: how long (as long as it takes)" },
     { "wait", 0, NULL, CLI_FLUSH, CLI_FLAG, AT(wait), NULL, NULL, "try again until all is written" },

@@ -11,7 +11,7 @@
 #include "build_info.h"
 #include "cachefs/policy.h"
 #include "mount/session.h"
-#include "tools/cli.h"
+#include "tools/mount_http.h"
 #include "tools/trace.h"
 #include "vfs/digest.h"
 
@@ -70,6 +70,7 @@ static void print_json(cli_t *cli)
     print_optional_json(&json, "xxhash", xxhash_version(cli->pool));
     print_optional_json(&json, "zstd", trace_zstd_version());
     print_optional_json(&json, "fuse", mount_fuse_version());
+    print_optional_json(&json, "microhttpd", mount_http_version());
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -102,6 +103,9 @@ static int run(cli_t *cli)
     (void)printf("  zstd       %s\n",
                  zstd != NULL ? zstd : "missing: replay reads no packed traces");
     (void)printf("  libfuse    %s\n", fuse != NULL ? fuse : "missing: it cannot mount");
+    (void)printf("  libmicrohttpd %s\n", mount_http_version() != NULL
+                                             ? mount_http_version()
+                                             : "missing: a mount serves no metrics");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;

@@ -1,0 +1,96 @@
+/*
+ * test_metrics.c - a mount is monitored by HTTP, and looked at by `cachefs top`.
+ */
+#include "tests/mount/support_rig.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NO                                                                                         \
+    "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"                       \
+    "cat tmp/said; test $got = $code; }\n"
+
+static void with_mount(const char *args, const char *script)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig, "head -c 100000 /dev/urandom >origin/f; echo one >origin/x");
+    rig_mount(&rig, "file:", args);
+    rig_sh_beside(&rig, script);
+    rig_end(&rig);
+}
+
+#define GET                                                                                        \
+    "where=$(\"$CACHEFS\" status $M | awk '$1 == \"metrics\" {print $2}')\n"                       \
+    "cat >tmp/get.py <<'END'\n"                                                                    \
+    "import sys, urllib.error, urllib.request\n"                                                   \
+    "url, method, accept = sys.argv[1:]\n"                                                         \
+    "request = urllib.request.Request(url, method=method, headers={'Accept': accept})\n"           \
+    "opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))\n"                      \
+    "try: answer = opener.open(request, timeout=60)\n"                                             \
+    "except urllib.error.HTTPError as error: answer = error\n"                                     \
+    "print(answer.code, answer.headers['Content-Type'])\n"                                         \
+    "sys.stdout.write(answer.read().decode())\n"                                                   \
+    "END\n"                                                                                        \
+    "get() { python3 tmp/get.py http://$where$1 ${2:-GET} ${3:-text/plain} >tmp/page; head -1 "    \
+    "tmp/page; }\n"
+
+Test(mount_metrics, it_serves_metrics_figures_and_health)
+{
+    if (!getenv("CACHEFS_HTTP")) cr_skip_test("built without libmicrohttpd");
+    with_mount("--metrics localhost:0", GET
+               "cat mnt/f mnt/f >tmp/c; get /metrics | grep '^200 text/plain; version=0.0.4'\n"
+               "tail -n +2 tmp/page >tmp/metrics; promtool check metrics <tmp/metrics\n"
+               "grep '^cachefs_opens_total [1-9]' tmp/metrics\n"
+               "get /metrics GET application/openmetrics-text | grep '^200 application/openmet'\n"
+               "test \"$(tail -1 tmp/page)\" = '# EOF'\n"
+               "get /stats.json | grep '^200 application/json'; tail -n +2 tmp/page >tmp/j\n"
+               "python3 -c 'import json; j = json.load(open(\"tmp/j\")); assert j[\"opens\"] > 0 "
+               "and j[\"kernel_inodes\"] > 0 and \"read_miss_p99_ns\" in j'\n"
+               "\"$CACHEFS\" stats mnt --json | grep -o '^ *\"[a-z0-9_]*\"' >tmp/k1\n"
+               "grep -o '^ *\"[a-z0-9_]*\"' tmp/j | cmp - tmp/k1\n"
+               "get /healthz | grep ^200; get /healthz HEAD | grep ^200; get / | grep ^404\n"
+               "get /metrics POST | grep ^405\n");
+}
+
+/* Its origin takes no bytes of files that are called bad. */
+Test(mount_metrics, it_is_ill_when_dirty_data_waits_too_long)
+{
+    rig_t rig;
+    char text[3000];
+    if (!getenv("CACHEFS_HTTP")) cr_skip_test("built without libmicrohttpd");
+    cr_assert_not_null(getenv("CACHEFS_PLUGIN_SICK"));
+    (void)snprintf(text, sizeof(text),
+                   "\"$CACHEFS\" mount \"sick:nowrite:$O\" $M --plugin '%s' -f --mode back --set "
+                   "flush_interval=10ms --set dirty_age=10ms --set flush_on_close=off "
+                   "--end-timeout 10ms --metrics [::1]:0 & server=$!\n"
+                   "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n" GET
+                   "echo x >mnt/good; get /healthz | grep ^200; echo x >mnt/bad\n"
+                   "while ! get /healthz | grep ^503; do sleep 0.05; done\n"
+                   "grep 'waits for the origin' tmp/page; kill $server; wait $server && exit 1\n"
+                   "test \"$(cat origin/good)\" = x",
+                   getenv("CACHEFS_PLUGIN_SICK"));
+    rig_make(&rig);
+    rig_sh_beside(&rig, text);
+    rig_end(&rig);
+}
+
+Test(mount_metrics, others_reach_it_only_when_told)
+{
+    rig_t rig;
+    if (!getenv("CACHEFS_HTTP")) cr_skip_test("built without libmicrohttpd");
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig,
+        NO "no 2 \"$CACHEFS\" mount mem: $M --metrics 0.0.0.0:0; grep 'metrics-any' tmp/said\n"
+           "no 2 \"$CACHEFS\" mount mem: $M --metrics 9470; grep 'such as 127' tmp/said\n"
+           "no 2 \"$CACHEFS\" mount mem: $M --metrics 1.2.3.4:70000; grep 'such' tmp/said\n"
+           "no 2 \"$CACHEFS\" mount mem: $M --metrics 203.0.113.1:80 --metrics-any\n"
+           "if grep -q \" $M \" /proc/mounts; then exit 1; fi\n"
+           "\"$CACHEFS\" mount mem: $M --metrics 0.0.0.0:0 --metrics-any\n"
+           "at=$(\"$CACHEFS\" status $M | awk '$1 == \"metrics\" {print $2}')\n"
+           "mkdir two; no 2 \"$CACHEFS\" mount mem: two --metrics 127.0.0.1:${at##*:}\n"
+           "grep -i 'in use' tmp/said; \"$CACHEFS\" unmount $M");
+    rig_end(&rig);
+}
