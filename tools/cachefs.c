@@ -13,9 +13,9 @@
 #include "tools/cli.h"
 
 static const cli_verb_t *const verbs[] = {
-    &cli_ls,    &cli_cat,     &cli_stat,   &cli_cp,    &cli_warm,    &cli_compare,    &cli_replay,
-    &cli_mount, &cli_unmount, &cli_status, &cli_stats, &cli_flush,   &cli_invalidate, &cli_pin,
-    &cli_unpin, &cli_set,     &cli_fsck,   &cli_gc,    &cli_version,
+    &cli_ls,    &cli_cat,     &cli_stat,   &cli_cp,    &cli_warm, &cli_compare, &cli_replay,
+    &cli_mount, &cli_unmount, &cli_status, &cli_stats, &cli_top,  &cli_flush,   &cli_invalidate,
+    &cli_pin,   &cli_unpin,   &cli_set,    &cli_fsck,  &cli_gc,   &cli_version,
 };
 
 const cli_verb_t *cli_verb_at(size_t i)
@@ -157,6 +157,7 @@ static int start(cli_t *cli)
     cli->opt.inodes_max = 1u << 20;
     cli->opt.threads = 32;
     cli->opt.end_timeout_us = 60000000;
+    cli->opt.interval_us = 1000000;
     cli->opt.gc_bytes = UINT64_MAX;
     cli->opt.corfs_flags = VFS_CORFS_SERVE;
     cli->ctx = ctx;

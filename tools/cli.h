@@ -61,6 +61,7 @@ typedef struct cli_options_t {
     int cached, wait, by_prefix, by_glob;
     const char *metrics; /* ADDRESS:PORT, or NULL */
     int metrics_any;
+    uint64_t interval_us;
 } cli_options_t;
 
 typedef struct cli_verb_t cli_verb_t;
@@ -92,7 +93,7 @@ struct cli_verb_t {
 
 extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare, cli_replay,
     cli_version, cli_mount, cli_unmount, cli_status, cli_stats, cli_flush, cli_invalidate, cli_pin,
-    cli_unpin, cli_set, cli_fsck, cli_gc;
+    cli_unpin, cli_set, cli_top, cli_fsck, cli_gc;
 
 #define CLI_LS 0x01u
 #define CLI_CAT 0x02u
@@ -113,9 +114,10 @@ extern const cli_verb_t cli_ls, cli_cat, cli_stat, cli_cp, cli_warm, cli_compare
 #define CLI_PIN 0x100000u
 #define CLI_UNPIN 0x200000u
 #define CLI_SET 0x400000u
+#define CLI_TOP 0x800000u
 #define CLI_ASKING                                                                                 \
     (CLI_UNMOUNT | CLI_STATUS | CLI_STATS | CLI_FLUSH | CLI_INVALIDATE | CLI_PIN | CLI_UNPIN |     \
-     CLI_SET)
+     CLI_SET | CLI_TOP)
 #define CLI_STACKED (CLI_LS | CLI_CAT | CLI_STAT | CLI_CP | CLI_WARM | CLI_COMPARE | CLI_MOUNT)
 
 /* ---- options.c, parse.c, help.c: the command line */

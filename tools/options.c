@@ -128,6 +128,15 @@ static const char *set_unmount_timeout(cli_t *cli, const char *value)
                : "it takes a time, such as 30s";
 }
 
+static const char *set_interval(cli_t *cli, const char *value)
+{
+    uint64_t us = 0;
+    if (cli_parse_duration(value, &us) != APR_SUCCESS || us < 100000 || us > 3600000000u)
+        return "it takes a time from 100ms to 1h";
+    cli->opt.interval_us = us;
+    return NULL;
+}
+
 static const char *set_how(cli_t *cli, const char *value)
 {
     if (strcmp(value, "wait") != 0 && strcmp(value, "detach") != 0 && strcmp(value, "fail") != 0)
@@ -205,6 +214,7 @@ const cli_option_t cli_options[] = {
     { "metrics-any", 0, NULL, CLI_MOUNT, CLI_FLAG, AT(metrics_any), NULL, NULL, "let --metrics be an address that other machines reach" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },
     { "timeout", 0, "TIME", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_unmount_timeout, "for wait: how long (as long as it takes)" },
+    { "interval", 0, "TIME", CLI_TOP, CLI_CALL, 0, NULL, set_interval, "between two frames (1s)" },
     { "wait", 0, NULL, CLI_FLUSH, CLI_FLAG, AT(wait), NULL, NULL, "try again until all is written" },
     { "timeout", 0, "TIME", CLI_FLUSH, CLI_CALL, 0, NULL, set_unmount_timeout, "for --wait: how long (as long as it takes)" },
     { "prefix", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(by_prefix), NULL, NULL, "and all that is below PATH" },

@@ -94,3 +94,17 @@ Test(mount_metrics, others_reach_it_only_when_told)
            "grep -i 'in use' tmp/said; \"$CACHEFS\" unmount $M");
     rig_end(&rig);
 }
+
+Test(mount_metrics, top_is_a_frame_in_a_pipe_and_lives_on_a_terminal)
+{
+    with_mount("",
+               "cat mnt/f mnt/f mnt/x >tmp/c; \"$CACHEFS\" top mnt >tmp/frame\n"
+               "grep '^hits .*memory .*%' tmp/frame; grep '^dirty .*0 B in 0 files' tmp/frame\n"
+               "grep '^  read_miss ' tmp/frame; grep -q \"$(printf '\\033')\" tmp/frame && exit 1\n"
+               "TERM=dumb script -qec '\"$CACHEFS\" top mnt' tmp/dumb </dev/null >tmp/o\n"
+               "test $(grep -ac '^hits' tmp/dumb) = 1\n"
+               "mkfifo tmp/keys; TERM=xterm script -qec '\"$CACHEFS\" top mnt --interval 100ms' "
+               "tmp/screen <tmp/keys >tmp/o & top=$!; exec 4>tmp/keys\n"
+               "while test $(grep -ac '^hits' tmp/screen) -lt 3; do sleep 0.05; done\n"
+               "printf q >&4; wait $top; exec 4>&-; grep -a '99 %' tmp/screen >tmp/o");
+}
