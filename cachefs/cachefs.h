@@ -118,6 +118,9 @@ typedef struct cachefs_config_t {
                                 system; 0: a twentieth of it */
     cachefs_l2_admit_e l2_admit; /**< "l2_admit": what is written to the store */
     uint32_t l2_admit_percent;   /**< "l2_admit_percent": of CACHEFS_ADMIT_SAMPLED */
+    uint64_t
+        scrub_bytes_per_s; /**< "scrub_rate": bytes of the store that are read in a second to
+                              look for damage, all once an hour at most; 0, the default: none */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */

@@ -178,6 +178,9 @@ static const cachefs__key_t keys[] = {
            admits),
     COUNT("l2_admit_percent", l2_admit_percent, 0, "50", "for l2_admit=sampled", .min = 1,
           .max = 100),
+    SIZE("scrub_rate", scrub_bytes_per_s, 0, "0",
+         "bytes of the store read in a second to look for damage; 0: none", .min = 0,
+         .max = BYTES_MAX),
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -55,6 +55,7 @@ static void open_tier(cache_t *c)
                                    .free_min = c->fixed.store_free_min,
                                    .admit = (cachefs__l2_admit_e)c->fixed.l2_admit,
                                    .admit_percent = c->fixed.l2_admit_percent,
+                                   .scrub_bytes_per_s = c->fixed.scrub_bytes_per_s,
                                    .log = c->fixed.log,
                                    .log_baton = c->fixed.log_baton};
     int can;
@@ -152,6 +153,11 @@ apr_status_t cachefs__tier_metrics(cache_t *c)
             "Bytes written anew since they were read."),
         ROW(evicted_bytes, 1, "cachefs_l2_evicted_bytes_total", "Bytes of segments evicted."),
         ROW(bad, 1, "cachefs_l2_bad_records_total", "Records that were not what they should be."),
+        ROW(scrubbed_bytes, 1, "cachefs_l2_scrubbed_bytes_total",
+            "Bytes that a scrub read and found sound."),
+        ROW(scrub_bad, 1, "cachefs_l2_scrub_bad_records_total",
+            "Records that a scrub found damaged."),
+        ROW(scrubs, 1, "cachefs_l2_scrubs_total", "Scrubs of all segments that are done."),
         ROW(errors, 1, "cachefs_l2_errors_total", "Calls to the store that failed or were slow."),
         ROW(breaker_opened, 1, "cachefs_l2_breaker_opened_total",
             "How often the store was put aside."),

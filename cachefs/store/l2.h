@@ -25,9 +25,10 @@ typedef struct cachefs__l2_config_t {
     uint64_t free_min;      /* bytes of the store's file system that stay free; 0: a twentieth */
     uint64_t segment_bytes; /* 0: a 64th of `bytes`, between 1 and 64 MiB */
     cachefs__l2_admit_e admit;
-    uint32_t admit_percent; /* of L2_ADMIT_SAMPLED */
-    uint64_t slow_us;       /* a call that takes longer has failed; 0: 2 s */
-    cachefs_log_fn log;     /* or NULL */
+    uint32_t admit_percent;     /* of L2_ADMIT_SAMPLED */
+    uint64_t scrub_bytes_per_s; /* read so many to look for damage; 0: none */
+    uint64_t slow_us;           /* a call that takes longer has failed; 0: 2 s */
+    cachefs_log_fn log;         /* or NULL */
     void *log_baton;
 } cachefs__l2_config_t;
 
@@ -46,9 +47,12 @@ typedef struct cachefs__l2_stats_t {
     uint64_t found;                /* records, at open */
     uint64_t discarded;            /* segments that were no use, at open */
     uint64_t breaker_opened;
-    uint64_t open;    /* the breaker: put aside, 1 or 0 */
-    uint64_t culling; /* the disk is short of space: 1 or 0 */
-    int64_t open_us;  /* how long opening took */
+    uint64_t open;           /* the breaker: put aside, 1 or 0 */
+    uint64_t culling;        /* the disk is short of space: 1 or 0 */
+    uint64_t scrubbed_bytes; /* read by a scrub, and sound */
+    uint64_t scrub_bad;      /* records that a scrub found damaged; of `bad` */
+    uint64_t scrubs;         /* passes over all segments */
+    int64_t open_us;         /* how long opening took */
 } cachefs__l2_stats_t;
 
 typedef struct cachefs__l2_t cachefs__l2_t;

@@ -52,6 +52,12 @@ typedef struct l2_buffer_t {
     uint64_t base, len; /* place in the segment */
 } l2_buffer_t;
 
+/* Where a scrub is: the entry `next` of segment `seq`, which had that slot. */
+typedef struct l2_scrub_t {
+    uint32_t slot, seq, next;
+    int64_t due_us;
+} l2_scrub_t;
+
 struct cachefs__l2_t {
     cachefs__store_t *store;
     vfs_t *fs;
@@ -73,6 +79,7 @@ struct cachefs__l2_t {
     int evicted;                     /* something had to make room */
     int no_space;                    /* the disk is full: no new segment until it is not */
     int64_t space_us;                /* when to look again */
+    l2_scrub_t scrub;
     cachefs__breaker_t breaker;
     cachefs__l2_stats_t stats;
 };
@@ -102,6 +109,10 @@ void cachefs__l2_ended(cachefs__l2_t *l2, apr_status_t st, int64_t start_us);
 /* ---- l2_write.c: the writer */
 void *cachefs__l2_writer(void *l2);
 void cachefs__l2_name(char *buf, size_t size, uint32_t seq);
+
+/* ---- l2_scrub.c */
+/* Look at one record, if it is time to. Returns 1 if it was. Locked; unlocks meanwhile. */
+int cachefs__l2_scrub(cachefs__l2_t *l2, int64_t now_us);
 
 /* ---- l2_open.c: what a store has */
 /* The number in a name such as seg-0000002a; 0: it is no segment of ours. */

@@ -14,6 +14,7 @@
  *     forever:  write the oldest buffer that is full, or old, or asked for
  *               else give a full segment its footer
  *               else see to it that a spare segment is there: evict for it, if need be
+ *               else scrub a record, if it is time to
  *
  * A footer is a checkpoint of its segment, and all footers together are that of the index: it takes
  * as many bytes to read as one file of it would, none of them is ever written twice, and there is
@@ -358,6 +359,8 @@ static int64_t due(const cachefs__l2_t *l2, int64_t now)
 {
     int64_t at = l2->space_us;
     if (l2->breaker.open) at = l2->breaker.trying ? now + SPACE_SOON_US : l2->breaker.until_us;
+    if (!l2->breaker.open && l2->config.scrub_bytes_per_s && l2->scrub.due_us < at)
+        at = l2->scrub.due_us;
     if (l2->filling && l2->filled_us + WRITE_AGE_US < at) at = l2->filled_us + WRITE_AGE_US;
     return at;
 }
@@ -376,7 +379,8 @@ static int tend(cachefs__l2_t *l2, int64_t now)
         return 1;
     }
     if (cachefs__l2_index_room(&l2->index) < l2->index.limit / 64 && evict(l2, 0)) return 1;
-    return l2->spare < 0 && !l2->no_space && prepare(l2);
+    if (l2->spare < 0 && !l2->no_space && prepare(l2)) return 1;
+    return cachefs__l2_scrub(l2, now);
 }
 
 static void step(cachefs__l2_t *l2)
