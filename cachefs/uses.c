@@ -8,29 +8,31 @@
  */
 #include "cachefs/engine.h"
 
-/* The entry is in the index, in this shard, which is locked. It may have moved, and may be on its
- * way into another shard right now: ours is what we find. */
-static int still_here(cache_t *c, const shard_t *s, uint32_t i)
+/* Is the entry in the chain of this hash, whose shard is locked? Then it stays there. It may have
+ * left since it was noted, and may be on its way into another shard right now. */
+static int in_chain(cache_t *c, uint32_t mix, uint32_t i)
 {
-    uint64_t ver = LOAD(c->blocks[i].ver);
-    uint32_t no = LOAD(c->blocks[i].no), mix = cachefs__mix(ver, no);
-    return ver && cachefs__block_shard(c, mix) == s && cachefs__block_find(c, ver, no, mix) == i;
+    uint32_t at = LOAD(*cachefs__head(c, mix));
+    while (at != NONE && at != i)
+        at = LOAD(c->blocks[at].next);
+    return at != NONE;
 }
 
 void cachefs__block_first_used(cache_t *c, block_t *b)
 {
-    shard_t *s = cachefs__block_shard(c, cachefs__mix(LOAD(b->ver), LOAD(b->no)));
+    uint32_t mix = cachefs__mix(LOAD(b->ver), LOAD(b->no));
+    shard_t *s = cachefs__block_shard(c, mix);
     if (!cachefs__trylock(&s->lock, RANK_SHARD)) return; /* the next one is taken for the first */
-    if (still_here(c, s, (uint32_t)(b - c->blocks)))
+    if (in_chain(c, mix, (uint32_t)(b - c->blocks)))
         STORE(b->bits, LOAD(b->bits) & ~(BLOCK_AHEAD | BLOCK_FIRST));
     cachefs__unlock(&s->lock, RANK_SHARD);
 }
 
-/* Shard locked. */
-static void hear(cache_t *c, shard_t *s, uint32_t i)
+/* Shard of the hash locked. */
+static void hear(cache_t *c, shard_t *s, uint32_t i, uint32_t mix)
 {
     block_t *b = &c->blocks[i];
-    if (!still_here(c, s, i) || !cachefs__block_touched(b)) return;
+    if (!cachefs__block_touched(b) || !in_chain(c, mix, i)) return;
     uint32_t bits = LOAD(b->bits);
     cachefs__block_untouch(b);
     STORE(b->bits, bits & ~(BLOCK_AHEAD | BLOCK_FIRST));
@@ -42,7 +44,7 @@ static void hear(cache_t *c, shard_t *s, uint32_t i)
 void cachefs__touch_drain(cache_t *c, ring_t *ring)
 {
     uint32_t n = atomic_exchange_explicit(&ring->n, 0, memory_order_relaxed);
-    uint32_t entry[RING_LEN];
+    uint32_t entry[RING_LEN], mix[RING_LEN];
     uint8_t first[RING_LEN], next[RING_LEN], last = RING_LEN;
     shard_t *shard[RING_LEN];
     if (n > RING_LEN) n = RING_LEN;
@@ -50,7 +52,8 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
     for (uint32_t k = n; k-- > 0;) {
         const block_t *b = &c->blocks[entry[k] = LOAD(ring->entry[k])];
         __builtin_prefetch(&c->links[entry[k]], 1); /* comes while we look at the others */
-        shard[k] = cachefs__block_shard(c, cachefs__mix(LOAD(b->ver), LOAD(b->no)));
+        mix[k] = cachefs__mix(LOAD(b->ver), LOAD(b->no));
+        shard[k] = cachefs__block_shard(c, mix[k]);
         uint8_t *head = &first[(size_t)(shard[k] - c->shards) % RING_LEN];
         next[k] = *head;
         *head = (uint8_t)k;
@@ -62,7 +65,7 @@ void cachefs__touch_drain(cache_t *c, ring_t *ring)
             continue; /* the mark stays: the evictor looks at it */
         for (uint32_t j = k; j < last; j = next[j]) {
             if (shard[j] != s) continue;
-            if (entry[j] != NONE) hear(c, s, entry[j]);
+            if (entry[j] != NONE) hear(c, s, entry[j], mix[j]);
             entry[j] = NONE;
         }
         cachefs__unlock(&s->lock, RANK_SHARD);
