@@ -55,6 +55,7 @@ typedef struct cli_options_t {
     /* mount, unmount */
     int foreground;
     const char *kernel_options, *how;
+    const char *config_file, *source, *mountpoint; /* the file that was read, and what it names */
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;
     /* what is asked of a mount */
@@ -80,7 +81,7 @@ typedef struct cli_t {
     atomic_uint offline;  /* of them, because the origin could not be reached */
 } cli_t;
 
-/* One verb. Those that take an origin have args_min > 0. */
+/* One verb. */
 struct cli_verb_t {
     const char *name;
     unsigned bit;

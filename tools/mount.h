@@ -34,6 +34,11 @@ const char *mount_socket_of(const char *point, unsigned long uid, int i, apr_poo
 
 /* "KEY=VALUE,WORD,...", as in fstab. NULL, or what is wrong. */
 const char *mount_take_options(cli_t *cli, const char *list);
+/* One key or option by its name; a flag has no value. Likewise; both must live on. */
+const char *mount_take_setting(cli_t *cli, const char *name, const char *value);
+
+/* ---- mount_config.c: --config FILE. NULL, or what is wrong */
+const char *mount_take_config(cli_t *cli, const char *path);
 
 /* ---- mount_run.c: a mount that runs */
 

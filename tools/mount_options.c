@@ -45,26 +45,31 @@ static int is_key(const char *key)
 }
 
 /* "attr_ttl=5s" is the key, "end-timeout=5s" and "quiet" are options. */
-static const char *take_ours(cli_t *cli, const char *word)
+const char *mount_take_setting(cli_t *cli, const char *name, const char *value)
 {
     char err[512] = "";
-    const char *equals = strchr(word, '=');
-    const char *key =
-        equals != NULL ? apr_pstrndup(cli->pool, word, (apr_size_t)(equals - word)) : word;
-    const char *value = equals != NULL ? equals + 1 : NULL;
-    if (value != NULL && is_key(key))
-        return cachefs_config_set(&cli->opt.config, key, value, err, sizeof(err), cli->pool) ==
+    if (value != NULL && is_key(name))
+        return cachefs_config_set(&cli->opt.config, name, value, err, sizeof(err), cli->pool) ==
                        APR_SUCCESS
                    ? NULL
                    : apr_pstrdup(cli->pool, err);
     for (const cli_option_t *row = cli_options; row->name != NULL; row++) {
-        if (!(row->verbs & CLI_MOUNT) || strcmp(row->name, key) != 0) continue;
+        if (!(row->verbs & CLI_MOUNT) || strcmp(row->name, name) != 0) continue;
         if ((row->arg != NULL) != (value != NULL))
-            return apr_psprintf(cli->pool, "%s %s", key,
+            return apr_psprintf(cli->pool, "%s %s", name,
                                 value != NULL ? "takes no value" : "needs a value");
         return cli_take(cli, row, value);
     }
-    return apr_psprintf(cli->pool, "there is no mount option %s", word);
+    return apr_psprintf(cli->pool, "there is no mount option %s%s%s", name,
+                        value != NULL ? "=" : "", value != NULL ? value : "");
+}
+
+static const char *take_ours(cli_t *cli, const char *word)
+{
+    const char *equals = strchr(word, '=');
+    if (equals == NULL) return mount_take_setting(cli, word, NULL);
+    return mount_take_setting(cli, apr_pstrndup(cli->pool, word, (apr_size_t)(equals - word)),
+                              equals + 1);
 }
 
 static const char *take_word(cli_t *cli, const char *word)

@@ -146,9 +146,33 @@ static int serve_behind(mount_run_t *run)
     return serve(run);
 }
 
+/* What the command line names, else what the file does. */
+static int take_places(cli_t *cli)
+{
+    const char **args = apr_palloc(cli->pool, 2 * sizeof(*args));
+    if (cli->nargs == 2) return CLI_DONE;
+    if (cli->nargs == 1) {
+        cli_error(cli, "something is missing; usage: cachefs mount %s", cli->verb->usage);
+        return CLI_USAGE;
+    }
+    if (cli->opt.source == NULL || cli->opt.mountpoint == NULL) {
+        cli_error(cli, "which %s? usage: cachefs mount %s; or --config FILE with `%s = ...` in it",
+                  cli->opt.source == NULL ? "origin" : "mountpoint", cli->verb->usage,
+                  cli->opt.source == NULL ? "source" : "mountpoint");
+        return CLI_USAGE;
+    }
+    args[0] = cli->opt.source;
+    args[1] = cli->opt.mountpoint;
+    cli->args = args;
+    cli->nargs = 2;
+    return CLI_DONE;
+}
+
 static int run_mount(cli_t *cli)
 {
     static mount_run_t run; /* its threads may look at it until the very end */
+    int code = take_places(cli);
+    if (code != CLI_DONE) return code;
     mount_run_init(&run, cli);
     if (!cli_is_origin(cli->args[0])) {
         cli_error(cli, "%s is a path; an origin begins with its scheme: write %s", cli->args[0],
@@ -162,7 +186,7 @@ static int run_mount(cli_t *cli)
                                     : "");
         return CLI_USAGE;
     }
-    int code = mount_point_check(cli, run.point, cli->args[0]);
+    code = mount_point_check(cli, run.point, cli->args[0]);
     if (code != CLI_DONE) return code;
     /* behind, the working directory is another one */
     if (cli->opt.store != NULL) cli->opt.store = cli_absolute(cli->opt.store, cli->pool);
@@ -172,7 +196,7 @@ static int run_mount(cli_t *cli)
 const cli_verb_t cli_mount = {
     .name = "mount",
     .bit = CLI_MOUNT,
-    .args_min = 2,
+    .args_min = 0,
     .args_max = 2,
     .usage = "ORIGIN MOUNTPOINT [-o LIST] [options]",
     .summary = "put the files of an origin into the tree, behind a cache",
@@ -185,6 +209,10 @@ const cli_verb_t cli_mount = {
         "\n"
         "  cachefs mount file:///srv/data /mnt --mode back --ram 1g\n"
         "  cachefs unmount /mnt\n"
+        "\n"
+        "A file for --config has lines such as `mode = back`, `metrics = 127.0.0.1:9470` or "
+        "`options = ro`,\n"
+        "and `source` and `mountpoint` for what is not on the command line.\n"
         "\n"
         "It ends by `cachefs unmount`, by umount(8), or by a signal; what is dirty is written "
         "to the origin\n"

@@ -206,6 +206,7 @@ const cli_option_t cli_options[] = {
     { "work-dir", 0, "DIR", CLI_COMPARE, CLI_TEXT, AT(work_dir), NULL, NULL, NULL },
 
     { "options", 'o', "LIST", CLI_MOUNT, CLI_CALL, 0, NULL, mount_take_options, "as mount(8) takes them: ro,allow_other,mode=back" },
+    { "config", 0, "FILE", CLI_MOUNT, CLI_CALL, 0, NULL, mount_take_config, "options and keys by lines, `mode = back`; what is on the command line counts more" },
     { "foreground", 'f', NULL, CLI_MOUNT, CLI_FLAG, AT(foreground), NULL, NULL, "stay in front until the end" },
     { "threads", 0, "N", CLI_MOUNT, CLI_COUNT, AT(threads), NULL, NULL, "calls of the kernel served at once (32)" },
     { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },

@@ -148,6 +148,19 @@ static int take_letters(cli_t *cli, const char *word, int *i)
     return code;
 }
 
+/* A file of options is read before all others, wherever it is named: they count more. */
+static int take_config(cli_t *cli)
+{
+    const cli_option_t *row = find(cli->verb->bit, "config", strlen("config"));
+    for (int i = 1; row != NULL && i < cli->argc && strcmp(cli->argv[i], "--") != 0; i++) {
+        const char *word = cli->argv[i];
+        if (strncmp(word, "--config=", 9) == 0) return take(cli, row, word + 9);
+        if (strcmp(word, "--config") == 0 && i + 1 < cli->argc)
+            return take(cli, row, cli->argv[i + 1]);
+    }
+    return CLI_DONE;
+}
+
 int cli_parse(cli_t *cli, int verb_index)
 {
     int code = CLI_DONE, ended = 0, argc = 0;
@@ -158,6 +171,7 @@ int cli_parse(cli_t *cli, int verb_index)
     cli->argc = argc;
     cli->argv = argv;
     cli->args = args;
+    code = take_config(cli);
     for (int i = 1; i < argc && code == CLI_DONE; i++) {
         const char *word = argv[i];
         if (ended || word[0] != '-' || word[1] == '\0')

@@ -6,7 +6,7 @@ set(libs "")
 # What targets take of the program.
 set(tools ${CMAKE_SOURCE_DIR}/tools)
 set(sources_trace ${tools}/trace_read.c ${tools}/trace_build.c ${tools}/trace_source.c)
-set(sources_options ${tools}/parse.c ${tools}/options.c ${tools}/mount_options.c ${tools}/units.c)
+set(sources_options ${tools}/parse.c ${tools}/options.c ${tools}/mount_options.c ${tools}/mount_config.c ${tools}/units.c)
 pkg_check_modules(ZSTD IMPORTED_TARGET libzstd)
 if(ZSTD_FOUND)
   list(APPEND libs PkgConfig::ZSTD)

@@ -8,5 +8,5 @@ foreach(file ${files})
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_HTTP=1")
   endif()
   set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_PROGRAM=$<TARGET_FILE:cachefs>"
-    "CACHEFS_PLUGIN_SICK=$<TARGET_FILE:cachefs_plugin_sick>")
+    "CACHEFS_PLUGIN_SICK=$<TARGET_FILE:cachefs_plugin_sick>" "CACHEFS_UNIT=${CMAKE_BINARY_DIR}/tools/cachefs@.service")
 endforeach()

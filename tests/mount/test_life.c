@@ -74,6 +74,54 @@ Test(mount_life, options_are_those_of_fstab)
     rig_end(&rig);
 }
 
+Test(mount_life, a_file_has_what_the_command_line_may_say)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig, NO
+        "echo x >origin/f; printf '# what it is\\n\\n source = file://%s "
+        "\\nmountpoint=%s\\nattr_ttl = "
+        "7s\\n ram=32m\\nthreads = 4\\nquiet\\noptions = ro,_netdev\\n' $O $M >tmp/conf\n"
+        "\"$CACHEFS\" mount --config tmp/conf; test \"$(cat mnt/f)\" = x\n"
+        "grep \" $M fuse.cachefs ro,\" /proc/mounts; \"$CACHEFS\" set $M attr_ttl | grep ' 7s$'\n"
+        "\"$CACHEFS\" set $M ram | grep ' 32m$'; \"$CACHEFS\" unmount $M\n"
+        "mkdir two; \"$CACHEFS\" mount --ram 16m mem: two --config=tmp/conf -o attr_ttl=3s\n"
+        "\"$CACHEFS\" set two ram | grep ' 16m$'; \"$CACHEFS\" set two attr_ttl | grep ' 3s$'\n"
+        "\"$CACHEFS\" unmount two\n"
+        "no 2 \"$CACHEFS\" mount --config tmp/none; grep 'tmp/none: No such file' tmp/said\n"
+        "no 2 \"$CACHEFS\" mount; grep 'which origin' tmp/said\n"
+        "no 2 \"$CACHEFS\" mount mem:; grep 'something is missing' tmp/said\n"
+        "for line in mode=sideways nonsense=1 threads 'quiet=no' =x source config=other; do\n"
+        "printf 'ram=32m\\n%s\\n' \"$line\" >tmp/bad; no 2 \"$CACHEFS\" mount --config tmp/bad "
+        "mem: "
+        "$M; grep 'tmp/bad, line 2: ' tmp/said; done\n"
+        "printf 'source = mem:\\n' >tmp/half; no 2 \"$CACHEFS\" mount --config tmp/half\n"
+        "grep 'which mountpoint' tmp/said; if grep -q \" $M \" /proc/mounts; then exit 1; fi");
+    rig_end(&rig);
+}
+
+/* As systemd does it: ExecStart with the name put in, then the signal. */
+Test(mount_life, the_unit_starts_and_stops_a_mount)
+{
+    rig_t rig;
+    cr_assert_not_null(getenv("CACHEFS_UNIT"));
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig, "printf 'source = file://%s\\nmountpoint = %s\\nmode = back\\nflush_interval = "
+              "1h\\ndirty_age = 2h\\nflush_on_close = off\\n' $O $M >tmp/data.conf\n"
+              "start=$(sed -n 's/^ExecStart=//p' \"$CACHEFS_UNIT\")\n"
+              "case $start in */bin/cachefs\\ *) ;; *) exit 1;; esac\n"
+              "start=$(echo \"$start\" | sed 's,/etc/cachefs/%i,tmp/data,; s,^[^ ]*/cachefs ,,')\n"
+              "test \"$(sed -n 's/^Type=//p' \"$CACHEFS_UNIT\")\" = forking\n"
+              "\"$CACHEFS\" $start; echo x >mnt/f; test ! -s origin/f\n"
+              "pid=$(\"$CACHEFS\" status $M | awk '$1 == \"pid\" {print $2}')\n"
+              "kill -s $(sed -n 's/^KillSignal=SIG//p' \"$CACHEFS_UNIT\") $pid\n"
+              "while grep -q . /proc/$pid/cmdline 2>tmp/e; do sleep 0.05; done\n"
+              "test \"$(cat origin/f)\" = x; if grep -q \" $M \" /proc/mounts; then exit 1; fi");
+    rig_end(&rig);
+}
+
 Test(mount_life, unmount_wait_writes_everything_first_and_refuses_while_in_use)
 {
     rig_t rig;
