@@ -17,6 +17,7 @@
 #define RECORD_BYTES                                                                               \
     16384u /* what the index is sized for; it fills sooner where they are smaller */
 #define SLOW_US 2000000u
+#define AT_ONCE 4096u /* records that are forgotten under one hold of the lock */
 
 int64_t cachefs__l2_now_us(void)
 {
@@ -391,12 +392,27 @@ void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t o
     }
 }
 
-/* All records. Locked. */
+/* So much was done under the lock at once: let others have it. A mutex is not fair, so that takes a
+ * nap. Locked; unlocks meanwhile. */
+static void breathe(cachefs__l2_t *l2)
+{
+    static const struct timespec nap = {0, 50000};
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+    (void)nanosleep(&nap, NULL); /* a shorter one will do */
+    cachefs__lock(&l2->lock, RANK_LEAF);
+}
+
+/* All records that there are. Locked; unlocks meanwhile. Nothing is moved until it is done: so none
+ * gets behind us. */
 static void clear(cachefs__l2_t *l2)
 {
     l2->clearing = 1;
-    for (uint32_t i = 1; i < l2->index.high; i++)
+    l2->forgetting++;
+    for (uint32_t i = 1; i < l2->index.high; i++) {
         cachefs__l2_index_forget(&l2->index, i);
+        if (i % AT_ONCE == 0) breathe(l2);
+    }
+    l2->forgetting--;
     pthread_cond_signal(&l2->work);
 }
 
@@ -415,6 +431,7 @@ void cachefs__l2_forget(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_
             if (i) cachefs__l2_index_forget(&l2->index, i);
             if (i) next = at; /* another one may have the same */
         }
+        if (cell % AT_ONCE == AT_ONCE - 1) breathe(l2);
     }
     cachefs__unlock(&l2->lock, RANK_LEAF);
 }

@@ -67,6 +67,7 @@ struct cachefs__l2_t {
     pthread_cond_t work, idle; /* for the writer; for who waits for it, or for readers */
     pthread_t writer;
     int started, stop, draining, clearing;
+    int forgetting; /* so many clear it just now: nothing is moved */
     cachefs__l2_index_t index;
     cachefs__l2_admit_t admit;
     l2_seg_t *segs;

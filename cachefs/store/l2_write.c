@@ -192,7 +192,7 @@ static uint32_t move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *byte
     if (cachefs__l2_load(l2, from, &row, head, bytes, NULL, &r) <= 0) return 0;
     if (row.len > most) return NO_ROOM;
     for (;;) { /* what was forgotten meanwhile must not come back */
-        if (cachefs__l2_moved(l2, i, from, &row)) return 0;
+        if (cachefs__l2_moved(l2, i, from, &row) || l2->forgetting) return 0;
         if ((to = cachefs__l2_place(l2, row.len, &slot, &off))) break;
         if (!l2->queued) return NO_ROOM;
         write_one(l2);

@@ -15,6 +15,25 @@ Test(store_l2_forget, what_is_forgotten_is_gone_whatever_its_size)
     EQ(stats().records, 0);
 }
 
+/* More records than are forgotten under one hold of the lock. */
+Test(store_l2_forget, of_many_records_none_stays_and_new_ones_may_come)
+{
+    config.bytes = 256u << 20; /* room for 16,384 */
+    again();
+    for (uint64_t n = 0; n < 10000; n++) {
+        put(n, 0, 100);
+        if (n % 1000 == 999) cachefs__l2_drain(l2);
+    }
+    CHECK(stats().records > 9000 && has(9999, 0, 100));
+    cachefs__l2_clear(l2);
+    EQ(stats().records, 0);
+    put(20000, 0, 100);
+    CHECK(has(20000, 0, 100) && !has(9999, 0, 100));
+    cachefs__l2_key_t k = key_of(20000);
+    cachefs__l2_forget(l2, &k, 10000ull << L2_CELL_SHIFT);
+    CHECK(!has(20000, 0, 100));
+}
+
 static uint64_t forget_key; /* when the writer reads it to move it; 0: nothing */
 static unsigned forgotten;
 
