@@ -311,8 +311,10 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     st = check_version(c, o, ctx, r, &val, asked);
     if (st) return st;
     if (r->start + got < r->end) zero_rest(r);
-    if (r->keyed && r->start + got == r->end)
+    if (r->keyed && r->start + got == r->end) {
         cachefs__tier_keep(c, o, &r->key, &val, r->start, r->iov, r->count, got);
+        if (!r->start) cachefs__tier_note_object(c, o); /* once a file, about */
+    }
     return give_out(c, o, r, ctx, flags, sink);
 }
 

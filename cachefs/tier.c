@@ -240,6 +240,16 @@ void cachefs__tier_note_path(cache_t *c, const vfs_path_t *path)
     cachefs__l2_hint(c->l2, &key);
 }
 
+void cachefs__tier_note_object(cache_t *c, const obj_t *o)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    cachefs__obj_look(c, o);
+    int named = cachefs__obj_name_nth(c, o, 0, &path, buf);
+    cachefs__obj_looked(c, o);
+    if (named) cachefs__tier_note_path(c, &path);
+}
+
 int cachefs__tier_knows_path(cache_t *c, const vfs_path_t *path)
 {
     if (!c->l2) return 0;

@@ -37,6 +37,8 @@ void cachefs__tier_keep(cache_t *c, obj_t *o, const cachefs__tier_key_t *key,
 /* Bytes of this path were kept, or may be there: so its attributes are worth a question of their
  * own, before its bytes. */
 void cachefs__tier_note_path(cache_t *c, const vfs_path_t *path);
+/* The same for the path that an object is known by. Object not locked. */
+void cachefs__tier_note_object(cache_t *c, const obj_t *o);
 int cachefs__tier_knows_path(cache_t *c, const vfs_path_t *path);
 /* The bytes of the object are not to come from the tier any more. Object locked. */
 void cachefs__tier_forget(cache_t *c, const obj_t *o);
