@@ -57,7 +57,7 @@ static inline const char *cachefs__node_path(const cache_t *c, const node_t *n)
 /* It asks before its next answer. Shard locked. */
 static inline void cachefs__node_stale(node_t *n)
 {
-    n->checked_us = INT64_MIN / 2;
+    n->checked_us = CHECKED_NEVER;
 }
 /* What a node's epoch must be for it to answer. */
 static inline uint32_t cachefs__node_epoch(cache_t *c, unsigned direct)

@@ -95,6 +95,9 @@ typedef struct block_t {
                              */
 #define BLOCK_PAGE_SHIFT 12 /* these pages: 4 KiB */
 
+/* A time of a question: none was asked since it was last doubted. */
+#define CHECKED_NEVER (INT64_MIN / 2)
+
 /* ---- nodes
  *
  * Guarded by the shard's lock, and read without it (peek.c): seq is odd while path, object, flags

@@ -31,8 +31,8 @@ static void expire_listing(cache_t *c, const vfs_path_t *path)
     (void)cachefs__node_find(c, &dir, 0, &o, &said);
     if (!o) return;
     cachefs__obj_lock(c, o);
-    o->list_checked_us = INT64_MIN / 2;
-    o->checked_us = INT64_MIN / 2;
+    o->list_checked_us = CHECKED_NEVER;
+    o->checked_us = CHECKED_NEVER;
     cachefs__obj_unlock(c, o);
     cachefs__obj_put(c, o);
 }
@@ -44,7 +44,9 @@ static obj_t *expire(cache_t *c, uint32_t events, const vfs_path_t *path)
     unsigned said;
     if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) expire_listing(c, path);
     if (events & VFS_EVENT_OVERFLOW) {
-        (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_CLEAN, NULL);
+        /* what the store has of a file is of one version: the next answer says whether of this one
+         */
+        (void)cachefs__node_sweep(c, path, NULL, NULL, SWEEP_DOUBT, NULL);
         return NULL;
     }
     (void)cachefs__node_find(c, path, 0, &o, &said);

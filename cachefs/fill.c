@@ -327,9 +327,11 @@ static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t 
     apr_status_t st = APR_NOTFOUND;
     cachefs__obj_look(c, o);
     r->keyed = atomic_load(&o->ver) == r->ver && cachefs__tier_key(c, o, &r->key);
+    int asked = o->checked_us != CHECKED_NEVER; /* else what is below now may be another version */
     cachefs__obj_looked(c, o);
-    if (!r->keyed || !cachefs__tier_extent(c, &r->key, at, cachefs__granule(r->shift), r->size,
-                                           &r->start, &r->end))
+    if (!r->keyed || !asked ||
+        !cachefs__tier_extent(c, &r->key, at, cachefs__granule(r->shift), r->size, &r->start,
+                              &r->end))
         return st;
     cachefs__room_hold(c);
     if (run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&

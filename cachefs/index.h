@@ -455,7 +455,8 @@ void cachefs__walk_end(cache_t *c, cachefs__walk_t *w);
 /* ---- sweep.c */
 typedef enum cachefs__sweep_e {
     SWEEP_EXPIRE = 0, /* ask again */
-    SWEEP_CLEAN,      /* the same, and drop the clean bytes */
+    SWEEP_DOUBT,      /* the same, and drop the clean bytes in memory */
+    SWEEP_CLEAN,      /* the same, and in the store */
     SWEEP_FORGET      /* drop the names */
 } cachefs__sweep_e;
 /* Every name within `below` for which `match` says so (NULL: all); returns how many nodes. *dirty

@@ -320,21 +320,35 @@ int cachefs__obj_fresh(cache_t *c, const obj_t *o, uint64_t ttl_us)
     return cachefs__now_us() - o->checked_us < (int64_t)ttl_us;
 }
 
-void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out)
+static void drop_begin(cache_t *c, obj_t *o, cachefs__dropped_t *out)
 {
     *out = cachefs__obj_was(o);
-    o->checked_us = INT64_MIN / 2;
-    o->list_checked_us = INT64_MIN / 2;
-    if (dirty) *dirty += o->dirty_bytes;
-    cachefs__tier_forget(c, o);
+    o->checked_us = CHECKED_NEVER;
+    o->list_checked_us = CHECKED_NEVER;
     if (!o->dirty_bytes && !o->flushing && out->ver) cachefs__obj_new_version(c, o);
     cachefs__count(&c->counters, CNT_INVALIDATIONS, 1);
+}
+
+void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out)
+{
+    if (dirty) *dirty += o->dirty_bytes;
+    cachefs__tier_forget(c, o);
+    drop_begin(c, o, out);
 }
 
 void cachefs__obj_drop_end(cache_t *c, obj_t *o, const cachefs__dropped_t *was)
 {
     if (was->ver) /* of a dirty version the clean blocks */
         cachefs__version_drop(c, o, was->ver, was->size, was->shift);
+}
+
+void cachefs__obj_drop_memory(cache_t *c, obj_t *o)
+{
+    cachefs__dropped_t was;
+    cachefs__obj_lock(c, o);
+    drop_begin(c, o, &was);
+    cachefs__obj_unlock(c, o);
+    cachefs__obj_drop_end(c, o, &was);
 }
 
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty)

@@ -298,6 +298,8 @@ apr_status_t cachefs__metrics_create(cache_t *c);
 /* The version that may end, and where its blocks are. Object locked. */
 cachefs__dropped_t cachefs__obj_was(const obj_t *o);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
+/* Likewise, but what a store has of it stays: it is believed when the lower layer was asked. */
+void cachefs__obj_drop_memory(cache_t *c, obj_t *o);
 /* The same in two steps: the first with the object locked, the second without. */
 void cachefs__obj_drop_begin(cache_t *c, obj_t *o, uint64_t *dirty, cachefs__dropped_t *out);
 void cachefs__obj_drop_end(cache_t *c, obj_t *o, const cachefs__dropped_t *was);

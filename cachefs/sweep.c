@@ -31,7 +31,7 @@ static void meet(cache_t *c, shard_t *s, sweep_t *w, uint32_t i)
     cachefs__node_stale(n);
     if (w->how == SWEEP_FORGET)
         cachefs__node_free(c, s, i);
-    else if (o && w->how == SWEEP_CLEAN)
+    else if (o && w->how != SWEEP_EXPIRE)
         cachefs__obj_ref(o);
     if (o && w->how != SWEEP_EXPIRE) w->objs[w->nobjs++] = o;
 }
@@ -40,6 +40,7 @@ static void settle(cache_t *c, sweep_t *w)
 {
     for (size_t k = 0; k < w->nobjs; k++) {
         if (w->how == SWEEP_CLEAN) cachefs__obj_drop_clean(c, w->objs[k], &w->dirty);
+        if (w->how == SWEEP_DOUBT) cachefs__obj_drop_memory(c, w->objs[k]);
         cachefs__obj_put(c, w->objs[k]);
     }
     w->nobjs = 0;

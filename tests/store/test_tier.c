@@ -156,6 +156,64 @@ Test(store_tier, after_a_restart_nothing_is_read_below)
     CHECK(stats().l2_hit_bytes >= 900 * KIB + 700 && stats().l2_bad == 0);
 }
 
+/* Whoever asked for attributes first, or listed the directory, finds the bytes as cheaply. */
+Test(store_tier, after_a_restart_no_bytes_are_fetched_with_attributes_either)
+{
+    vfs_attr_t attr;
+    ready();
+    OK(cachefs_set(fs, "attr_ttl", "1h", NULL, 0));
+    save("/f", 40 * KIB, 1);
+    save("/g", 300 * KIB, 2);
+    OK(vfs_stat(fs, NULL, "/f", &attr));
+    OK(vfs_stat(fs, NULL, "/g", &attr));
+    check("/f", 40 * KIB, 1, 4096);
+    check("/g", 300 * KIB, 2, 64 * KIB);
+    CHECK(stats().l2_put_bytes >= 340 * KIB);
+    again();
+    check("/f", 40 * KIB, 1, 4096);
+    check("/g", 300 * KIB, 2, 64 * KIB);
+    EQ(below(VFS_OPID_get), 0);
+    EQ(moved(), 0);
+}
+
+static void lose_events(void)
+{
+    cachefs__on_event(cachefs__of(fs), VFS_EVENT_OVERFLOW, "/");
+}
+
+Test(store_tier, lost_events_cost_questions_and_no_bytes)
+{
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    OK(cachefs_set(fs, "attr_ttl", "1h", NULL, 0));
+    vfs_count_reset(count);
+    lose_events();
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    EQ(moved(), 0);
+    EQ(below(VFS_OPID_stat) + below(VFS_OPID_lstat) + below(VFS_OPID_open), 1);
+}
+
+/* What is open is not asked about before its next read: so that goes below. */
+Test(store_tier, after_lost_events_an_open_file_reads_what_is_there_now)
+{
+    char buf[4096], *data = made(100 * KIB, 2);
+    vfs_file_t *file;
+    size_t got;
+    ready();
+    save("/f", 100 * KIB, 1);
+    check("/f", 100 * KIB, 1, 64 * KIB);
+    OK(cachefs_set(fs, "attr_ttl", "1h", NULL, 0));
+    OK(vfs_open(&file, fs, NULL, "/f", VFS_O_READ, 0, NULL, NULL));
+    save("/f", 100 * KIB, 2);
+    lose_events();
+    OK(vfs_read_at(file, NULL, buf, sizeof(buf), 8192, &got));
+    EQ(got, sizeof(buf));
+    CHECK(!memcmp(buf, data + 8192, got));
+    OK(vfs_close(file, NULL));
+    free(data);
+}
+
 Test(store_tier, what_memory_let_go_comes_from_the_store)
 {
     ready();
