@@ -174,8 +174,9 @@ static void cases(bench_world_t *w, l2_t *l, const char *segments)
 void bench_l2(void)
 {
     /* least recently used first: a cycle that is larger than the memory has no hit */
-    const char *keys[] = {"ram",      "32m", "block_size", "64k", "readahead", "0",
-                          "attr_ttl", "0",   "policy",     "lru", NULL};
+    const char *keys[] = {"ram",      "32m", "block_size", "64k", "readahead",      "0",
+                          "attr_ttl", "0",   "policy",     "lru", "store_free_min", "1",
+                          NULL};
     char dir[600], segments[640];
     l2_t l = {.buf = bench_memory(SIZE), .kept = bench_memory((size_t)KEPT * SIZE)};
     bench_world_t w;

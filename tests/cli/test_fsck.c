@@ -37,7 +37,8 @@ static world_t world(void)
     w.store = path_in(tree_make(), "store");
     double there = 0;
     for (int i = 0; there < 3100000; i++) {
-        run_t r = run("warm", w.origin, "--tree", "/", "--store", w.store, NULL);
+        run_t r = run("warm", w.origin, "--tree", "/", "--store", w.store, "--set",
+                      "store_free_min=1", NULL);
         cr_assert_eq(r.code, 0, "%s", r.err);
         there = json_number(json_get(figures(&w, 0), "cached"), "record_bytes");
         cr_assert_lt(i, 200);

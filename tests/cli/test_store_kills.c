@@ -50,7 +50,7 @@ static pid_t writer(const char *origin, const char *store)
     (void)dup2(none, 1);
     (void)dup2(none, 2);
     (void)execl(getenv("CACHEFS_PROGRAM"), "cachefs", "warm", origin, "--tree", "/", "--rate",
-                "48m", "--store", store, "-q", (char *)NULL);
+                "48m", "--store", store, "--set", "store_free_min=1", "-q", (char *)NULL);
     _exit(98);
 }
 
