@@ -68,6 +68,12 @@ typedef struct control_figures_t {
 } control_figures_t;
 void control_figure(void *baton, const control_line_t *line);
 
+/* ---- control_pages.c */
+
+/* Let the kernel write what programs changed in mapped memory; 0: it did not, or not in time (0:
+ * however long it takes). */
+int control_write_pages(cli_t *cli, const char *point, uint64_t timeout_us);
+
 /* ---- warm_mount.c, ls_cached.c: what verbs do with a mount instead of an origin */
 
 int warm_mount(cli_t *cli);

@@ -104,6 +104,10 @@ static int for_each(cli_t *cli, each_t *each)
         control_place_t place;
         int code = control_find(cli, cli->args[i], &place);
         each->words[each->path] = place.path;
+        if (code == CLI_DONE && cli->opt.wait && control_reaches(cli, &place) &&
+            !control_write_pages(cli, place.point, cli->opt.unmount_timeout_us))
+            cli_note(cli, "%s: what is changed in mapped memory may not all be written",
+                     place.point);
         if (code == CLI_DONE)
             code = control_ask(cli, &place, each->words, each->count, each->fn, each->baton);
         if (code > worst) worst = code;
@@ -136,9 +140,9 @@ const cli_verb_t cli_flush = {
         "One attempt for each file that is dirty, and its error if there is one; what could not "
         "be written\n"
         "stays dirty and is tried again by itself. With --wait it goes on until all is "
-        "written. What a\n"
-        "program changed in mapped memory arrives by its msync. Ctrl-C ends the waiting, and "
-        "loses nothing.\n"
+        "written, and begins\n"
+        "with what programs have changed in mapped memory. Ctrl-C ends the waiting, and loses "
+        "nothing.\n"
         "\n"
         "  cachefs flush /mnt --wait --timeout 1m\n"
         "  cachefs flush /mnt/new/file\n",

@@ -90,6 +90,21 @@ Test(mount_control, flush_writes_what_is_named)
                       "\"$CACHEFS\" flush mnt --wait --timeout 60s; test \"$(cat origin/c)\" = c");
 }
 
+Test(mount_control, flush_wait_begins_with_what_is_changed_in_mapped_memory)
+{
+    with_mount(DIRTY,
+               "cat >tmp/map.py <<'END'\n"
+               "import mmap, os, subprocess\n"
+               "file = open('mnt/d/f1', 'r+b'); memory = mmap.mmap(file.fileno(), 100000)\n"
+               "for turn in range(10):\n"
+               "    text = b'turn %d' % turn; memory[50000:50006] = text\n"
+               "    subprocess.run([os.environ['CACHEFS'], 'flush', 'mnt', '--wait'], check=True)\n"
+               "    below = open('origin/d/f1', 'rb'); below.seek(50000)\n"
+               "    assert below.read(6) == text\n"
+               "END\n"
+               "python3 tmp/map.py");
+}
+
 Test(mount_control, warm_and_ls_cached_agree)
 {
     with_mount("", NO
