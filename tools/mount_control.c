@@ -17,6 +17,7 @@
 #include "tools/mount.h"
 
 #define CLIENTS_MAX 16
+#define BACKLOG 64 /* who is too many shall hear it */
 #define TURN_MS 200
 #define WAIT_S 5
 
@@ -168,8 +169,7 @@ int mount_control_open(mount_run_t *run)
     mode_t before = umask(0177);
     int bound = run->listener >= 0 &&
                 bind(run->listener, (const struct sockaddr *)&address, sizeof(address)) == 0 &&
-                listen(run->listener, CLIENTS_MAX) == 0 &&
-                lstat(run->socket, &run->socket_stat) == 0;
+                listen(run->listener, BACKLOG) == 0 && lstat(run->socket, &run->socket_stat) == 0;
     int error = errno;
     (void)umask(before); /* cannot fail */
     if (bound) return CLI_DONE;

@@ -235,7 +235,7 @@ Test(mount_control, bad_clients_hurt_nobody)
                "cat >tmp/bad.py <<'END'\n"
                "import glob, os, socket, sys\n"
                "def client():\n"
-               "    s = socket.socket(socket.AF_UNIX); s.settimeout(60); s.connect(sys.argv[1])\n"
+               "    s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); s.settimeout(60)\n"
                "    return s\n"
                "def said(s):\n"
                "    text = b''\n"
