@@ -382,7 +382,7 @@ apr_status_t cachefs__journal_open(cachefs__journal_t **out, const cachefs__jopt
 apr_status_t cachefs__journal_close(cachefs__journal_t *j)
 {
     apr_status_t st = APR_SUCCESS;
-    if (j->file) {
+    if (j->file && !j->ended) {
         if (j->next > 1) st = cachefs__journal_sync(j, NULL, j->next - 1);
         cachefs__journal_mark(j);
         apr_status_t closed = cachefs__journal_file_close(j);

@@ -184,6 +184,11 @@ apr_status_t cachefs__journal_rename(cachefs__journal_t *j, const vfs_ctx_t *ctx
                                      const char *to, uint32_t flags, uint64_t *object);
 /** Delete files that nobody needs any more. Threads: any; one works at a time. */
 apr_status_t cachefs__journal_trim(cachefs__journal_t *j);
+/** End the journal and remove its files, oldest first, each durably before the next: what a power
+ * loss leaves of it is always its newest part. All that it has must be durable below.
+ *  @return APR_SUCCESS; what the store says: some are left, and it can be tried again. Threads:
+ * any, one at a time. Blocks: until then. */
+apr_status_t cachefs__journal_void(cachefs__journal_t *j);
 /** Nothing happens at the moment: note what is durable, so that damage of the last records can be
  * told from a torn end. */
 void cachefs__journal_mark(cachefs__journal_t *j);

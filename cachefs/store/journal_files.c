@@ -296,8 +296,8 @@ apr_status_t cachefs__journal_trim(cachefs__journal_t *j)
     char path[JPATH_MAX];
     uint64_t number = 0;
     jlock(j);
-    int busy = j->trimming;
-    j->trimming = 1;
+    int busy = j->trimming || j->error;
+    if (!busy) j->trimming = 1;
     junlock(j);
     if (busy) return APR_SUCCESS;
     apr_status_t st = checkpoint(j);
@@ -317,7 +317,43 @@ apr_status_t cachefs__journal_trim(cachefs__journal_t *j)
     }
     jlock(j);
     j->trimming = 0;
+    pthread_cond_broadcast(&j->cond);
     junlock(j);
+    return st;
+}
+
+/* From here on nobody writes to it. */
+static void end(cachefs__journal_t *j)
+{
+    jlock(j);
+    if (!j->error) j->error = APR_EOF;
+    cachefs__rank_drop(RANK_LEAF);
+    while (j->leading || j->trimming)
+        pthread_cond_wait(&j->cond, &j->lock);
+    cachefs__rank_take(RANK_LEAF);
+    j->trimming = 1; /* for good */
+    junlock(j);
+}
+
+apr_status_t cachefs__journal_void(cachefs__journal_t *j)
+{
+    char path[JPATH_MAX];
+    apr_status_t st = APR_SUCCESS;
+    if (!j->ended) end(j);
+    j->ended = 1;
+    (void)cachefs__journal_file_close(j); /* what it has is below */
+    while (!st) {
+        jlock(j);
+        uint64_t number = j->nfiles ? j->files[0].number : 0;
+        junlock(j);
+        if (!number) break;
+        CACHE_NO_LOCKS_HELD();
+        st = vfs_unlink(j->fs, NULL, cachefs__journal_path(j, number, path));
+        if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS;
+        if (!st) st = vfs_sync_dir(j->fs, NULL, j->dir);
+        if (APR_STATUS_IS_ENOTIMPL(st)) st = APR_SUCCESS;
+        if (!st) forget_file(j, number);
+    }
     return st;
 }
 

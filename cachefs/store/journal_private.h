@@ -77,6 +77,7 @@ struct cachefs__journal_t {
     uint64_t number;
     int bad;     /* an error came: go on in another one */
     int dir_new; /* its name is not durable yet */
+    int ended;   /* cachefs__journal_void was here: leading and trimming are its for good */
     uint8_t *zeros;
 
     uint64_t found_end;    /* what earlier sessions left, up to this LSN, counts; 0: it does not */
