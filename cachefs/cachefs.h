@@ -33,6 +33,12 @@ typedef enum cachefs_conflict_e {
     CACHEFS_THEIRS         /**< ours is thrown away */
 } cachefs_conflict_e;
 
+/** What a sync means in write-back with a store. */
+typedef enum cachefs_fsync_e {
+    CACHEFS_FSYNC_JOURNAL = 0, /**< the journal in the store is on stable storage */
+    CACHEFS_FSYNC_REMOTE       /**< flushed to the lower layer, and that synced */
+} cachefs_fsync_e;
+
 /** What of the bytes that come from below is written to the store. */
 typedef enum cachefs_l2_admit_e {
     CACHEFS_ADMIT_ALWAYS = 0, /**< all */
@@ -119,8 +125,11 @@ typedef struct cachefs_config_t {
     cachefs_l2_admit_e l2_admit; /**< "l2_admit": what is written to the store */
     uint32_t l2_admit_percent;   /**< "l2_admit_percent": of CACHEFS_ADMIT_SAMPLED */
     uint64_t
-        scrub_bytes_per_s; /**< "scrub_rate": bytes of the store that are read in a second to
-                              look for damage, all once an hour at most; 0, the default: none */
+        scrub_bytes_per_s;  /**< "scrub_rate": bytes of the store that are read in a second to
+                               look for damage, all once an hour at most; 0, the default: none */
+    uint64_t journal_bytes; /**< "journal_bytes": of the write-back journal in the store; a writer
+                               that finds it full writes back what is oldest in it */
+    cachefs_fsync_e fsync;  /**< "fsync": what a sync means in write-back with a store */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */
@@ -132,7 +141,8 @@ typedef struct cachefs_config_t {
         .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 4u << 20,          \
         .readahead_bytes_max = 32u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
         .dirty_age_us = 30000000, .flush_on_close = 1, .retry_min_us = 1000000,                    \
-        .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30, .l2_admit_percent = 50 \
+        .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30,                        \
+        .l2_admit_percent = 50, .journal_bytes = 1ull << 30                                        \
     }
 
 /** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as
@@ -191,16 +201,20 @@ VFS_API apr_status_t cachefs_create(vfs_t **out, vfs_t *lower, const cachefs_con
 typedef enum cachefs_end_e {
     CACHEFS_END_WAIT = 0, /**< flush, and try again until all is clean or the time is over */
     CACHEFS_END_FAIL,     /**< do nothing if anything is dirty */
-    CACHEFS_END_DISCARD   /**< throw dirty data away */
+    CACHEFS_END_DISCARD,  /**< throw dirty data away */
+    CACHEFS_END_KEEP      /**< leave it in the journal, and write it back at the next start; do
+                             nothing if there is dirty data that the journal does not have */
 } cachefs_end_e;
 /** End a cache. vfs_destroy does it with CACHEFS_END_WAIT and 60 seconds.
  *  @param fs  the cache
  *  @param how  what happens to dirty data
  *  @param timeout_us  microseconds, for CACHEFS_END_WAIT; 0: for ever
- *  @param dirty_bytes  receives what was still dirty; may be NULL
+ *  @param dirty_bytes  receives what was still dirty, with CACHEFS_END_KEEP what of it the journal
+ * does not have; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (no cache, an unknown `how`); VFS_EDIRTY: dirty data is left,
- * and the cache still exists (call again). Threads: one, as vfs_destroy. Blocks: up to the timeout.
- * Owns: frees `fs` on success. */
+ * and the cache still exists (call again); what the store says, if a journal that failed could not
+ * be made void: the cache is gone, and the next start would write old bytes over newer ones.
+ * Threads: one, as vfs_destroy. Blocks: up to the timeout. Owns: frees `fs` on success. */
 VFS_API apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
                                      uint64_t *dirty_bytes);
 /** Is this a cache?

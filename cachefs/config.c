@@ -22,6 +22,7 @@
 
 static const char *const modes[] = {"through", "back", "around", NULL};
 static const char *const admits[] = {"always", "sampled", "second", "sketch", NULL};
+static const char *const fsyncs[] = {"journal", "remote", NULL};
 static const char *const conflicts[] = {"keep-both", "ours", "theirs", NULL};
 
 /* Any text will do. */
@@ -181,6 +182,12 @@ static const cachefs__key_t keys[] = {
     SIZE("scrub_rate", scrub_bytes_per_s, 0, "0",
          "bytes of the store read in a second to look for damage; 0: none", .min = 0,
          .max = BYTES_MAX),
+    SIZE("journal_bytes", journal_bytes, 0, "1g",
+         "the write-back journal in the store; a full one makes writers write back", .min = 4 * MIB,
+         .max = 256 * 1024 * MIB),
+    CHOICE("fsync", fsync, 0, "journal",
+           "what sync means in mode=back with a store: journal has it, or remote (the origin)",
+           fsyncs),
 };
 #define KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -93,7 +93,8 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     st = vfs_call_open(&theirs, c->lower, ctx, path, VFS_O_READ, 0, NULL, NULL);
     if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS; /* theirs was to remove it */
     if (!st) st = copy_ours(c, o, ctx, theirs, out, &borrowed);
-    if (theirs) (void)vfs_close(theirs, ctx); /* only read */
+    if (theirs) (void)vfs_close(theirs, ctx);                     /* only read */
+    if (!st && c->journal) st = vfs_sync(out, ctx, VFS_SYNC_ALL); /* its records go now */
     end = vfs_close(out, ctx);
     if (!st) st = end;
     if (st)
@@ -109,6 +110,7 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
 {
     cachefs__lowers_t idle = {.file = NULL};
     (void)cachefs__dirty_discard(c, o, 0);
+    cachefs__durable_discard(c, o);
     cachefs__obj_lock(c, o);
     uint64_t old = atomic_load(&o->ver), size = atomic_load(&o->size);
     uint32_t shift = atomic_load(&o->shift);

@@ -162,6 +162,7 @@ apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
     st = cachefs__flush_begin(c, o, NULL);
     if (!st) {
         uint64_t gone = cachefs__dirty_discard(c, o, 0);
+        cachefs__durable_discard(c, o);
         if (bytes) *bytes = gone;
         cachefs__obj_lock(c, o);
         o->local_mtime_ns = 0;

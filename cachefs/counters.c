@@ -138,6 +138,11 @@ static const struct {
      "Starts without the disk tier, since it could not be had."},
     {CNT_STORE_RENEWED, "cachefs_store_renewed_total", NULL,
      "Stores begun anew, since their identity was damaged or of another format."},
+    {CNT_JOURNAL_FULL, "cachefs_journal_full_total", NULL,
+     "Writes without a record, since the journal was full."},
+    {CNT_JOURNAL_FAILED, "cachefs_journal_failures_total", NULL, "Journals whose disk failed."},
+    {CNT_JOURNAL_VOID_FAILED, "cachefs_journal_void_failures_total", NULL,
+     "Attempts to make such a journal void that failed."},
 };
 
 enum {

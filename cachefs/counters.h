@@ -50,6 +50,9 @@ typedef enum counter_e {
     CNT_THROTTLED,
     CNT_L2_UNUSABLE,
     CNT_STORE_RENEWED,
+    CNT_JOURNAL_FULL,
+    CNT_JOURNAL_FAILED,
+    CNT_JOURNAL_VOID_FAILED,
     CNT_COUNT
 } counter_e;
 

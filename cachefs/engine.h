@@ -36,6 +36,7 @@
 #include "cachefs/policy.h"
 #include "cachefs/rank.h"
 #include "cachefs/store/l2.h"
+#include "cachefs/store/replay.h"
 #include "vfs/vfs_ops.h"
 
 #define CACHE_MAGIC 0xcac4ef51u
@@ -209,6 +210,10 @@ typedef struct obj_t {
     int64_t local_mtime_ns;          /* last write that is not below; 0 where nothing is dirty */
     uint64_t doubt_cut; /* one more than the size that a truncation in doubt asked for; 0: none */
     _Atomic uint32_t pins; /* cachefs_pin */
+    /* durable*.c */
+    uint64_t j_id, j_last;   /* its id in the journal, 0: none; LSN of its last record */
+    uint32_t j_flags, j_seq; /* what it owes; counts what has to become durable */
+    uint32_t j_prev, j_next; /* list of those that owe something */
 } obj_t;
 
 #define OBJ_USED 0x01u
@@ -389,6 +394,23 @@ struct cache_t {
     cachefs__l2_t *l2;       /* NULL: no disk tier */
     uint8_t origin_id[CACHEFS__STORE_ID_BYTES];
 
+    cachefs__journal_t *journal; /* NULL: none. Set before the first call */
+    _Atomic int journal_state;   /* durable_private.h */
+    pthread_mutex_t j_lock;      /* a leaf: what follows */
+    pthread_cond_t j_cond;
+    uint32_t j_first;
+    _Atomic size_t j_count; /* changed under it */
+    int j_thinning;
+    int64_t j_thin_at_us;
+    uint64_t *j_moves; /* of names, to be retired */
+    size_t j_move_count;
+    int j_kick, j_stop;
+    int keep;              /* it ends with dirty data that the journal has */
+    int j_voiding, j_told; /* somebody makes it void, and alone has the second */
+    pthread_t j_thread;
+    cachefs__replayed_t replayed; /* what the recovery did, and how long it took */
+    uint64_t replay_us;
+
     vfs_workers_t *workers;
     _Atomic uint64_t ahead_bytes; /* of read-ahead under way */
 
@@ -439,5 +461,6 @@ typedef struct handle_t {
 #include "cachefs/index.h"
 #include "cachefs/paths.h"
 #include "cachefs/tier.h"
+#include "cachefs/durable.h"
 
 #endif

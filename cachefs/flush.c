@@ -146,6 +146,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     if (!stage->len) return APR_SUCCESS;
     apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     if (st) return st;
+    cachefs__durable_before(c, o);
     CACHE_NO_LOCKS_HELD();
     stage->tried = 1;
     memset(&stage->val, 0, sizeof(stage->val));
@@ -300,7 +301,7 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     st = cachefs__stage_get(c, ctx, &stage.chunk, &stage.size);
     if (st) return st;
     stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
-    uint64_t since = cachefs__obj_change_begin(c, o);
+    uint64_t since = cachefs__obj_flush_begin(c, o);
     st = write_dirty(c, o, ctx, &stage);
     int timed = !st && set_time(c, o, ctx);
     cachefs__obj_changed(c, o, stage.tried || timed, since, st || timed ? NULL : &stage.val);

@@ -145,7 +145,9 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
         cachefs__obj_lock(c, o);
         int doomed = (o->flags & OBJ_UNLINKED) != 0;
         cachefs__obj_unlock(c, o);
-        if (!doomed) {
+        if (!doomed && cachefs__durable_covers(c, o)) {
+            cachefs__wb_queue(c, o);
+        } else if (!doomed) {
             st = cachefs__flush_obj(c, o, ctx);
             if (st) (void)cachefs__pending_error(c, h); /* this handle is told now */
         }
@@ -345,7 +347,16 @@ apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
     cache_t *c = h->cache;
     vfs_file_t *lower;
     int64_t start = cachefs__clock_us();
-    apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
+    apr_status_t st = cachefs__durable_sync(c, h->obj, ctx);
+    if (st != VFS_EOFFLINE) { /* the journal has it, or the caller has no more time */
+        apr_status_t told = cachefs__pending_error(c, h);
+        if (c->lat[LAT_SYNC])
+            metrics_record(c->lat[LAT_SYNC], (uint64_t)(cachefs__clock_us() - start) * 1000);
+        return st ? st : told;
+    }
+    uint32_t mark = cachefs__durable_mark(c, h->obj);
+    st = cachefs__flush_obj(c, h->obj, ctx);
+    apr_status_t told = cachefs__pending_error(c, h);
     if (!st) st = told;
     if (st) return st;
     st = cachefs__lower_use(c, h->obj, ctx, file->flags & VFS_O_WRITE ? LOWER_WRITE : LOWER_ANY,
@@ -354,6 +365,7 @@ apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     st = vfs_call_sync(lower, ctx, flags);
     cachefs__lower_done(c, h->obj);
+    if (!st) st = cachefs__durable_synced(c, h->obj, ctx, mark);
     if (c->lat[LAT_SYNC])
         metrics_record(c->lat[LAT_SYNC], (uint64_t)(cachefs__clock_us() - start) * 1000);
     return st;

@@ -251,6 +251,8 @@ void cachefs__obj_settle(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs
  * size, times, mode, names. Answers that were under way meanwhile are not believed (invariant 18).
  * The begin answers `since`. */
 uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o);
+/* The same for bytes that the journal has. */
+uint64_t cachefs__obj_flush_begin(cache_t *c, obj_t *o);
 void cachefs__obj_change_end(cache_t *c, obj_t *o, int changed);
 /* The same; `val`, which the change brought, is the file's if no other change of ours overlapped.
  * NULL: none came. */

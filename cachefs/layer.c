@@ -182,8 +182,9 @@ static void cond_init(pthread_cond_t *cond)
 static void locks_create(cache_t *c)
 {
     pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,   &c->handle_lock, &c->flight_lock,
-                                &c->mut_lock,    &c->tune_lock, &c->watch_lock};
-    pthread_cond_t *conds[] = {&c->wb_cond, &c->flight_cond, &c->mut_cond, &c->tune_cond};
+                                &c->mut_lock,    &c->tune_lock, &c->watch_lock,  &c->j_lock};
+    pthread_cond_t *conds[] = {&c->wb_cond, &c->flight_cond, &c->mut_cond, &c->tune_cond,
+                               &c->j_cond};
     for (size_t i = 0; i < sizeof(locks) / sizeof(*locks); i++)
         pthread_mutex_init(locks[i], NULL);
     for (size_t i = 0; i < sizeof(conds) / sizeof(*conds); i++)
@@ -252,20 +253,24 @@ static apr_status_t start(cache_t *c, char *err, size_t errlen)
     if (!st) st = cachefs__ttl_rules_parse(&c->rules, c->config.ttl_rules, NULL, 0, c->fs->pool);
     if (!st) st = cachefs__tier_start(c, err, errlen);
     if (!st) st = cachefs__tier_metrics(c);
+    if (!st) st = cachefs__durable_start(c, err, errlen);
+    if (!st) st = cachefs__durable_metrics(c);
     if (!st) st = vfs_workers_create(&c->workers, c->config.workers, 4096, c->fs->pool);
     if (!st) st = cachefs__wb_create(c);
     if (!st) st = cachefs__tune_start(c);
     return st ? st : cachefs__events_start(c);
 }
 
-static void stop(cache_t *c)
+static apr_status_t stop(cache_t *c)
 {
     cachefs__events_stop(c);
     cachefs__tune_stop(c);
     cachefs__wb_destroy(c);
     if (c->workers) vfs_workers_destroy(c->workers);
     c->workers = NULL;
+    apr_status_t st = cachefs__durable_detach(c);
     cachefs__tier_stop(c);
+    return st;
 }
 
 static apr_status_t fail(apr_status_t st, char *err, size_t errlen, const char *what)
@@ -345,16 +350,20 @@ apr_status_t cachefs_op_destroy(vfs_t *fs)
 {
     cache_t *c = cachefs__of(fs);
     apr_status_t st = APR_SUCCESS;
-    if (atomic_load(&c->dirty_bytes)) {
+    if (atomic_load(&c->dirty_bytes) && !c->keep) {
         st = cachefs_flush(fs, NULL, NULL, END_TIMEOUT_US);
         uint64_t left = atomic_load(&c->dirty_bytes);
         if (left) {
-            cachefs__log(c, 0, "the cache ends with %llu bytes that were never flushed",
-                         (unsigned long long)left);
+            cachefs__log(c, 0,
+                         "the cache ends with %llu bytes that were never flushed; no journal has "
+                         "%llu of them",
+                         (unsigned long long)left,
+                         (unsigned long long)cachefs__durable_unrecorded(c));
             st = VFS_EDIRTY;
         }
     }
-    stop(c);
+    apr_status_t stopped = stop(c);
+    if (!st) st = stopped;
     c->magic = 0;
     cache_free(c);
     fs->state = NULL;
@@ -369,6 +378,7 @@ static void discard_all(cache_t *c)
         for (size_t i = 0; i < n; i++) {
             if (!cachefs__flush_begin(c, objs[i], NULL)) {
                 (void)cachefs__dirty_discard(c, objs[i], 0); /* the caller asked for it */
+                cachefs__durable_discard(c, objs[i]);
                 cachefs__flush_end(c, objs[i]);
             }
             cachefs__obj_put(c, objs[i]);
@@ -379,13 +389,15 @@ static void discard_all(cache_t *c)
 apr_status_t cachefs_destroy(vfs_t *fs, cachefs_end_e how, uint64_t timeout_us,
                              uint64_t *dirty_bytes)
 {
-    if (!cachefs_is(fs) || (unsigned)how > CACHEFS_END_DISCARD) return APR_EINVAL;
+    if (!cachefs_is(fs) || (unsigned)how > CACHEFS_END_KEEP) return APR_EINVAL;
     cache_t *c = cachefs__of(fs);
     if (how == CACHEFS_END_WAIT)
         (void)cachefs_flush(fs, NULL, NULL,
                             timeout_us ? timeout_us : UINT64_MAX); /* what is left counts */
     if (how == CACHEFS_END_DISCARD) discard_all(c);
-    uint64_t left = atomic_load(&c->dirty_bytes);
+    c->keep = how == CACHEFS_END_KEEP;
+    uint64_t left = c->keep ? cachefs__durable_keep(c) : atomic_load(&c->dirty_bytes);
     if (dirty_bytes) *dirty_bytes = left;
+    if (left) c->keep = 0;
     return left ? VFS_EDIRTY : vfs_destroy(fs);
 }

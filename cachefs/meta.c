@@ -340,7 +340,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!st) st = cachefs__parent_begin(c, ctx, path, &parent);
     if (!st && o) { /* what is dirty goes first, and nothing while the bytes are replaced */
         kept = cachefs__keep_open(c, o, ctx);
-        st = cachefs__flush_hold(c, o, ctx);
+        st = cachefs__durable_hold(c, o, ctx);
         hold = !st;
     }
     if (!st) st = cachefs__mut_below(c, ctx, &m);
@@ -349,6 +349,7 @@ apr_status_t cachefs_op_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         changed = !st || !cachefs__refused(st);
     }
     if (hold) cachefs__flush_end(c, o);
+    if (hold) cachefs__durable_after(c, o, ctx);
     if (kept) cachefs__lower_done(c, o);
     cachefs__mut_end(c, &m, 0);
     cachefs__parent_end(c, ctx, path, parent, changed);
@@ -369,5 +370,6 @@ apr_status_t cachefs_op_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs_flush(fs, ctx, NULL, 0);
     if (st) return st;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    return vfs_call_sync_fs(c->lower, ctx);
+    st = vfs_call_sync_fs(c->lower, ctx);
+    return st ? st : cachefs__durable_void(c, ctx);
 }

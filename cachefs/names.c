@@ -95,7 +95,8 @@ obj_t *cachefs__named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pa
     unsigned said;
     (void)cachefs__node_find(c, path, 0, &o, &said);
     /* a file of another name too may be cached by that one, and has a name less soon */
-    if (o || !(always || cachefs__handles_open(c) || c->wb_files || atomic_load(&c->links_seen)))
+    int owing = c->wb_files || atomic_load(&c->j_count);
+    if (o || !(always || cachefs__handles_open(c) || owing || atomic_load(&c->links_seen)))
         return o;
     if (cachefs__lookup(c, ctx, path, LOOKUP_FORCE, &o, NULL, NULL)) return NULL;
     return o;
@@ -148,6 +149,7 @@ void cachefs__name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
     cachefs__obj_unlock(c, o);
     if (chunk) cachefs__chunk_put(c, chunk);
     if (last > 0) cachefs__obj_unhash(c, o);
+    cachefs__durable_gone(c, o, last);
     if (idle) {
         (void)cachefs__dirty_discard(c, o, 0); /* contract: it ends with the last name and handle */
         cachefs__lower_idle(c, o);             /* which stayed open for that data alone */
@@ -203,9 +205,8 @@ void cachefs__observe_change(cache_t *c, int64_t start)
 
 /* ---- removing */
 
-static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
+static apr_status_t remove_once(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
 {
-    cache_t *c = cachefs__of(fs);
     cachefs__mut_t m;
     obj_t *parent = NULL, *o = NULL;
     int64_t start = cachefs__clock_us();
@@ -217,7 +218,8 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     if (!st) o = cachefs__named_obj(c, ctx, path, 0);
     if (!st && o) {
         kept = cachefs__keep_open(c, o, ctx);
-        st = cachefs__flush_begin(c, o, ctx); /* no flush while the name goes */
+        st = cachefs__durable_unlink(c, o, ctx);
+        if (!st) st = cachefs__flush_begin(c, o, ctx); /* no flush while the name goes */
         flushing = !st;
     }
     if (!st) st = cachefs__mut_below(c, ctx, &m);
@@ -235,6 +237,7 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
         }
         if (o && done == DONE_YES)
             cachefs__name_gone(c, o, path, cachefs__was_last_name(c, o, ctx));
+        if (done == DONE_NO) cachefs__durable_stays(c, o);
         if (o && done == DONE_PERHAPS) cachefs__name_lost(c, o, path);
         if (o) cachefs__obj_change_end(c, o, done == DONE_PERHAPS); /* else name_gone noted it */
     }
@@ -243,6 +246,17 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     cachefs__mut_end(c, &m, dir && done);
     cachefs__parent_end(c, ctx, path, parent, done != DONE_NO);
     if (o) cachefs__obj_put(c, o);
+    return st;
+}
+
+static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
+{
+    cache_t *c = cachefs__of(fs);
+    apr_status_t st;
+    do {
+        st = cachefs__durable_void(c, ctx);
+        if (!st) st = remove_once(c, ctx, path, dir);
+    } while (st == DURABLE_AGAIN);
     return st;
 }
 
@@ -288,6 +302,7 @@ static apr_status_t make_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
     if (!st && how->from) source = cachefs__named_obj(c, ctx, how->from, 1);
+    if (source && !st) st = cachefs__durable_link(c, source, ctx);
     if (source) (void)cachefs__obj_change_begin(c, source);
     if (!st) {
         st = make_below(c, ctx, path, how);

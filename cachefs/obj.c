@@ -68,7 +68,10 @@ int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
     cachefs__obj_moved(c, o, path);
-    if (name_it(c, o, path, 0, CLAIM_NONE, 1)) return;
+    if (name_it(c, o, path, 0, CLAIM_NONE, 1)) {
+        cachefs__durable_renamed(c, o);
+        return;
+    }
     cachefs__obj_lock(c, o); /* no memory: better none than the old one */
     o->flags &= ~OBJ_NAMED;
     cachefs__obj_unlock(c, o);
@@ -253,8 +256,18 @@ uint64_t cachefs__obj_change_open(cache_t *c, obj_t *o)
     return atomic_load_explicit(&c->mut_seq, memory_order_acquire);
 }
 
+uint64_t cachefs__obj_flush_begin(cache_t *c, obj_t *o)
+{
+    cachefs__durable_changing(c, o, 1);
+    cachefs__obj_lock(c, o);
+    uint64_t since = cachefs__obj_change_open(c, o);
+    cachefs__obj_unlock(c, o);
+    return since;
+}
+
 uint64_t cachefs__obj_change_begin(cache_t *c, obj_t *o)
 {
+    cachefs__durable_changing(c, o, 0);
     cachefs__obj_lock(c, o);
     uint64_t since = cachefs__obj_change_open(c, o);
     cachefs__obj_unlock(c, o);

@@ -198,6 +198,8 @@ void cachefs__wb_wake(cache_t *c, int64_t at_us);
 /* It looks now, and flushes all that is not waiting for another try. */
 void cachefs__wb_hurry(cache_t *c);
 /* When the object's dirty data is due. Object locked. */
+/* Flush it soon, whatever its age is: by a worker, or now if all are busy. */
+void cachefs__wb_queue(cache_t *c, obj_t *o);
 int64_t cachefs__wb_due(cache_t *c, const obj_t *o);
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h);
 /* A chunk for copies on their way below, to be had by whoever waits. *size receives its bytes. */

@@ -12,7 +12,7 @@ static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate
     cachefs__gate_widen(c, gate);
     apr_status_t st = cachefs__gate_enter(c, o, ctx, gate, NULL);
     if (st) return st;
-    st = cachefs__flush_hold(c, o, ctx);
+    st = cachefs__durable_hold(c, o, ctx);
     if (st)
         cachefs__gate_leave(c, o, gate, APR_SUCCESS);
     else
@@ -20,12 +20,14 @@ static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate
     return st;
 }
 
-static void range_end(cache_t *c, obj_t *o, gate_t *gate, uint64_t off, uint64_t end)
+static void range_end(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate, uint64_t off,
+                      uint64_t end)
 {
     uint64_t stop = atomic_load(&o->size);
     cachefs__forget(c, o, off, end < stop ? end : stop);
     cachefs__obj_change_end(c, o, 1);
     cachefs__flush_end(c, o);
+    cachefs__durable_after(c, o, ctx);
     cachefs__gate_leave(c, o, gate, APR_SUCCESS);
 }
 
@@ -64,7 +66,7 @@ apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_
         if (st && !cachefs__refused(st)) cachefs__doubt(c, o, UINT64_MAX);
         cachefs__lower_done(c, o);
     }
-    range_end(c, o, &gate, (uint64_t)off, gate.end);
+    range_end(c, o, ctx, &gate, (uint64_t)off, gate.end);
     return st;
 }
 
@@ -93,6 +95,6 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     }
     if (ld) cachefs__lower_done(c, hd->obj);
     if (ls) cachefs__lower_done(c, hs->obj);
-    range_end(c, hd->obj, &gate, gate.start, gate.end);
+    range_end(c, hd->obj, ctx, &gate, gate.start, gate.end);
     return st;
 }

@@ -26,10 +26,13 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     for (size_t i = 0; i < n && objs; i++) {
         cachefs__obj_lock(c, objs[i]);
         int below = may_be_within(c, objs[i], dir);
+        int gone = (objs[i]->flags & OBJ_UNLINKED) && !objs[i]->handles;
         cachefs__obj_unlock(c, objs[i]);
         if (below) {
             apr_status_t one = cachefs__flush_obj(c, objs[i], ctx);
             if (!st) st = one;
+        } else if (gone && !cachefs__flush_begin(c, objs[i], ctx)) {
+            cachefs__flush_end(c, objs[i]); /* its data ends with the flush that is under way */
         }
         cachefs__obj_put(c, objs[i]);
     }
@@ -183,14 +186,14 @@ static apr_status_t rename_ready(cache_t *c, const vfs_ctx_t *ctx, rename_t *r)
     return st;
 }
 
-apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
-                               const vfs_path_t *to, uint32_t flags)
+static apr_status_t rename_once(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                                const vfs_path_t *to, uint32_t flags)
 {
-    cache_t *c = cachefs__of(fs);
     cachefs__mut_t m;
     rename_t r = {.from = from, .to = to, .flags = flags};
     obj_t *pa = NULL, *pb = NULL;
     int64_t start = cachefs__clock_us();
+    uint64_t move = 0;
     cachefs__done_e done = DONE_NO;
     apr_status_t st = cachefs__mut_begin(c, ctx, from, to, &m);
     if (st) return st;
@@ -199,6 +202,9 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!st) st = rename_ready(c, ctx, &r);
     if (!st && r.tree) st = cachefs__mut_tree(c, ctx, &m);
     if (!st && r.tree) st = cachefs__open_objs(c, &r.open, &r.open_count);
+    int swap = (flags & VFS_RENAME_EXCHANGE) != 0, replaced = !swap && r.target != r.source;
+    if (!st && replaced) st = cachefs__durable_unlink(c, r.target, ctx);
+    if (!st) st = cachefs__durable_move(c, ctx, from, to, swap, &move);
     if (!st) st = cachefs__mut_below(c, ctx, &m);
     if (!st) {
         if (r.source) (void)cachefs__obj_change_begin(c, r.source);
@@ -219,6 +225,8 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
                                     done == DONE_PERHAPS ||
                                         (done == DONE_YES && (flags & VFS_RENAME_EXCHANGE)));
     }
+    if (done == DONE_NO && replaced) cachefs__durable_stays(c, r.target);
+    cachefs__durable_moved(c, ctx, from, to, move, done == DONE_YES ? 1 : done == DONE_NO ? 0 : -1);
     if (r.flushing) cachefs__flush_end(c, r.source);
     if (r.target_kept) cachefs__lower_done(c, r.target);
     cachefs__mut_end(c, &m, r.tree && done);
@@ -229,5 +237,17 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     free(r.open);
     if (r.source) cachefs__obj_put(c, r.source);
     if (r.target) cachefs__obj_put(c, r.target);
+    return st;
+}
+
+apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                               const vfs_path_t *to, uint32_t flags)
+{
+    cache_t *c = cachefs__of(fs);
+    apr_status_t st;
+    do {
+        st = cachefs__durable_void(c, ctx);
+        if (!st) st = rename_once(c, ctx, from, to, flags);
+    } while (st == DURABLE_AGAIN);
     return st;
 }

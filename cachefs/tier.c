@@ -42,6 +42,13 @@ static apr_status_t can_name_objects(cache_t *c, int *can)
     return st;
 }
 
+apr_status_t cachefs__tier_origin(cache_t *c, int *can)
+{
+    CACHE_NO_LOCKS_HELD();
+    apr_status_t st = can_name_objects(c, can);
+    return st ? st : cachefs__store_origin(c->origin_id, c->lower, c->fixed.origin);
+}
+
 static void without(cache_t *c, const char *why)
 {
     cachefs__log(c, 1, "the disk tier is not used: %s", why);
@@ -59,12 +66,11 @@ static void open_tier(cache_t *c)
                                    .log = c->fixed.log,
                                    .log_baton = c->fixed.log_baton};
     int can;
-    apr_status_t st = can_name_objects(c, &can);
+    apr_status_t st = cachefs__tier_origin(c, &can);
     if (!st && !can) {
         without(c, "the origin has no stable identities; give it a name by the key origin");
         return;
     }
-    if (!st) st = cachefs__store_origin(c->origin_id, c->lower, c->fixed.origin);
     if (!st) st = cachefs__l2_open(&c->l2, c->store, &config);
     if (st) without(c, vfs_strerror(st, text, sizeof(text)));
 }

@@ -16,6 +16,9 @@ typedef struct cachefs__tier_key_t {
  * that is in use, or that a journal makes another program's, is refused. */
 apr_status_t cachefs__tier_start(cache_t *c, char *err, size_t errlen);
 void cachefs__tier_stop(cache_t *c);
+/* Who the origin is, for what is kept of it in the store. *can: is that enough to tell it from
+ * others? */
+apr_status_t cachefs__tier_origin(cache_t *c, int *can);
 /* All 0 without a tier. */
 void cachefs__tier_stats(cache_t *c, cachefs__l2_stats_t *out);
 apr_status_t cachefs__tier_metrics(cache_t *c);

@@ -193,11 +193,22 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
     *done = 0;
     for (int tries = 0; tries < BACK_TRIES;) {
         uint64_t n = 0;
+        size_t log_room;
+        apr_status_t st = cachefs__durable_room(c, o, ctx, len - *done, buf->count, &log_room);
+        if (st) return st;
         cachefs__obj_lock(c, o);
-        apr_status_t st = wait_settled(c, o, ctx);
+        st = wait_settled(c, o, ctx);
+        if (!st && !cachefs__durable_ready(c, o, log_room)) {
+            cachefs__obj_unlock(c, o); /* it came into the journal, or is being settled */
+            cachefs__durable_unroom(c, log_room);
+            st = cachefs__durable_pause(c, o, ctx);
+            if (st) return st;
+            continue;
+        }
         if (!st && append && atomic_load(&o->size) != off + *done) st = FILL_AGAIN;
         if (st) {
             cachefs__obj_unlock(c, o);
+            cachefs__durable_unroom(c, log_room);
             return st;
         }
         uint64_t old = atomic_load(&o->size), end = off + len;
@@ -207,7 +218,9 @@ static apr_status_t back_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
         if (*done && old < off + *done)
             atomic_store_explicit(&o->size, off + *done, memory_order_release);
         if (n) o->local_mtime_ns = vfs_now_ns();
+        if (n) cachefs__durable_wrote(c, o, buf, pos + *done - n, n, off + *done - n, &log_room);
         cachefs__obj_unlock(c, o);
+        cachefs__durable_unroom(c, log_room);
         if (st != VFS_ELIMIT) return st;
         apr_status_t flushed = cachefs__flush_some(c, ctx);
         if (flushed == APR_NOTFOUND) break;
@@ -229,13 +242,14 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
     apr_status_t st;
     *done = 0;
     cachefs__dirty_wait_begin(c, &room);
-    while ((st = cachefs__flush_hold(c, o, ctx)) !=
+    while ((st = cachefs__durable_hold(c, o, ctx)) !=
            APR_SUCCESS) { /* nothing older may land after it */
         st = cachefs__dirty_wait(c, ctx, &room, st);
         if (st) return st;
     }
     st = write_through(c, o, ctx, buf, pos, len, off, 0, &n, &val);
     cachefs__flush_end(c, o);
+    cachefs__durable_after(c, o, ctx);
     cachefs__count(&c->counters, CNT_BYPASS, 1);
     *done = n;
     return st;
@@ -243,9 +257,10 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
 
 /* Bytes between two looks at the dirty limit: whole blocks, or a reader would see one half written
  * while we wait for room. */
-static uint64_t back_step_bytes(uint32_t shift, uint64_t max)
+static uint64_t back_step_bytes(const cache_t *c, uint32_t shift, uint64_t max)
 {
-    uint64_t step = min64(BACK_STEP, max / 4) >> shift << shift;
+    uint64_t most = c->journal ? BACK_STEP / 4 : BACK_STEP; /* a buffer of the journal holds two */
+    uint64_t step = min64(most, max / 4) >> shift << shift;
     return step ? step : 1ull << shift;
 }
 
@@ -259,7 +274,7 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
         uint64_t max = atomic_load(&c->t.dirty_bytes_max), n = 0;
         uint32_t shift = atomic_load(&o->shift); /* 0: somebody began a new version */
         if (!shift) shift = BLOCK_SHIFT_MAX;
-        uint64_t step = back_step_bytes(shift, max),
+        uint64_t step = back_step_bytes(c, shift, max),
                  m = min64(step - (off + *pos) % step, len - *pos);
         uint64_t g = cachefs__granule(shift), at = off + *pos;
         uint64_t room = (at + m + g - 1) / g * g - at / g * g; /* granules that it touches */
@@ -343,13 +358,14 @@ apr_status_t cachefs__write(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
         if (st) return st;
         int again = off == VFS_OFFSET_END && atomic_load(&o->size) != at, hold = 0;
         if (!again && c->mode == CACHEFS_BACK) { /* what is dirty of the range goes first */
-            st = cachefs__flush_hold(c, o, ctx);
+            st = cachefs__durable_hold(c, o, ctx);
             hold = !st;
         }
         if (!again && !st)
             st = write_through(c, o, ctx, buf, 0, len, at, c->mode == CACHEFS_THROUGH && !direct,
                                written, validator);
         if (hold) cachefs__flush_end(c, o);
+        if (hold) cachefs__durable_after(c, o, ctx);
         cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
         if (!again) return st;
     }
@@ -437,11 +453,13 @@ apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     gate_t gate = {.start = low, .end = UINT64_MAX, .kind = GATE_WRITE};
     apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
     if (st) return st;
-    st = cachefs__flush_begin(c, o, ctx); /* no flush may write behind the new end */
+    st = cachefs__durable_settle(c, o, ctx);
+    if (!st) st = cachefs__flush_begin(c, o, ctx); /* no flush may write behind the new end */
     if (!st) {
         st = truncate_below(c, o, ctx, size);
         cachefs__learn_base(c, o, ctx, 0);
         cachefs__flush_end(c, o);
+        cachefs__durable_after(c, o, ctx);
     }
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
     return st;

@@ -163,7 +163,8 @@ static int write_hit(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, const uint8_
         return 0;
     if (c->mode == CACHEFS_THROUGH)
         return write_through(c, h->obj, ctx, buf, len, (uint64_t)off, written, val, st);
-    if (c->mode != CACHEFS_BACK || !write_back(c, h->obj, buf, len, (uint64_t)off)) return 0;
+    if (c->mode != CACHEFS_BACK || c->journal || !write_back(c, h->obj, buf, len, (uint64_t)off))
+        return 0;
     *written = len;
     return 1;
 }

@@ -198,6 +198,12 @@ static void start_flush(cache_t *c, obj_t *o)
     }
 }
 
+void cachefs__wb_queue(cache_t *c, obj_t *o)
+{
+    int64_t next = INT64_MAX;
+    if (due(c, o, 1, &next)) start_flush(c, o);
+}
+
 #define LOOK_AGAIN_US 1000000 /* without memory for a list of what is dirty */
 
 /* Start what is due; returns when to look again. */

@@ -355,12 +355,12 @@ static void nothing_is_heard_after_unwatch(conf_t *t)
 }
 
 static const conf_behaviour_t behaviours[] = {
-    B(get_answers_bytes_attributes_and_version),
+    B_WANTS(get_answers_bytes_attributes_and_version, 0, CONF_EAGER),
     B(get_of_a_part_knows_the_whole_size),
     B(get_of_a_directory_has_no_bytes),
     B(get_answers_errors_of_open),
     B(get_sees_what_was_just_written),
-    B(a_validator_is_stable_while_nothing_changes),
+    B_WANTS(a_validator_is_stable_while_nothing_changes, 0, CONF_EAGER),
     B(a_validator_changes_with_every_kind_of_write),
     B(a_write_answers_the_version_that_it_made),
     B_CAPS(commit_replaces_a_whole_file, VFS_CAP_COMMIT),
@@ -369,7 +369,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(a_commit_whose_source_fails_changes_nothing, VFS_CAP_COMMIT),
     B_CAPS(a_handle_keeps_reading_after_a_commit, VFS_CAP_COMMIT),
     B_CAPS(commit_if_none_makes_a_new_file_only, VFS_CAP_COMMIT),
-    B_CAPS(commit_if_match_needs_the_expected_version, VFS_CAP_COMMIT),
+    B_WANTS(commit_if_match_needs_the_expected_version, VFS_CAP_COMMIT, CONF_EAGER),
     B_CAPS(wrong_arguments_of_commit, VFS_CAP_COMMIT),
     B_CAPS(a_watch_hears_of_changes_below_it, VFS_CAP_WATCH),
     B_CAPS(nothing_is_heard_after_unwatch, VFS_CAP_WATCH),

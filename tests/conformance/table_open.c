@@ -435,7 +435,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(all_flags_on_a_link_to_nothing, VFS_CAP_SYMLINK),
     B(open_without_read_or_write_is_einval),
     B(open_with_unknown_flags_is_einval),
-    B(open_fills_attributes_and_validator),
+    B_WANTS(open_fills_attributes_and_validator, 0, CONF_EAGER),
     B(a_failing_open_leaves_no_handle),
     B_CAPS(create_obeys_mode_and_umask, VFS_CAP_MODE),
     B_CAPS(create_of_an_existing_file_keeps_its_mode, VFS_CAP_MODE),

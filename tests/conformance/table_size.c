@@ -253,8 +253,8 @@ static const conf_behaviour_t behaviours[] = {
     B(sync_of_a_directory_and_of_everything_succeed),
     B(sync_with_unknown_flags_is_einval),
     B(a_read_only_handle_can_be_synced),
-    B_WANTS(what_was_synced_is_below, 0, CONF_CACHE),
-    B_WANTS(what_was_closed_is_below, 0, CONF_CACHE),
+    B_KEYS(what_was_synced_is_below, CONF_CACHE, "fsync=remote"),
+    B_WANTS(what_was_closed_is_below, 0, CONF_CACHE | CONF_EAGER),
     B(statfs_is_plausible),
     B_CAPS(size_and_allocated_grow_with_the_bytes, VFS_CAP_SPARSE),
 };

@@ -184,7 +184,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(handles_and_paths_share_attributes, VFS_CAP_XATTR),
     B_CAPS(attributes_follow_their_file, VFS_CAP_XATTR),
     B_CAPS(directories_have_attributes_too, VFS_CAP_XATTR),
-    B_CAPS(setting_an_attribute_moves_ctime, VFS_CAP_XATTR),
+    B_WANTS(setting_an_attribute_moves_ctime, VFS_CAP_XATTR, CONF_EAGER),
     B_CAPS(names_of_attributes_have_limits, VFS_CAP_XATTR),
     B_CAPS(a_value_of_two_thousand_bytes, VFS_CAP_XATTR),
 };

@@ -365,7 +365,8 @@ void track_sync(sweep_t *s, track_t *t, int flush_only)
 {
     if (t->file == NULL) return;
     apr_status_t rv = flush_only ? vfs_flush(t->file, NULL) : vfs_sync(t->file, NULL, VFS_SYNC_ALL);
-    if (sweep_said(s, flush_only ? "flush" : "sync", "", rv))
+    int said = sweep_said(s, flush_only ? "flush" : "sync", "", rv);
+    if (said && (flush_only || !(s->sut.traits & SUT_JOURNAL)))
         track_check_bottom(s, t, flush_only ? "after flush said so" : "after sync said so");
 }
 

@@ -63,6 +63,7 @@ static apr_status_t set_word(sut_t *sut, cachefs_config_t *config, const char *w
         config->origin = "under test";
         config->store_bytes = 8u << 20;
         config->store_free_min = 1;
+        config->journal_bytes = 4u << 20;
     } else if (word[0] == 's' && word[1] >= '1' && word[1] <= '9') {
         config->shards = (uint32_t)strtoul(word + 1, NULL, 10);
     } else {
@@ -108,9 +109,13 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
     sut->count = count;
     sut->cache = cache;
     sut->shards = config.shards ? config.shards : 32;
-    sut->traits &= ~(SUT_THROUGH | SUT_BACK | SUT_AROUND | SUT_LAZY_CLOSE);
+    sut->traits &= ~(SUT_THROUGH | SUT_BACK | SUT_AROUND | SUT_LAZY_CLOSE | SUT_JOURNAL);
     sut->traits |= SUT_CACHE | trait[config.mode];
-    if (config.mode == CACHEFS_BACK && !config.flush_on_close) sut->traits |= SUT_LAZY_CLOSE;
+    if (config.mode == CACHEFS_BACK && config.store && config.fsync == CACHEFS_FSYNC_JOURNAL)
+        sut->traits |= SUT_JOURNAL;
+    /* with a journal a close queues the upload, no more */
+    if (config.mode == CACHEFS_BACK && (config.store || !config.flush_on_close))
+        sut->traits |= SUT_LAZY_CLOSE;
     return add(sut, cache);
 }
 

@@ -28,6 +28,7 @@
 #define SUT_TINY 0x80u
 #define SUT_CORFS 0x100u
 #define SUT_LAZY_CLOSE 0x200u /**< close leaves dirty data in the cache */
+#define SUT_JOURNAL 0x400u    /**< sync leaves it there: the journal has it */
 
 /** A stack under test. */
 typedef struct sut_t {

@@ -1,0 +1,75 @@
+/*
+ * durable_private.h - what the files of durable*.c share.
+ * Floor 2, private to cachefs/durable*.c.
+ */
+#ifndef CACHEFS_DURABLE_PRIVATE_H
+#define CACHEFS_DURABLE_PRIVATE_H
+
+#include "cachefs/engine.h"
+
+/* j_flags of an object */
+#define J_OFF 0x1u     /* dirty data that is not in the journal, or may not be put there */
+#define J_BELOW 0x2u   /* the lower file has changes that are not durable, and no record */
+#define J_FLUSH 0x4u   /* FLUSH is noted for this id */
+#define J_HOLD 0x8u    /* it is being settled: writes wait */
+#define J_LISTED 0x10u /* on the list of those that owe something; referenced by it */
+#define J_NEW 0x20u    /* its name may not be durable below: a recovery makes it again */
+#define J_LINKS 0x40u  /* it had several names: how many it has now must be asked for */
+
+/* journal_state of a cache */
+enum {
+    JOURNAL_ALIVE = 0,
+    JOURNAL_DEAD, /* its disk failed: what is in it would be done again at the next start */
+    JOURNAL_VOID  /* its files are gone: as without a journal */
+};
+
+static inline int cachefs__journal_on(const cache_t *c)
+{
+    return c->journal != NULL &&
+           atomic_load_explicit(&c->journal_state, memory_order_acquire) == JOURNAL_ALIVE;
+}
+
+/* The caller has no more time: that says nothing about the journal. */
+static inline int cachefs__gave_up(apr_status_t st)
+{
+    return APR_STATUS_IS_TIMEUP(st) || st == VFS_ECANCELED;
+}
+
+/* durable.c */
+/* The journal's disk has failed for good: from here on as without one (durable_void.c). */
+void cachefs__journal_died(cache_t *c, apr_status_t st);
+/* Wait until a record is durable. A journal that died is nobody's error. */
+apr_status_t cachefs__durable_wait(cache_t *c, const vfs_ctx_t *ctx, uint64_t lsn);
+/* The journal's thread shall look now. */
+void cachefs__durable_hurry(cache_t *c);
+
+/* durable_list.c: those who owe something. Object locked. */
+void cachefs__owes(cache_t *c, obj_t *o, uint32_t flags);
+/* 1: the caller drops the list's reference. */
+int cachefs__owes_nothing(cache_t *c, obj_t *o);
+/* All of them, referenced; give them back by cachefs__debtors_put. Object not locked. */
+typedef struct cachefs__debtor_t {
+    obj_t *obj;
+    uint64_t last;
+    uint32_t seq;
+    int ready; /* nothing of it is on its way below */
+} cachefs__debtor_t;
+size_t cachefs__debtors(cache_t *c, cachefs__debtor_t **out);
+void cachefs__debtors_put(cache_t *c, cachefs__debtor_t *debtors, size_t n);
+/* All that it owes is durable below, as far as it was there at the call. */
+apr_status_t cachefs__durable_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+
+/* durable_record.c */
+/* What it is, anew: its name is another one. Object locked; takes of the room. */
+void cachefs__record_base(cache_t *c, obj_t *o, size_t *room);
+#define BASE_ROOM cachefs__jsize(JOURNAL_BASE_BYTES + VFS_PATH_MAX)
+
+/* durable_retire.c */
+/* The move `id` is done or refused; it is retired when the lower layer was synced. */
+void cachefs__retire_move(cache_t *c, uint64_t id);
+void cachefs__retire_all(cache_t *c);
+/* The object that keeps the oldest file of the journal goes below, and with it its records.
+ * APR_NOTFOUND: nobody does. */
+apr_status_t cachefs__retire_oldest(cache_t *c, const vfs_ctx_t *ctx);
+
+#endif
