@@ -209,6 +209,10 @@ typedef struct cli_stack_t {
 int cli_stack_open(cli_t *cli, cli_stack_t *stack, const char *uri, int with_cache);
 /* Flush and end all of it. CLI_DONE, or CLI_SOME_FAILED after a message. */
 int cli_stack_close(cli_t *cli, cli_stack_t *stack);
+/* End a cache with so many bytes that could not be written below: its journal keeps what it has.
+ * `line` receives what became of them. */
+apr_status_t cli_stack_give_up(const cli_t *cli, cli_stack_t *stack, uint64_t dirty, char *line,
+                               size_t len);
 /* Put a layer on top. CLI_DONE or an exit code after a message (`status` is what making it said).
  */
 int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t status,

@@ -154,7 +154,10 @@ static int next_signal(mount_run_t *run)
 /* Nothing else helps against an origin that does not answer. */
 static void give_up(mount_run_t *run)
 {
-    mount_say(run->cli, 0, "the origin does not answer; what was not written to it is lost");
+    mount_say(
+        run->cli, 0,
+        "the origin does not answer; what was neither written to it nor synced to a journal is "
+        "lost");
     (void)mount_point_leave(run->point, 1); /* the tree may not have it any more */
     _exit(CLI_SOME_FAILED);
 }
@@ -183,7 +186,7 @@ static void *watch_signals(void *baton)
 static int end_cache(mount_run_t *run)
 {
     uint64_t left = 0;
-    char line[VFS_PATH_MAX + 128], shown[32];
+    char line[2 * VFS_PATH_MAX];
     apr_status_t status = VFS_EDIRTY;
     if (run->stack.cache == NULL) return CLI_DONE;
     for (;;) {
@@ -194,11 +197,8 @@ static int end_cache(mount_run_t *run)
     }
     int lost = status == VFS_EDIRTY;
     if (lost) {
-        cli_show_bytes(shown, sizeof(shown), (double)left);
-        (void)snprintf(line, sizeof(line), "%s could not be written to %s and are lost", shown,
-                       run->stack.uri);
+        status = cli_stack_give_up(run->cli, &run->stack, left, line, sizeof(line));
         mount_say(run->cli, 0, line);
-        status = cachefs_destroy(run->stack.cache, CACHEFS_END_DISCARD, 0, NULL);
     }
     run->stack.cache = NULL;
     run->stack.top = run->stack.counter;

@@ -159,7 +159,7 @@ const cli_option_t cli_options[] = {
     { "shards", 0, "N", CLI_STACKED, CLI_KEY, 0, "shards", NULL, "a power of two up to 1024 (by memory)" },
     { "workers", 0, "N", CLI_STACKED, CLI_KEY, 0, "workers", NULL, "threads of the cache for read-ahead and flushing (8)" },
     { "attr-ttl", 0, "TIME", CLI_STACKED, CLI_KEY, 0, "attr_ttl", NULL, "how long attributes are trusted without asking (1s)" },
-    { "store", 0, "DIR", CLI_STACKED & ~CLI_COMPARE, CLI_TEXT, AT(store), NULL, NULL, "a directory, made if missing, where what was read is found again later" },
+    { "store", 0, "DIR", CLI_STACKED & ~CLI_COMPARE, CLI_TEXT, AT(store), NULL, NULL, "a directory, made if missing, where what was read is found again later; in mode=back the journal of what was written, too" },
     { "set", 0, "KEY=VALUE", CLI_STACKED, CLI_CALL, 0, NULL, set_key, "any key of the cache: see `cachefs help keys`" },
     { "delay", 0, "RTT[,BW]", CLI_STACKED, CLI_CALL, 0, NULL, set_delay, "simulate a remote: round trip 5ms, or 5ms,100m with bytes a second" },
     { "plugin", 0, "FILE", ALL & ~CLI_ASKING, CLI_CALL, 0, NULL, load_plugin, "load a plug-in, which brings more schemes" },

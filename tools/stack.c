@@ -160,9 +160,29 @@ static void show_stats(const cli_t *cli, cli_stack_t *stack)
               all > sent ? 1.0 - sent / all : 0.0);
 }
 
+apr_status_t cli_stack_give_up(const cli_t *cli, cli_stack_t *stack, uint64_t dirty, char *line,
+                               size_t len)
+{
+    char shown[32];
+    uint64_t lost = 0;
+    apr_status_t status = cachefs_destroy(stack->cache, CACHEFS_END_KEEP, 0, &lost);
+    int kept = status != VFS_EDIRTY;
+    cli_show_bytes(shown, sizeof(shown), (double)(kept ? dirty : lost));
+    if (kept)
+        (void)snprintf(line, len,
+                       "%s could not be written to %s; %s has them, for the next cache on it",
+                       shown, stack->uri, cli->opt.store);
+    else
+        (void)snprintf(line, len, "%s could not be written to %s and are lost", shown, stack->uri);
+    if (kept) return status;
+    if (stack->store == NULL) return cachefs_destroy(stack->cache, CACHEFS_END_DISCARD, 0, NULL);
+    status = vfs_destroy(stack->cache); /* what its journal has stays there */
+    return status == VFS_EDIRTY ? APR_SUCCESS : status;
+}
+
 int cli_stack_close(cli_t *cli, cli_stack_t *stack)
 {
-    char why[256];
+    char why[2 * VFS_PATH_MAX];
     uint64_t dirty = 0;
     int code = CLI_DONE;
     if (cli->opt.stats && stack->top != NULL) show_stats(cli, stack);
@@ -170,9 +190,8 @@ int cli_stack_close(cli_t *cli, cli_stack_t *stack)
         apr_status_t status =
             cachefs_destroy(stack->cache, CACHEFS_END_WAIT, FLUSH_TIMEOUT_US, &dirty);
         if (status == VFS_EDIRTY) {
-            cli_error(cli, "%llu bytes could not be written to %s and are lost",
-                      (unsigned long long)dirty, stack->uri);
-            status = cachefs_destroy(stack->cache, CACHEFS_END_DISCARD, 0, NULL);
+            status = cli_stack_give_up(cli, stack, dirty, why, sizeof(why));
+            cli_error(cli, "%s", why);
             code = CLI_SOME_FAILED;
         }
         if (status != APR_SUCCESS) {
