@@ -222,11 +222,16 @@ const cli_verb_t cli_mount = {
 
 /* ---- unmount */
 
-/* Nobody listens: the program has died, or its socket was lost. */
-static int leave_alone(cli_t *cli, const char *point)
+/* Nobody listens: the program has died, or its socket was lost. What is left of it goes too. */
+static int leave_alone(cli_t *cli, const control_place_t *place)
 {
+    const char *point = place->point, *left = NULL;
     int error = mount_point_leave(point, strcmp(cli->opt.how, "detach") == 0);
-    if (error == 0) return CLI_DONE;
+    for (int i = 0; error == 0; i++) {
+        left = mount_socket_of(point, place->uid, i, cli->pool);
+        if (left == NULL) return CLI_DONE;
+        (void)unlink(left); /* it may not be there */
+    }
     cli_error(cli, "%s: %s", point,
               error == EBUSY ? "it is in use; it is still mounted" : strerror(error));
     return CLI_SOME_FAILED;
@@ -246,7 +251,7 @@ static int run_unmount(cli_t *cli)
         cli_error(cli, "%s is no mount itself; it lies in %s", cli->args[0], place.point);
         return CLI_USAGE;
     }
-    if (!control_reaches(cli, &place)) return leave_alone(cli, place.point);
+    if (!control_reaches(cli, &place)) return leave_alone(cli, &place);
     return control_ask(cli, &place, words, 3, NULL, NULL);
 }
 

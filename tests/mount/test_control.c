@@ -179,12 +179,13 @@ Test(mount_control, a_dead_program_is_told_from_one_that_lives)
     rig_sh_beside(&rig,
                   NO "\"$CACHEFS\" mount file://$O $M -f &\n"
                      "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
-                     "\"$CACHEFS\" status $M; kill -9 $!; wait $! || true\n"
+                     "sock=$(\"$CACHEFS\" status $M | awk '$1 == \"socket\" {print $2}')\n"
+                     "test -S $sock; kill -9 $!; wait $! || true\n"
                      "for v in status stats flush invalidate pin set warm; do\n"
                      "no 3 \"$CACHEFS\" $v $M; grep \"has died.*cachefs unmount $M\" tmp/said\n"
                      "done\n"
-                     "\"$CACHEFS\" unmount $M; \"$CACHEFS\" mount file://$O $M\n"
-                     "\"$CACHEFS\" status $M; \"$CACHEFS\" unmount $M");
+                     "\"$CACHEFS\" unmount $M; test ! -e $sock; \"$CACHEFS\" mount file://$O $M\n"
+                     "\"$CACHEFS\" status $M; \"$CACHEFS\" unmount $M; test ! -e $sock");
     rig_end(&rig);
 }
 
