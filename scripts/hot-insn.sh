@@ -93,7 +93,7 @@ for id in "${cases[@]}"; do
     text=$(callgrind_annotate --threshold=100 --auto=no $file)
     read -r all copying <<<"$(awk '
         /PROGRAM TOTALS/ { gsub(",", "", $1); all += $1 }
-        /\/bench\/[a-z_]+\.[ch]:/ { n = $1; gsub(",", "", n); all -= n }
+        /[ \/]bench\/[a-z_]+\.[ch]:/ { n = $1; gsub(",", "", n); all -= n }
         # ??: the C library has no lines here; its copies are named by what they do
         /mem(p?cpy|move|set)/ && /:/ { n = $1; gsub(",", "", n); copying += n }
         END { print all + 0, copying + 0 }' <<<"$text")"
