@@ -327,7 +327,9 @@ apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
         metrics_record(c->lat[LAT_FLUSH], (uint64_t)(cachefs__clock_us() - start) * 1000);
     if (!st) return APR_SUCCESS;
     cachefs__flush_end(c, o);
-    cachefs__log(c, 1, "flush failed, the data stays dirty and is tried again: status %d", st);
+    char text[100];
+    cachefs__log(c, 1, "flush failed, the data stays dirty and is tried again: %s",
+                 vfs_strerror(st, text, sizeof(text)));
     return st;
 }
 

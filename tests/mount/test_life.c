@@ -192,9 +192,9 @@ static void with_sick(const char *script)
 /* Bytes of a block that is written in part are read from below first. */
 Test(mount_life, who_waits_for_an_origin_that_hangs_can_be_killed)
 {
-    with_sick("head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
+    with_sick("head -c 300000 /dev/zero >origin/f; cp origin/f origin/g; cp origin/f origin/h\n"
               "\"$CACHEFS\" mount \"sick:block:$O\" $M --plugin \"$SICK\" --mode back\n"
-              "cat mnt/f >tmp/b1 & one=$!; cat mnt/f >tmp/b2 & two=$!\n"
+              "cat mnt/f >tmp/b1 & one=$!; cat mnt/h >tmp/b2 & two=$!\n"
               "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & three=$!; ls mnt\n"
               "kill -9 $two; wait $two || true; test \"$(stat -c %s mnt/f)\" = 300000\n"
               "kill -9 $three; wait $three || true; kill -9 $one; wait $one || true\n"
