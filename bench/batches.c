@@ -245,7 +245,7 @@ static void know_both(void *baton, uint64_t n)
 static void grow(forest_t *f, uint64_t names)
 {
     char ram[32];
-    (void)snprintf(ram, sizeof(ram), "%llum", (unsigned long long)(names / 400 + 64));
+    (void)snprintf(ram, sizeof(ram), "%llum", (unsigned long long)(names / 350 + 64));
     const char *keys[] = {"ram", ram, NULL};
     bench_world_mem(&f->w, keys);
     f->names = names;

@@ -13,7 +13,8 @@
 #define RUN_BLOCKS 64u         /* pieces of one fetch */
 #define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
 #define RUN_AHEAD (1u << 20)   /* a prefetch in steps of this */
-#define RUN_SHARE 4u           /* of a burst, that one run may take */
+#define RUN_SHARE 4u           /* of a burst, that one run may take of what nobody asked for */
+#define RUN_WANTED 16u         /* of the memory, that one may take of what a caller waits for */
 #define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */
 
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
@@ -404,7 +405,8 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     r.ver = ver;
     r.count = 0;
     r.keyed = 0;
-    r.most = min64(sink && sink->buf ? RUN_BYTES : RUN_AHEAD, c->burst_bytes / RUN_SHARE);
+    r.most = sink && sink->buf ? min64(RUN_BYTES, c->arena.bytes / RUN_WANTED)
+                               : min64(RUN_AHEAD, c->burst_bytes / RUN_SHARE);
     apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
     if (!file) {

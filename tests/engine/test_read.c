@@ -476,3 +476,21 @@ Test(read, heat_is_told_with_name_range_and_whether_it_was_there)
     OK(vfs_close(f, NULL));
     rig_close(&rig);
 }
+
+Test(read, what_a_caller_waits_for_is_one_call_below_in_little_memory_too)
+{
+    rig_t rig;
+    const size_t len = 1u << 20, step = 64u << 10;
+    char *data = rig_bytes(len, 7);
+    rig_open(&rig, "ram=1m attr_ttl=1h");
+    rig_put(&rig, "/f", data, len);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    for (size_t at = len; at > step; at -= step) { /* not straight on: nothing is read ahead */
+        rig_reset(&rig);
+        rig_read(f, (apr_off_t)(at - step), data + at - step, step);
+        EQ(rig_calls(&rig, VFS_OPID_fetch), 1);
+    }
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
