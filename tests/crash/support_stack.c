@@ -109,6 +109,12 @@ void rig_put(vfs_file_t *f, apr_off_t off, uint8_t byte, size_t len)
     free(buf);
 }
 
+void rig_acknowledge(vfs_file_t *f, uint8_t byte)
+{
+    rig_put(f, 0, byte, 1000);
+    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
+}
+
 void rig_holds(vfs_t *fs, const char *path, apr_off_t off, uint8_t byte, size_t len)
 {
     uint8_t *buf = malloc(len);

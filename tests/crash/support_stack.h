@@ -50,6 +50,8 @@ void rig_close(rig_t *r);
 /* Open until the cache ends. */
 vfs_file_t *rig_file(rig_t *r, const char *path);
 void rig_put(vfs_file_t *f, apr_off_t off, uint8_t byte, size_t len);
+/* 1,000 of that byte from the beginning on, acknowledged. */
+void rig_acknowledge(vfs_file_t *f, uint8_t byte);
 void rig_holds(vfs_t *fs, const char *path, apr_off_t off, uint8_t byte, size_t len);
 /* Calls below so far. */
 uint64_t rig_below(rig_t *r, vfs_opid_e op);

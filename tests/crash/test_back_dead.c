@@ -9,29 +9,22 @@ static void disk_fails(rig_t *r)
     rig_fail(r->bad, VFS_OPID_sync, EIO_STATUS);
 }
 
-/* One byte after the other, each acknowledged. */
-static void acknowledge(vfs_file_t *f, uint8_t byte)
-{
-    rig_put(f, 0, byte, 1000);
-    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
-}
-
 /* The next sync makes it void, and is one of the lower layer. */
 Test(back_dead, it_is_void_before_anything_newer_is_acknowledged)
 {
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f"), *g = rig_file(&r, "/g");
-    acknowledge(f, 1);
-    acknowledge(g, 1);
+    rig_acknowledge(f, 1);
+    rig_acknowledge(g, 1);
     disk_fails(&r);
-    acknowledge(f, 2);
+    rig_acknowledge(f, 2);
     EQ(rig_journal_files(&r), 0);
     EQ(rig_metric(&r, "cachefs_journal_failed"), 2);
     EQ(rig_metric(&r, "cachefs_journal_failures_total"), 1);
     rig_holds(r.lower, "/f", 0, 2, 1000);
     rig_holds(r.lower, "/g", 0, 1, 1000); /* its record is gone with the others */
-    acknowledge(f, 3);
+    rig_acknowledge(f, 3);
     rig_kill(&r);
     OK(rig_begin(&r, ""));
     EQ(rig_metric(&r, "cachefs_recovery_files"), 0);
@@ -46,7 +39,7 @@ Test(back_dead, while_it_cannot_be_removed_a_sync_fails)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f"), *other;
-    acknowledge(f, 1);
+    rig_acknowledge(f, 1);
     disk_fails(&r);
     rig_fail(r.bad, VFS_OPID_unlink, EIO_STATUS);
     rig_put(f, 0, 2, 1000);
@@ -58,7 +51,7 @@ Test(back_dead, while_it_cannot_be_removed_a_sync_fails)
     EQ(rig_metric(&r, "cachefs_journal_failed"), 1);
     CHECK(rig_metric(&r, "cachefs_journal_void_failures_total") >= 3);
     other = rig_file(&r, "/other"); /* it has no records of this one */
-    acknowledge(other, 7);
+    rig_acknowledge(other, 7);
     rig_holds(r.lower, "/other", 0, 7, 1000);
     vfs_fault_clear(r.bad);
     OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
@@ -76,7 +69,7 @@ Test(back_dead, while_nothing_can_go_below_it_stays)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    acknowledge(f, 1);
+    rig_acknowledge(f, 1);
     disk_fails(&r);
     rig_fail(r.away, VFS_OPID_write_at, VFS_EOFFLINE);
     rig_put(f, 500, 2, 1000);
@@ -95,7 +88,7 @@ Test(back_dead, it_is_made_void_by_itself)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    acknowledge(f, 1);
+    rig_acknowledge(f, 1);
     disk_fails(&r);
     rig_put(f, 0, 2, 1000);
     OK(vfs_flush(f, NULL)); /* its record cannot be written */
@@ -111,7 +104,7 @@ Test(back_dead, an_end_tells_what_the_next_start_would_undo)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    acknowledge(f, 1);
+    rig_acknowledge(f, 1);
     disk_fails(&r);
     rig_fail(r.bad, VFS_OPID_unlink, EIO_STATUS);
     rig_put(f, 0, 2, 1000);

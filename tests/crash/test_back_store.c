@@ -135,8 +135,7 @@ Test(back_store, a_cache_of_another_mode_writes_it_back_first)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    rig_put(f, 0, 1, 1000);
-    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
+    rig_acknowledge(f, 1);
     rig_kill(&r);
     OK(rig_begin(&r, "mode=through"));
     rig_holds(r.fs, "/f", 0, 1, 1000);
@@ -150,8 +149,7 @@ Test(back_store, another_origin_is_refused_and_the_journal_stays)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    rig_put(f, 0, 1, 1000);
-    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
+    rig_acknowledge(f, 1);
     rig_kill(&r);
     IS(VFS_ECONFLICT, rig_begin(&r, "origin=another"));
     CHECK(strstr(r.err, "origin") != NULL);
@@ -166,8 +164,7 @@ Test(back_store, a_recovery_that_fails_is_said_and_begun_again)
     rig_t r;
     rig_open(&r, "");
     vfs_file_t *f = rig_file(&r, "/f");
-    rig_put(f, 0, 1, 1000);
-    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
+    rig_acknowledge(f, 1);
     rig_kill(&r);
     rig_fail(r.away, VFS_OPID_write_at, VFS_EOFFLINE);
     IS(VFS_EOFFLINE, rig_begin(&r, ""));
