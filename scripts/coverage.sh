@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/run-tests.sh
 need_packages build test coverage
 
 dir=build/coverage
@@ -12,7 +13,7 @@ code=0
 cmake --preset coverage >/dev/null
 cmake --build --preset coverage -j "$(nproc)"
 find $dir -name '*.gcda' -delete
-ctest --preset coverage -j "$(nproc)" "$@" || code=1
+run_tests coverage "$@" || code=1
 # what a test compiled on the way is not ours to measure
 rm -rf $dir/consumer_*
 

@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/packages.sh
+. scripts/run-tests.sh
 
 short=0
 presets=()
@@ -52,17 +53,20 @@ export TSAN_OPTIONS="${TSAN_OPTIONS:-halt_on_error=1:second_deadlock_stack=1}"
 jobs=$(nproc)
 failed=()
 run_preset() {
-    local preset="$1" args=(--preset "$1" -j "$jobs")
+    local preset="$1" args=()
     echo "== $preset: build"
     cmake --preset "$preset" >/dev/null || return 1
-    cmake --build --preset "$preset" -j "$jobs" || return 1
+    if ! cmake --build --preset "$preset" -j "$jobs" | tee "build/$preset/build.log"; then
+        { echo "== $preset: the build failed"; grep -E -A 5 'FAILED:|error:|warning:' "build/$preset/build.log" | tail -n 60; } >>$TEST_REPORT
+        return 1
+    fi
     # clang is there for its warnings, unless it was asked for by name
     if [ "$preset" = clang ] && [ ${#presets[@]} -gt 1 ]; then return 0; fi
     if [ $short = 1 ]; then args+=(-L short); fi
     # what is long in the dev build is four times as long there, with the same code
     if [ "$preset" = asan ] && [ ${#presets[@]} -gt 1 ]; then args+=(-LE long); fi
     echo "== $preset: tests"
-    ctest "${args[@]}" ${ctest_args[@]+"${ctest_args[@]}"}
+    run_tests "$preset" ${args[@]+"${args[@]}"} ${ctest_args[@]+"${ctest_args[@]}"}
 }
 
 for preset in "${presets[@]}"; do
