@@ -8,6 +8,7 @@
 #include "cachefs/store/bytes.h"
 #include "cachefs/store/journal.h"
 #include "tests/store/support_l2.h"
+#include "tests/sweep.h"
 
 static cachefs_check_t found;
 static char err[512];
@@ -167,14 +168,14 @@ Test(store_check, every_flipped_byte_and_every_length_is_reported)
     cachefs__l2_name(name, sizeof(name), 1);
     size_t len = disk_get(&disk, name, buf, sizeof(buf));
     CHECK(len > 9 * KIB && len < sizeof(buf));
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len; i += sweep_step()) {
         buf[i] ^= 0x10;
         disk_put(&disk, name, buf, len);
         buf[i] ^= 0x10;
         check();
         cr_assert(found.damage || found.torn_bytes || found.orphans, "byte %zu of the segment", i);
     }
-    for (size_t n = 0; n < len; n++) {
+    for (size_t n = 0; n < len; n += sweep_step()) {
         disk_put(&disk, name, buf, n);
         check();
         cr_assert(found.damage || found.orphans || !found.sealed, "%zu bytes of the segment", n);
@@ -285,7 +286,7 @@ Test(store_check, every_flipped_byte_of_a_journal_is_survived_and_no_loss_is_sil
     EQ(found.dirty_bytes, 1200);
     size_t len = disk_get(&disk, name, buf, sizeof(buf));
     CHECK(len > JOURNAL_HEADER_BYTES + 1200 && len < sizeof(buf));
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len; i += sweep_step()) {
         buf[i] ^= 0x08;
         disk_put(&disk, name, buf, len);
         buf[i] ^= 0x08;
@@ -293,7 +294,7 @@ Test(store_check, every_flipped_byte_of_a_journal_is_survived_and_no_loss_is_sil
         CHECK(!st || st == VFS_EFORMAT);
         cr_assert(st || found.damage || found.dirty_bytes == 1200, "byte %zu", i);
     }
-    for (size_t n = 0; n < len; n++) {
+    for (size_t n = 0; n < len; n += sweep_step()) {
         disk_put(&disk, name, buf, n);
         OK(check_how(0));
     }

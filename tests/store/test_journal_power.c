@@ -4,6 +4,7 @@
  * labels: crash
  */
 #include "tests/store/support_journal.h"
+#include "tests/sweep.h"
 
 typedef struct how_t {
     vfs_crash_e how;
@@ -39,7 +40,7 @@ Test(journal_power, after_every_operation_what_was_acknowledged_is_there)
 {
     for (uint32_t seed = 1; seed <= 3; seed++)
         for (size_t h = 0; h < HOWS; h++)
-            for (uint64_t k = 1;; k++) {
+            for (uint64_t k = 1;; k += sweep_step()) {
                 jrig_t rig = {.file_bytes = 16384, .seed = seed};
                 jrig_open(&rig);
                 vfs_crash_at(rig.crash, k);
@@ -60,7 +61,7 @@ Test(journal_power, after_every_operation_what_was_acknowledged_is_there)
 Test(journal_power, a_second_loss_during_the_recovery_changes_nothing)
 {
     for (size_t h = 0; h < HOWS; h++)
-        for (uint64_t k = 5; k < 120; k += 9)
+        for (uint64_t k = 5; k < 120; k += 9 * sweep_step())
             for (uint64_t again = 1;; again++) {
                 jrig_t rig = {.file_bytes = 16384, .seed = (uint32_t)k};
                 jrig_open(&rig);

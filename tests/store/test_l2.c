@@ -3,6 +3,7 @@
 
 #include "cachefs/rank.h"
 #include "tests/store/support_l2.h"
+#include "tests/sweep.h"
 
 TestSuite(store_l2, .init = setup, .fini = teardown);
 
@@ -223,7 +224,7 @@ Test(store_l2, after_a_power_loss_it_has_nothing_wrong)
 {
     static const vfs_crash_e how[] = {VFS_CRASH_KEEP_ALL, VFS_CRASH_DROP_UNSYNCED, VFS_CRASH_RANDOM,
                                       VFS_CRASH_TEAR_LAST};
-    for (unsigned k = 1; k < 24; k++) {
+    for (unsigned k = 1; k < 24; k += sweep_step()) {
         for (unsigned i = 0; i < 4; i++) {
             vfs_crash_at(disk.crash, k);
             for (uint64_t n = 0; n < 14; n++) {
