@@ -288,7 +288,7 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
     if (claimed) cachefs__parent_end(c, ctx, path, parent, !st || lost);
     if (lost && (below & VFS_O_TRUNC)) ask_again(c, ctx, path);
     if (!st && plain && (flags & VFS_O_TRUNC) &&
-        (attr->size || atomic_load(&o->size) || atomic_load(&o->resident))) {
+        (!creates || attr->size || atomic_load(&o->size) || atomic_load(&o->resident))) {
         st = cachefs__obj_truncate(c, o, ctx, 0);
         if (st) {
             (void)cachefs_op_close(*file, ctx); /* the error of the cut is the caller's */

@@ -86,6 +86,18 @@ static void an_overwrite_of_the_same_size_moves_mtime(conf_t *t)
     CHECK(after.mtime_ns > 1000000000);
 }
 
+static void cutting_an_empty_file_moves_mtime(conf_t *t)
+{
+    vfs_attr_t after;
+    memset(&after, 0, sizeof after);
+    PUT("/f", "");
+    OK(vfs_utimens(t->fs, NULL, "/f", 1000000000, 1000000000, 0));
+    NEED_OPEN(f, "/f", RW | VFS_O_TRUNC);
+    CLOSE(f);
+    OK(vfs_stat(t->fs, NULL, "/f", &after));
+    CHECK(after.mtime_ns > 1000000000);
+}
+
 static void reading_does_not_move_mtime_or_ctime(conf_t *t)
 {
     vfs_attr_t before, after;
@@ -444,6 +456,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(files_have_identities_of_their_own, VFS_CAP_STABLE_ID),
     B_CAPS(a_write_moves_size_and_mtime, VFS_CAP_TIMES),
     B_CAPS(an_overwrite_of_the_same_size_moves_mtime, VFS_CAP_TIMES),
+    B_CAPS(cutting_an_empty_file_moves_mtime, VFS_CAP_TIMES),
     B(reading_does_not_move_mtime_or_ctime),
     B(times_of_a_new_file_are_about_now),
     B_CAPS(chmod_sets_every_permission_bit, VFS_CAP_MODE),
