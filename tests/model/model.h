@@ -6,6 +6,7 @@
 #ifndef TESTS_MODEL_MODEL_H
 #define TESTS_MODEL_MODEL_H
 
+#include "tests/model/random.h"
 #include "tests/stacks/sut.h"
 #include "vfs/vfs_ops.h"
 
@@ -40,18 +41,13 @@ typedef struct model_op_t {
     uint64_t seed; /**< of the bytes that are written; a time or a mode for other kinds */
 } model_op_t;
 
-/* ---- random numbers and steps */
+/* ---- random steps */
 
-typedef struct model_rng_t {
-    uint64_t state;
-} model_rng_t;
-uint64_t model_random(model_rng_t *rng, uint64_t below);
 /** A step below the directory `base` ("" for the root). */
 model_op_t model_generate(model_rng_t *rng, const char *base);
 /** A step as a line that model_parse reads again. */
 void model_print(const model_op_t *op, char *line, size_t size);
 int model_parse(model_op_t *op, const char *line);
-void model_bytes(void *buf, size_t len, uint64_t seed);
 
 /* ---- the reference */
 

@@ -26,24 +26,6 @@ static const unsigned weights[MODEL_KINDS] = {
     [MODEL_prefix] = 1,   [MODEL_clear] = 1,      [MODEL_prefetch] = 2,  [MODEL_flush_all] = 1,
 };
 
-uint64_t model_random(model_rng_t *rng, uint64_t below)
-{
-    uint64_t z = (rng->state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (z ^ (z >> 31)) % below;
-}
-
-void model_bytes(void *buf, size_t len, uint64_t seed)
-{
-    unsigned char *p = buf;
-    uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
-    for (size_t i = 0; i < len; i++) {
-        if (i % 8 == 0) x = x * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (unsigned char)(x >> (i % 8 * 8));
-    }
-}
-
 static void random_path(model_rng_t *rng, const char *base, char *path)
 {
     static const char *const dirs[] = {"", "", "", "/d", "/d", "/e", "/d/s"};
@@ -61,37 +43,6 @@ static void random_dir(model_rng_t *rng, const char *base, int looking, char *pa
     static const char *const dirs[] = {"/d", "/e", "/d/s", "/e/s", ""};
     snprintf(path, MODEL_PATH_MAX, "%s%s", base, dirs[model_random(rng, looking ? 5 : 4)]);
     if (path[0] == '\0') strcpy(path, "/");
-}
-
-static uint64_t random_off(model_rng_t *rng)
-{
-    static const uint64_t edges[] = {0,     1024,  4096,   8192,   16384,  32768,
-                                     65536, 81920, 131072, 196608, 262144, 266240};
-    switch (model_random(rng, 4)) {
-    case 0:
-        return model_random(rng, 200);
-    case 1:
-        return model_random(rng, 270000);
-    default:
-        break;
-    }
-    uint64_t edge = edges[model_random(rng, sizeof edges / sizeof edges[0])];
-    uint64_t near = model_random(rng, 5);
-    return edge + near < 2 ? 0 : edge + near - 2;
-}
-
-static uint64_t random_len(model_rng_t *rng)
-{
-    switch (model_random(rng, 6)) {
-    case 0:
-        return 4096;
-    case 1:
-        return 1 + model_random(rng, 45000);
-    case 2:
-        return 1 + model_random(rng, 9000);
-    default:
-        return 1 + model_random(rng, 300);
-    }
 }
 
 static uint32_t random_open_flags(model_rng_t *rng)
@@ -129,9 +80,9 @@ model_op_t model_generate(model_rng_t *rng, const char *base)
     op.slot2 = (uint32_t)model_random(rng, MODEL_SLOTS);
     random_path(rng, base, op.path);
     random_path(rng, base, op.path2);
-    op.off = random_off(rng);
-    op.off2 = random_off(rng);
-    op.len = random_len(rng);
+    op.off = model_random_off(rng);
+    op.off2 = model_random_off(rng);
+    op.len = model_random_len(rng);
     op.seed = model_random(rng, 1000000) + 1;
     switch (op.kind) {
     case MODEL_open:

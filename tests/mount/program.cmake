@@ -1,12 +1,15 @@
 # The tests of the mount get the program through their environment.
+add_executable(lockstep mount/lockstep.c mount/lockstep_apply.c mount/lockstep_compare.c mount/lockstep_steps.c model/random.c)
+target_link_libraries(lockstep PRIVATE cachefs_flags)
 file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mount/test_*.c)
 foreach(file ${files})
   get_filename_component(base ${file} NAME_WE)
   string(REGEX REPLACE "^test_" "mount_" name ${base})
-  add_dependencies(test_${name} cachefs cachefs_plugin_sick)
+  add_dependencies(test_${name} cachefs cachefs_plugin_sick lockstep)
   if(CACHEFS_HTTP_FOUND)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_HTTP=1")
   endif()
   set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_PROGRAM=$<TARGET_FILE:cachefs>"
+    "CACHEFS_LOCKSTEP=$<TARGET_FILE:lockstep>"
     "CACHEFS_PLUGIN_SICK=$<TARGET_FILE:cachefs_plugin_sick>" "CACHEFS_UNIT=${CMAKE_BINARY_DIR}/tools/cachefs@.service")
 endforeach()
