@@ -47,6 +47,12 @@ typedef enum cachefs_l2_admit_e {
     CACHEFS_ADMIT_SKETCH      /**< all while there is room, then what came a second time */
 } cachefs_l2_admit_e;
 
+/** How bytes in a store are packed. */
+typedef enum cachefs_l2_compress_e {
+    CACHEFS_COMPRESS_NONE = 0, /**< as they are */
+    CACHEFS_COMPRESS_ZSTD      /**< what gets smaller, by zstd, at l2_compress_level */
+} cachefs_l2_compress_e;
+
 /** Asked for memory, because it is short: called before the cache gives any back, with no lock
  * held.
  *  @param baton  pressure_baton of the configuration
@@ -130,6 +136,9 @@ typedef struct cachefs_config_t {
     uint64_t journal_bytes; /**< "journal_bytes": of the write-back journal in the store; a writer
                                that finds it full writes back what is oldest in it */
     cachefs_fsync_e fsync;  /**< "fsync": what a sync means in write-back with a store */
+    cachefs_l2_compress_e l2_compress; /**< "l2_compress": how cached data in the store is packed;
+                                          only what a program with libzstd has can be chosen */
+    uint32_t l2_compress_level;        /**< "l2_compress_level": of CACHEFS_COMPRESS_ZSTD */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */
@@ -142,7 +151,7 @@ typedef struct cachefs_config_t {
         .readahead_bytes_max = 32u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
         .dirty_age_us = 30000000, .flush_on_close = 1, .retry_min_us = 1000000,                    \
         .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30,                        \
-        .l2_admit_percent = 50, .journal_bytes = 1ull << 30                                        \
+        .l2_admit_percent = 50, .journal_bytes = 1ull << 30, .l2_compress_level = 1                \
     }
 
 /** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as

@@ -22,6 +22,11 @@
 
 static const char *const modes[] = {"through", "back", "around", NULL};
 static const char *const admits[] = {"always", "sampled", "second", "sketch", NULL};
+static const char *const compressions[] = {"none",
+#ifdef CACHEFS_WITH_ZSTD
+                                           "zstd",
+#endif
+                                           NULL};
 static const char *const fsyncs[] = {"journal", "remote", NULL};
 static const char *const conflicts[] = {"keep-both", "ours", "theirs", NULL};
 
@@ -179,6 +184,12 @@ static const cachefs__key_t keys[] = {
            admits),
     COUNT("l2_admit_percent", l2_admit_percent, 0, "50", "for l2_admit=sampled", .min = 1,
           .max = 100),
+    CHOICE("l2_compress", l2_compress, 0, "none",
+           "how what is written to the store is packed: none, zstd (at l2_compress_level, where it "
+           "gets smaller)",
+           compressions),
+    COUNT("l2_compress_level", l2_compress_level, 0, "1", "for l2_compress=zstd", .min = 1,
+          .max = 19),
     SIZE("scrub_rate", scrub_bytes_per_s, 0, "0",
          "bytes of the store read in a second to look for damage; 0: none", .min = 0,
          .max = BYTES_MAX),

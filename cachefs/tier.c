@@ -62,6 +62,9 @@ static void open_tier(cache_t *c)
                                    .free_min = c->fixed.store_free_min,
                                    .admit = (cachefs__l2_admit_e)c->fixed.l2_admit,
                                    .admit_percent = c->fixed.l2_admit_percent,
+                                   .pack_level = c->fixed.l2_compress == CACHEFS_COMPRESS_ZSTD
+                                                     ? c->fixed.l2_compress_level
+                                                     : 0,
                                    .scrub_bytes_per_s = c->fixed.scrub_bytes_per_s,
                                    .log = c->fixed.log,
                                    .log_baton = c->fixed.log_baton};
@@ -151,6 +154,7 @@ apr_status_t cachefs__tier_metrics(cache_t *c)
         ROW(hit_bytes, 1, "cachefs_l2_read_bytes_total", "Bytes read from the store."),
         ROW(puts, 1, "cachefs_l2_puts_total", "Records taken in."),
         ROW(put_bytes, 1, "cachefs_l2_put_bytes_total", "Bytes taken in."),
+        ROW(saved_bytes, 1, "cachefs_l2_saved_bytes_total", "Bytes that packing saved."),
         ROW(refused, 1, "cachefs_l2_refused_total", "Records that admission refused."),
         ROW(dropped, 1, "cachefs_l2_dropped_total", "Records without room in the write buffers."),
         ROW(written_bytes, 1, "cachefs_l2_written_bytes_total",

@@ -20,6 +20,9 @@ target_link_libraries(cachefs_static INTERFACE
 if(XXHASH_FOUND)
   target_link_libraries(cachefs_static INTERFACE $<INSTALL_INTERFACE:PkgConfig::XXHASH>)
 endif()
+if(ZSTD_FOUND)
+  target_link_libraries(cachefs_static INTERFACE $<INSTALL_INTERFACE:PkgConfig::ZSTD>)
+endif()
 if(NOT CACHEFS_SANITIZE)
   # a sanitizer's own symbols come with the program, not with the library
   target_link_options(cachefs_shared PRIVATE -Wl,--no-undefined)

@@ -101,7 +101,7 @@ static int run(cli_t *cli)
     (void)printf("  APR        %s (built with %s)\n", apr_version_string(), APR_VERSION_STRING);
     (void)printf("  xxHash     %s\n", xxhash != NULL ? xxhash : "missing: checksums take longer");
     (void)printf("  zstd       %s\n",
-                 zstd != NULL ? zstd : "missing: replay reads no packed traces");
+                 zstd != NULL ? zstd : "missing: a store is not packed, nor packed traces read");
     (void)printf("  libfuse    %s\n", fuse != NULL ? fuse : "missing: it cannot mount");
     (void)printf("  libmicrohttpd %s\n", mount_http_version() != NULL
                                              ? mount_http_version()

@@ -29,7 +29,7 @@ static int record_at(const uint8_t *bytes, uint64_t off, uint64_t end, uint32_t 
                      cachefs__l2_record_t *r)
 {
     return off + L2_HEAD <= end && cachefs__l2_record_read(bytes + off, seq, r) &&
-           off + cachefs__l2_space(r->len) <= end;
+           off + cachefs__l2_record_space(r) <= end;
 }
 
 /* Where the footer begins; the size of the segment: there is none that is sound. */
@@ -61,7 +61,7 @@ static uint64_t wrong_rows(const uint8_t *bytes, uint64_t end, uint32_t count, u
         /* a record that cannot be read is counted where it lies */
         if (record_at(bytes, row.off, end, seq, &r))
             wrong += row.tag != cachefs__l2_tag(&r.key, r.cell) || row.len != r.len ||
-                     row.from != r.from;
+                     row.from != r.from || row.parts != cachefs__l2_parts(r.len, r.packed);
     }
     return wrong;
 }
@@ -88,9 +88,9 @@ void cachefs__l2_verify(const uint8_t *bytes, uint64_t size, const uint8_t *stor
         v->damaged += next > off; /* something was there */
         if (next >= end) break;
         const uint8_t *data = bytes + next + L2_HEAD;
-        uint64_t space = cachefs__l2_space(r.len);
-        if (cachefs__l2_sum(data, r.len) == r.sum &&
-            all_zero(data + r.len, space - L2_HEAD - r.len)) {
+        uint64_t space = cachefs__l2_record_space(&r), bytes_of = cachefs__l2_record_bytes(&r);
+        if (cachefs__l2_sum(data, bytes_of) == r.sum &&
+            all_zero(data + bytes_of, space - L2_HEAD - bytes_of)) {
             v->records++;
             v->record_bytes += r.len;
         } else {

@@ -14,8 +14,9 @@
 
 #define SEGMENT_MIN (1u << 20)
 #define BUFFER_BYTES (1u << 20)
-#define RECORD_BYTES                                                                               \
-    16384u /* what the index is sized for; it fills sooner where they are smaller */
+/* what the index is sized for; it fills sooner where they are smaller */
+#define RECORD_BYTES 16384u
+#define PACKED_BYTES 8192u
 #define SLOW_US 2000000u
 #define AT_ONCE 4096u /* records that are forgotten under one hold of the lock */
 
@@ -44,7 +45,8 @@ static uint64_t clamp(uint64_t v, uint64_t min, uint64_t max)
 
 static apr_status_t memory(cachefs__l2_t *l2)
 {
-    uint64_t bytes = l2->config.bytes, entries = clamp(bytes / RECORD_BYTES, 1024, 1u << 30);
+    uint64_t bytes = l2->config.bytes, each = l2->config.pack_level ? PACKED_BYTES : RECORD_BYTES;
+    uint64_t entries = clamp(bytes / each, 1024, 1u << 30);
     l2->segment_bytes = l2->config.segment_bytes ? l2->config.segment_bytes
                                                  : clamp(bytes / 64, SEGMENT_MIN, L2_SEGMENT_MAX);
     while (bytes / l2->segment_bytes + 66 > L2_SLOTS_MAX)
@@ -82,6 +84,10 @@ static void l2_free(cachefs__l2_t *l2)
         if (l2->segs[i].file) (void)vfs_close(l2->segs[i].file, NULL); /* nothing is owed */
     for (unsigned i = 0; i < L2_BUFFERS; i++)
         free(l2->buffers[i].mem);
+    for (cachefs__l2_packer_t *p = l2->packers, *next; p; p = next) {
+        next = p->next;
+        cachefs__l2_packer_destroy(p);
+    }
     cachefs__l2_index_destroy(&l2->index);
     cachefs__l2_admit_destroy(&l2->admit);
     pthread_cond_destroy(&l2->work);
@@ -204,17 +210,17 @@ static apr_status_t bytes_of(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2
 {
     const uint8_t *mem = cachefs__l2_unwritten(l2, slot, row->off);
     vfs_file_t *file;
-    size_t got = 0;
+    size_t got = 0, stored = cachefs__l2_stored(row->len, row->parts);
     if (mem) {
         memcpy(head, mem, L2_HEAD);
-        memcpy(bytes, mem + L2_HEAD, row->len);
+        memcpy(bytes, mem + L2_HEAD, stored);
         return APR_SUCCESS;
     }
     int64_t start = cachefs__l2_now_us();
     if (!cachefs__breaker_may(&l2->breaker, start)) return VFS_EOFFLINE;
     apr_status_t st = cachefs__l2_enter(l2, slot, &file);
     if (!st) {
-        vfs_iovec_t iov[2] = {{head, L2_HEAD}, {bytes, row->len}};
+        vfs_iovec_t iov[2] = {{head, L2_HEAD}, {bytes, stored}};
         vfs_ctx_t timed = VFS_CTX_INIT;
         if (ctx) timed = *ctx;
         apr_time_t until = apr_time_now() + (apr_time_t)l2->config.slow_us;
@@ -222,13 +228,13 @@ static apr_status_t bytes_of(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2
         timed.flags = 0; /* the store is ours, whoever reads */
         cachefs__unlock(&l2->lock, RANK_LEAF);
         CACHE_NO_LOCKS_HELD();
-        st = vfs_readv_at(file, &timed, iov, row->len ? 2 : 1, row->off, &got);
+        st = vfs_readv_at(file, &timed, iov, stored ? 2 : 1, row->off, &got);
         cachefs__lock(&l2->lock, RANK_LEAF);
         cachefs__l2_left(l2, slot);
     }
     /* that the caller has no time is no failure of the store */
     cachefs__l2_ended(l2, st && vfs_ctx_check(ctx) ? APR_SUCCESS : st, start);
-    return !st && got < L2_HEAD + row->len ? APR_EOF : st;
+    return !st && got < L2_HEAD + stored ? APR_EOF : st;
 }
 
 int cachefs__l2_load(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *row, uint8_t *head,
@@ -241,7 +247,8 @@ int cachefs__l2_load(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *
     if (st && st != APR_EOF) return 0;
     cachefs__unlock(&l2->lock, RANK_LEAF);
     int good = !st && cachefs__l2_record_read(head, seq, r) && r->from == row->from &&
-               r->len == row->len && r->sum == cachefs__l2_sum(bytes, r->len);
+               r->len == row->len && cachefs__l2_parts(r->len, r->packed) == row->parts &&
+               r->sum == cachefs__l2_sum(bytes, cachefs__l2_record_bytes(r));
     cachefs__lock(&l2->lock, RANK_LEAF);
     if (!good) l2->stats.bad++;
     return good ? 1 : -1;
@@ -284,14 +291,34 @@ int cachefs__l2_moved(const cachefs__l2_t *l2, uint32_t i, uint32_t slot,
     return now.tag != row->tag || s != slot || now.off != row->off;
 }
 
+/* Read a record of that key and cell; its bytes in `to`, unpacked. As cachefs__l2_load. */
+static int load_plain(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t cell, uint32_t slot,
+                      const cachefs__l2_row_t *row, uint8_t *to, const vfs_ctx_t *ctx)
+{
+    cachefs__l2_packer_t *p = row->parts ? cachefs__l2_packer_take(l2) : NULL;
+    uint8_t head[L2_HEAD];
+    cachefs__l2_record_t r;
+    if (row->parts && !p) return 0;
+    int good = cachefs__l2_load(l2, slot, row, head, p ? p->packed : to, ctx, &r);
+    if (good > 0 && (memcmp(&r.key, key, sizeof(*key)) != 0 || r.cell != cell)) good = -1;
+    if (good > 0 && p) {
+        cachefs__unlock(&l2->lock, RANK_LEAF);
+        int whole = cachefs__l2_unpack(p, r.packed, to, r.len);
+        cachefs__lock(&l2->lock, RANK_LEAF);
+        l2->stats.bad += !whole;
+        good = whole ? 1 : -1;
+    }
+    if (p) cachefs__l2_packer_give(l2, p);
+    return good;
+}
+
 /* The piece of one cell that has byte `at` of the file. *done: bytes of it. Locked. */
 static apr_status_t read_piece(cachefs__l2_t *l2, const cachefs__l2_key_t *key,
                                const vfs_ctx_t *ctx, const vfs_iovec_t *iov, size_t count,
                                uint64_t off, uint64_t at, uint64_t end, uint64_t *done)
 {
     uint64_t cell = at >> L2_CELL_SHIFT, base = cell << L2_CELL_SHIFT;
-    uint8_t head[L2_HEAD], *scratch = NULL;
-    cachefs__l2_record_t r;
+    uint8_t *scratch = NULL;
     cachefs__l2_row_t row;
     uint32_t slot, next;
     uint32_t i = cachefs__l2_index_find(&l2->index, cachefs__l2_tag(key, cell),
@@ -302,8 +329,7 @@ static apr_status_t read_piece(cachefs__l2_t *l2, const cachefs__l2_key_t *key,
     uint64_t n = (stop < end ? stop : end) - at;
     uint8_t *to = start == at && n == row.len ? in_one(iov, count, at - off, n) : NULL;
     if (!to && !(scratch = malloc(L2_CELL))) return APR_ENOMEM;
-    int good = cachefs__l2_load(l2, slot, &row, head, to ? to : scratch, ctx, &r);
-    if (good > 0 && (memcmp(&r.key, key, sizeof(*key)) != 0 || r.cell != cell)) good = -1;
+    int good = load_plain(l2, key, cell, slot, &row, to ? to : scratch, ctx);
     if (good > 0 && scratch) spread(iov, count, at - off, scratch + (at - start), n);
     free(scratch);
     if (good < 0 && !cachefs__l2_moved(l2, i, slot, &row)) cachefs__l2_index_forget(&l2->index, i);
@@ -333,64 +359,7 @@ apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, c
     return st;
 }
 
-/* ---- taking in */
-
-static void gather(uint8_t *to, const vfs_iovec_t *iov, size_t count, uint64_t at, uint64_t n)
-{
-    for (size_t i = 0; i < count && n; i++) {
-        if (at >= iov[i].len) {
-            at -= iov[i].len;
-            continue;
-        }
-        uint64_t part = iov[i].len - at < n ? iov[i].len - at : n;
-        memcpy(to, (const uint8_t *)iov[i].base + at, part);
-        to += part;
-        n -= part;
-        at = 0;
-    }
-}
-
-/* n bytes of one cell, from byte `at` of the pieces on. Locked. */
-static void put_piece(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off,
-                      const vfs_iovec_t *iov, size_t count, uint64_t at, uint32_t n)
-{
-    uint64_t cell = off >> L2_CELL_SHIFT, tag = cachefs__l2_tag(key, cell);
-    uint32_t inside = (uint32_t)(off & (L2_CELL - 1)), slot, place, next;
-    cachefs__l2_record_t r = {.key = *key, .cell = cell, .from = inside / L2_GRANULE, .len = n};
-    if (n && cachefs__l2_index_find(&l2->index, tag, inside, &next)) return;
-    int room = !l2->evicted && !l2->no_space;
-    if (n && !cachefs__l2_admitted(&l2->admit, tag + r.from * 0x9e3779b97f4a7c15ull, room)) {
-        l2->stats.refused++;
-        return;
-    }
-    uint8_t *to = l2->breaker.open ? NULL : cachefs__l2_place(l2, n, &slot, &place);
-    if (!to) {
-        l2->stats.dropped++;
-        return;
-    }
-    gather(to + L2_HEAD, iov, count, at, n);
-    r.seq = l2->segs[slot].seq;
-    r.sum = cachefs__l2_sum(to + L2_HEAD, n);
-    cachefs__l2_record_write(to, &r);
-    cachefs__l2_placed(l2, slot, place, &r);
-    l2->stats.puts++;
-    l2->stats.put_bytes += n;
-}
-
-void cachefs__l2_put(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off,
-                     const vfs_iovec_t *iov, size_t count, uint64_t len)
-{
-    uint64_t at = 0;
-    VFS_ASSERT(off % L2_GRANULE == 0);
-    while (at < len) {
-        uint64_t left = L2_CELL - ((off + at) & (L2_CELL - 1));
-        uint32_t n = (uint32_t)(len - at < left ? len - at : left);
-        cachefs__lock(&l2->lock, RANK_LEAF);
-        put_piece(l2, key, off + at, iov, count, at, n);
-        cachefs__unlock(&l2->lock, RANK_LEAF);
-        at += n;
-    }
-}
+/* ---- forgetting */
 
 /* So much was done under the lock at once: let others have it. A mutex is not fair, so that takes a
  * nap. Locked; unlocks meanwhile. */
@@ -440,14 +409,6 @@ void cachefs__l2_clear(cachefs__l2_t *l2)
 {
     cachefs__lock(&l2->lock, RANK_LEAF);
     clear(l2);
-    cachefs__unlock(&l2->lock, RANK_LEAF);
-}
-
-void cachefs__l2_hint(cachefs__l2_t *l2, const cachefs__l2_key_t *key)
-{
-    cachefs__lock(&l2->lock, RANK_LEAF);
-    if (!cachefs__l2_index_hint(&l2->index, cachefs__l2_tag(key, 0)))
-        put_piece(l2, key, 0, NULL, 0, 0, 0);
     cachefs__unlock(&l2->lock, RANK_LEAF);
 }
 

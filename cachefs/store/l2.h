@@ -28,6 +28,7 @@ typedef struct cachefs__l2_config_t {
     uint32_t admit_percent;     /* of L2_ADMIT_SAMPLED */
     uint64_t scrub_bytes_per_s; /* read so many to look for damage; 0: none */
     uint64_t slow_us;           /* a call that takes longer has failed; 0: 2 s */
+    uint32_t pack_level;        /* of zstd, from 1 to 19; 0: nothing is packed */
     cachefs_log_fn log;         /* or NULL */
     void *log_baton;
 } cachefs__l2_config_t;
@@ -35,6 +36,7 @@ typedef struct cachefs__l2_config_t {
 typedef struct cachefs__l2_stats_t {
     uint64_t hits, misses, hit_bytes; /* of reads, by piece of a cell */
     uint64_t puts, put_bytes;         /* taken in */
+    uint64_t saved_bytes;             /* that these took less, since they were packed */
     uint64_t refused;                 /* by admission */
     uint64_t dropped;                 /* no room to take it in just then */
     uint64_t bad;                     /* records that were not what they should be */

@@ -11,6 +11,7 @@
 #define LEN_SHIFT 36
 #define FROM_SHIFT 53
 #define USES_SHIFT 57
+#define PARTS_SHIFT 59
 
 static void *map(size_t bytes)
 {
@@ -59,6 +60,7 @@ uint32_t cachefs__l2_index_add(cachefs__l2_index_t *x, uint32_t slot, const cach
 {
     uint32_t i = x->free;
     VFS_ASSERT(slot < x->slots && row->tag != 0 && row->off < L2_SEGMENT_MAX);
+    VFS_ASSERT(row->parts < L2_PARTS);
     if (i) {
         x->free = x->entries[i].next;
         x->spare--;
@@ -71,7 +73,8 @@ uint32_t cachefs__l2_index_add(cachefs__l2_index_t *x, uint32_t slot, const cach
     uint32_t *head = head_of(x, row->tag);
     e->tag = row->tag;
     e->where = slot | (uint64_t)(row->off / L2_ALIGN) << PLACE_SHIFT |
-               (uint64_t)row->len << LEN_SHIFT | (uint64_t)row->from << FROM_SHIFT;
+               (uint64_t)row->len << LEN_SHIFT | (uint64_t)row->from << FROM_SHIFT |
+               (uint64_t)row->parts << PARTS_SHIFT;
     e->next = *head;
     e->peer = x->first[slot];
     *head = i;
@@ -120,6 +123,7 @@ void cachefs__l2_index_get(const cachefs__l2_index_t *x, uint32_t i, uint32_t *s
     row->off = (uint32_t)(e->where >> PLACE_SHIFT & 0xfffff) * L2_ALIGN;
     row->len = len_of(e);
     row->from = start_of(e) / L2_GRANULE;
+    row->parts = (uint32_t)(e->where >> PARTS_SHIFT);
 }
 
 uint32_t cachefs__l2_index_uses(const cachefs__l2_index_t *x, uint32_t i)

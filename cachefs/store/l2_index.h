@@ -17,7 +17,7 @@
 
 typedef struct cachefs__l2_entry_t {
     uint64_t tag;   /* 0: forgotten, but still of its segment's list */
-    uint64_t where; /* slot 16, place / 64 20, len 17, from 4, uses 2 */
+    uint64_t where; /* slot 16, place / 64 20, len 17, from 4, uses 2, parts 5 */
     uint32_t next;  /* in the chain; of a free entry, the next free one */
     uint32_t peer;  /* of the same segment */
 } cachefs__l2_entry_t;

@@ -40,9 +40,14 @@ static int active_with(cachefs__l2_t *l2, uint64_t need)
     return l2->active;
 }
 
-uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t len, uint32_t *slot, uint32_t *off)
+int cachefs__l2_may_place(const cachefs__l2_t *l2)
 {
-    uint32_t need = cachefs__l2_space(len);
+    return l2->queued < L2_BUFFERS && (l2->active >= 0 || l2->spare >= 0) &&
+           cachefs__l2_index_room(&l2->index);
+}
+
+uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t need, uint32_t *slot, uint32_t *off)
+{
     if (!cachefs__l2_index_room(&l2->index) || l2->stop) return NULL;
     int active = active_with(l2, need);
     if (active < 0) return NULL;
@@ -64,7 +69,6 @@ uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t len, uint32_t *slot, uint
     }
     VFS_ASSERT(b->slot == (uint32_t)active && b->base + b->len == seg->used);
     uint8_t *at = b->mem + b->len;
-    memset(at + need - L2_ALIGN, 0, L2_ALIGN); /* what is behind the bytes is not left to chance */
     *slot = (uint32_t)active;
     *off = (uint32_t)seg->used;
     b->len += need;
@@ -73,10 +77,16 @@ uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t len, uint32_t *slot, uint
     return at;
 }
 
-void cachefs__l2_placed(cachefs__l2_t *l2, uint32_t slot, uint32_t off,
-                        const cachefs__l2_record_t *r)
+void cachefs__l2_placed(cachefs__l2_t *l2, uint8_t *at, uint32_t slot, uint32_t off,
+                        cachefs__l2_record_t *r)
 {
-    cachefs__l2_row_t row = {cachefs__l2_tag(&r->key, r->cell), off, r->len, r->from};
+    uint32_t bytes = L2_HEAD + cachefs__l2_record_bytes(r);
+    cachefs__l2_row_t row = {cachefs__l2_tag(&r->key, r->cell), off, r->len, r->from,
+                             cachefs__l2_parts(r->len, r->packed)};
+    /* what is behind the bytes is not left to chance */
+    memset(at + bytes, 0, cachefs__l2_record_space(r) - bytes);
+    r->seq = l2->segs[slot].seq;
+    cachefs__l2_record_write(at, r);
     uint32_t i = cachefs__l2_index_add(&l2->index, slot, &row);
     VFS_ASSERT(i != L2_NONE); /* its room was looked at before */
 }

@@ -22,6 +22,7 @@
 #include "cachefs/store/l2.h"
 #include "cachefs/store/l2_admit.h"
 #include "cachefs/store/l2_index.h"
+#include "cachefs/store/l2_pack.h"
 
 #define L2_BUFFERS 4u
 #define L2_FILES_MAX 128u /* open files of segments */
@@ -82,18 +83,23 @@ struct cachefs__l2_t {
     int64_t space_us;                /* when to look again */
     l2_scrub_t scrub;
     cachefs__breaker_t breaker;
+    cachefs__l2_packer_t *packers; /* that nobody uses just now */
+    unsigned idle_packers;
     cachefs__l2_stats_t stats;
 };
 
 /* ---- l2_log.c: places for records. Locked. */
 /* No record comes any more to the buffer that is being filled. */
 void cachefs__l2_queue(cachefs__l2_t *l2);
-/* Room for a record of `len` bytes: its head and bytes are to be written to *at, at once. NULL:
- * none just now. */
-uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t len, uint32_t *slot, uint32_t *off);
-/* It is written there, with its sum and all: whoever looks for it finds it. */
-void cachefs__l2_placed(cachefs__l2_t *l2, uint32_t slot, uint32_t off,
-                        const cachefs__l2_record_t *r);
+/* Would there be a place, as far as can be said without its size? */
+int cachefs__l2_may_place(const cachefs__l2_t *l2);
+/* A place for a record that takes so much: its bytes are to be written behind its head, at once.
+ * NULL: none just now. */
+uint8_t *cachefs__l2_place(cachefs__l2_t *l2, uint32_t space, uint32_t *slot, uint32_t *off);
+/* They are there, and *r says what they are, but for its segment: its head is written, and whoever
+ * looks for it finds it. */
+void cachefs__l2_placed(cachefs__l2_t *l2, uint8_t *at, uint32_t slot, uint32_t off,
+                        cachefs__l2_record_t *r);
 /* The i-th buffer of the queue; the one being filled is behind it. */
 static inline l2_buffer_t *cachefs__l2_buffer(cachefs__l2_t *l2, unsigned i)
 {
@@ -122,9 +128,15 @@ uint32_t cachefs__l2_seq(const char *name);
 apr_status_t cachefs__l2_list(vfs_t *fs, uint32_t **seq, size_t *count);
 apr_status_t cachefs__l2_rebuild(cachefs__l2_t *l2);
 
+/* ---- l2_put.c */
+/* For who packs or unpacks: one that is idle, or a new one, or NULL: no memory. Locked. */
+cachefs__l2_packer_t *cachefs__l2_packer_take(cachefs__l2_t *l2);
+void cachefs__l2_packer_give(cachefs__l2_t *l2, cachefs__l2_packer_t *p);
+
 /* ---- l2.c */
-/* Read and check a record. Locked; unlocks meanwhile. 1: here it is; 0: it could not be read just
- * now; -1: it is not what it should be, or lies where nothing can be read. */
+/* Read and check a record: `bytes` is as they lie there, L2_CELL at most. Locked; unlocks
+ * meanwhile. 1: here it is; 0: it could not be read just now; -1: it is not what it should be, or
+ * lies where nothing can be read. */
 int cachefs__l2_load(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *row, uint8_t *head,
                      uint8_t *bytes, const vfs_ctx_t *ctx, cachefs__l2_record_t *r);
 /* Entry i no longer is the record that was looked up, since the lock was given up. Locked. */

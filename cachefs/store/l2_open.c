@@ -131,21 +131,22 @@ static void by_records(cachefs__l2_t *l2, uint32_t slot, source_t *from)
     cachefs__l2_record_t r;
     while (off + L2_HEAD <= from->size && read_all(from, head, L2_HEAD, off) &&
            cachefs__l2_record_read(head, seg->seq, &r) &&
-           off + cachefs__l2_space(r.len) <= from->size) {
-        cachefs__l2_row_t row = {cachefs__l2_tag(&r.key, r.cell), (uint32_t)off, r.len, r.from};
+           off + cachefs__l2_record_space(&r) <= from->size) {
+        cachefs__l2_row_t row = {cachefs__l2_tag(&r.key, r.cell), (uint32_t)off, r.len, r.from,
+                                 cachefs__l2_parts(r.len, r.packed)};
         if (!add_row(l2, slot, &row)) break;
-        off += cachefs__l2_space(r.len);
+        off += cachefs__l2_record_space(&r);
     }
     seg->used = seg->written = off;
 }
 
-/* The segment's head. */
-static int is_ours(const cachefs__l2_t *l2, uint32_t seq, source_t *from)
+/* The format of the segment, by its head; 0: it is not ours. */
+static uint32_t format_of(const cachefs__l2_t *l2, uint32_t seq, source_t *from)
 {
     uint8_t head[L2_HEAD];
-    return from->size >= L2_HEAD && from->size <= L2_SEGMENT_MAX &&
-           read_all(from, head, L2_HEAD, 0) &&
-           cachefs__l2_head_read(head, cachefs__store_id(l2->store), seq);
+    if (from->size < L2_HEAD || from->size > L2_SEGMENT_MAX || !read_all(from, head, L2_HEAD, 0))
+        return 0;
+    return cachefs__l2_head_read(head, cachefs__store_id(l2->store), seq);
 }
 
 /* It is read from now on; `more`: and goes on. It ends where its records do. */
@@ -170,6 +171,7 @@ static int load(cachefs__l2_t *l2, uint32_t slot, uint32_t seq, int newest)
     vfs_attr_t attr;
     char name[64];
     int good = 0, sealed = 0, more = 0;
+    uint32_t format;
     memset(seg, 0, sizeof(*seg));
     seg->seq = seq;
     cachefs__l2_name(name, sizeof(name), seq);
@@ -178,11 +180,12 @@ static int load(cachefs__l2_t *l2, uint32_t slot, uint32_t seq, int newest)
         from.failed = 1;
     } else {
         from.size = attr.size;
-        good = attr.type == VFS_TYPE_FILE && is_ours(l2, seq, &from);
+        format = attr.type == VFS_TYPE_FILE ? format_of(l2, seq, &from) : 0;
+        good = format != 0;
         sealed = good && by_footer(l2, slot, &from);
         if (good && !sealed) by_records(l2, slot, &from);
         if (!seg->records) good = 0;
-        more = newest && seg->used < l2->segment_bytes / 2;
+        more = newest && format == L2_FORMAT && seg->used < l2->segment_bytes / 2;
     }
     if (good && !from.failed && (more || !sealed) &&
         !vfs_ftruncate(from.file, NULL, (apr_off_t)seg->used)) {

@@ -67,8 +67,9 @@ int cachefs__l2_scrub(cachefs__l2_t *l2, int64_t now_us)
     int good = cachefs__l2_load(l2, slot, &row, head, bytes, NULL, &r);
     free(bytes);
     if (good > 0 && cachefs__l2_tag(&r.key, r.cell) != row.tag) good = -1;
-    if (good) l2->scrub.due_us = now_us + (int64_t)((row.len + L2_HEAD) * 1000000ull / rate);
-    l2->stats.scrubbed_bytes += good > 0 ? row.len : 0;
+    uint64_t bytes_read = cachefs__l2_stored(row.len, row.parts);
+    if (good) l2->scrub.due_us = now_us + (int64_t)((bytes_read + L2_HEAD) * 1000000ull / rate);
+    l2->stats.scrubbed_bytes += good > 0 ? bytes_read : 0;
     l2->stats.scrub_bad += good < 0;
     if (good < 0 && !cachefs__l2_moved(l2, i, slot, &row)) cachefs__l2_index_forget(&l2->index, i);
     return 1;

@@ -181,7 +181,7 @@ static int oldest(const cachefs__l2_t *l2)
 
 #define NO_ROOM UINT32_MAX
 
-/* Write a record of at most `most` bytes anew. Returns them, or NO_ROOM. */
+/* Write a record that takes at most `most` bytes anew. Returns them, or NO_ROOM. */
 static uint32_t move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *bytes, uint64_t most)
 {
     cachefs__l2_record_t r;
@@ -190,20 +190,19 @@ static uint32_t move(cachefs__l2_t *l2, uint32_t i, uint32_t from, uint8_t *byte
     uint32_t slot, off;
     cachefs__l2_index_get(&l2->index, i, &slot, &row);
     if (cachefs__l2_load(l2, from, &row, head, bytes, NULL, &r) <= 0) return 0;
-    if (row.len > most) return NO_ROOM;
+    uint32_t space = cachefs__l2_record_space(&r);
+    if (space > most) return NO_ROOM;
     for (;;) { /* what was forgotten meanwhile must not come back */
         if (cachefs__l2_moved(l2, i, from, &row) || l2->forgetting) return 0;
-        if ((to = cachefs__l2_place(l2, row.len, &slot, &off))) break;
+        if ((to = cachefs__l2_place(l2, space, &slot, &off))) break;
         if (!l2->queued) return NO_ROOM;
         write_one(l2);
     }
     cachefs__l2_index_forget(&l2->index, i);
-    r.seq = l2->segs[slot].seq;
-    memcpy(to + L2_HEAD, bytes, row.len);
-    cachefs__l2_record_write(to, &r);
-    cachefs__l2_placed(l2, slot, off, &r);
-    l2->stats.moved_bytes += row.len;
-    return row.len;
+    memcpy(to + L2_HEAD, bytes, cachefs__l2_record_bytes(&r));
+    cachefs__l2_placed(l2, to, slot, off, &r);
+    l2->stats.moved_bytes += cachefs__l2_record_bytes(&r);
+    return space;
 }
 
 /* The segment that was written longest ago goes; what was read since stays. 0: there is none. */
@@ -216,9 +215,9 @@ static int evict(cachefs__l2_t *l2, int keep)
     /* entries of a segment stay in its list until it is dropped, which is here */
     for (uint32_t i = l2->index.first[slot]; bytes && i; i = l2->index.entries[i].peer) {
         if (!l2->index.entries[i].tag || !cachefs__l2_index_uses(&l2->index, i)) continue;
-        uint32_t len = move(l2, i, (uint32_t)slot, bytes, left);
-        if (len == NO_ROOM) break;
-        left -= len;
+        uint32_t space = move(l2, i, (uint32_t)slot, bytes, left);
+        if (space == NO_ROOM) break;
+        left -= space;
     }
     free(bytes);
     l2->evicted = 1;

@@ -66,7 +66,7 @@ if(CASE STREQUAL bare)
   set(BUILD "${work}/elsewhere")
   set(LIBDIR lib64)
   run(${CMAKE_COMMAND} -G "Unix Makefiles" -S "${SOURCE}" -B "${BUILD}" "-DCMAKE_C_COMPILER=${CC}" -DCACHEFS_TESTS=OFF
-      -DCACHEFS_XXHASH=OFF "-DCMAKE_INSTALL_LIBDIR=${LIBDIR}")
+      -DCACHEFS_XXHASH=OFF -DCACHEFS_ZSTD=OFF "-DCMAKE_INSTALL_LIBDIR=${LIBDIR}")
   run(${CMAKE_COMMAND} --build "${BUILD}" --parallel 2)
 endif()
 run(${CMAKE_COMMAND} --install "${BUILD}" --prefix "${work}/installed")

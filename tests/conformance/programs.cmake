@@ -51,7 +51,7 @@ foreach(mode through back around)
   endforeach()
   conformance_stacks(medium cache-${mode}-large/corfs-exact/mem cache-${mode}-large/corfs-serve/mem
                      cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem cache-${mode}-large/noid/mem cache-${mode}-tiny-s8/noid/mem sub/cache-${mode}-large/mem
-                     cache-${mode}-tiny-store/local cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
+                     cache-${mode}-tiny-store-l2_compress=zstd/local cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
 endforeach()
 
 foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)

@@ -9,11 +9,6 @@ set(sources_trace ${tools}/trace_read.c ${tools}/trace_build.c ${tools}/trace_so
 set(sources_options ${tools}/parse.c ${tools}/options.c ${tools}/mount_options.c ${tools}/mount_config.c ${tools}/units.c)
 set(sources_settings ${tools}/options.c ${tools}/mount_options.c ${tools}/mount_config.c ${tools}/units.c ${tools}/parse.c)
 set(sources_control ${tools}/control_line.c)
-pkg_check_modules(ZSTD IMPORTED_TARGET libzstd)
-if(ZSTD_FOUND)
-  list(APPEND libs PkgConfig::ZSTD)
-  set_source_files_properties(${tools}/trace_source.c PROPERTIES COMPILE_DEFINITIONS CACHEFS_WITH_ZSTD)
-endif()
 # How often: a run of a target that opens a whole store takes a hundred times as long as one of a parser.
 set(runs_segment 2000 100000 5000)
 foreach(room ${all_rooms})

@@ -29,11 +29,12 @@ static void try_record(uint8_t *in, int mended)
     cachefs__l2_record_t r;
     uint32_t seq = cachefs__get32(in + 4);
     if (mended) {
-        cachefs__put64(in + 48, 0);
+        cachefs__put32(in + 52, 0);
         mend(in, 0x6352324cu, 56);
     }
     if (!cachefs__l2_record_read(in, seq, &r)) return;
     FUZZ_CHECK(r.from * L2_GRANULE + r.len <= L2_CELL && r.seq == seq);
+    FUZZ_CHECK(cachefs__l2_record_space(&r) <= L2_HEAD + L2_CELL && r.packed <= r.len);
     cachefs__l2_record_write(again, &r);
     FUZZ_CHECK(!memcmp(in, again, L2_HEAD));
     FUZZ_CHECK(!cachefs__l2_record_read(in, seq + 1, &r));
@@ -44,7 +45,9 @@ static void try_row(const uint8_t *in, uint64_t end)
     cachefs__l2_row_t row;
     cachefs__l2_row_read(in, &row);
     if (!cachefs__l2_row_good(&row, end)) return;
-    FUZZ_CHECK((uint64_t)row.off + L2_HEAD + row.len <= end && row.off >= L2_HEAD);
+    uint32_t stored = cachefs__l2_stored(row.len, row.parts);
+    FUZZ_CHECK((uint64_t)row.off + L2_HEAD + stored <= end && row.off >= L2_HEAD);
+    FUZZ_CHECK(stored <= row.len && (stored || !row.len));
     FUZZ_CHECK(row.from * L2_GRANULE + row.len <= L2_CELL);
 }
 

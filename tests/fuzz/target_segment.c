@@ -14,10 +14,17 @@
 #define KEYS 4u
 
 /* How it is made: a byte of what is done to it, then for each record its key, place, length and
- * what is wrong with it; behind an 'f' rows of the footer are changed, behind an 'x' bytes are. */
-const char *const fuzz_seeds[] = {"\1\1\20\4 \2\2\40 \3\3\377 ", "\1\1\20\4 \2\2\40 f\1\2x\5\1",
-                                  "\0\1\20\4 \1\20\4s\2\1\1q\3\7\7 x\1\2\3\4", "\1", NULL};
-const char *const fuzz_pieces[] = {"f", "x", "\1", "\377", "s", "q", "h", " ", "\20", NULL};
+ * what is wrong or special with it (z: it is packed, Z: it says so); behind an 'f' rows of the
+ * footer are changed, behind an 'x' bytes are. */
+const char *const fuzz_seeds[] = {"\1\1\20\4 \2\2\40 \3\3\377 ",
+                                  "\1\1\20\4 \2\2\40 f\1\2x\5\1",
+                                  "\0\1\20\4 \1\20\4s\2\1\1q\3\7\7 x\1\2\3\4",
+                                  "\1\1\20\377z\2\2\377Z\3\1\40z",
+                                  "\0\1\20\377z\2\2\40zx\1\1\1\1",
+                                  "\1",
+                                  NULL};
+const char *const fuzz_pieces[] = {"f", "x", "\1", "\377", "s",   "q",
+                                   "h", " ", "z",  "Z",    "\20", NULL};
 
 typedef struct image_t {
     uint8_t bytes[IMAGE];
@@ -36,6 +43,15 @@ static uint8_t byte_of(uint64_t key, uint64_t at)
     return (uint8_t)(at * 7 + (at >> 8) + key * 91);
 }
 
+static void pack(cachefs__l2_record_t *r, uint8_t *data)
+{
+    cachefs__l2_packer_t *p = cachefs__l2_packer_create();
+    FUZZ_CHECK(p != NULL);
+    r->packed = cachefs__l2_pack(p, 1, data, r->len);
+    memcpy(data, p->packed, r->packed);
+    cachefs__l2_packer_destroy(p);
+}
+
 static void add_record(image_t *m, const uint8_t *say)
 {
     uint64_t key = say[0] % KEYS;
@@ -43,18 +59,22 @@ static void add_record(image_t *m, const uint8_t *say)
     uint32_t most = L2_CELL - r.from * L2_GRANULE;
     r.len = say[2] == 255 ? most : say[2] * 97u;
     if (r.len > most) r.len = most;
-    if (m->count == 256 || m->used + cachefs__l2_space(r.len) + 8192 > IMAGE) return;
+    if (m->count == 256 || m->used + cachefs__l2_space(r.len, 0) + 8192 > IMAGE) return;
     uint8_t *at = m->bytes + m->used, *data = at + L2_HEAD;
     uint64_t base = r.cell * L2_CELL + r.from * L2_GRANULE;
     for (uint32_t i = 0; i < r.len; i++)
         data[i] = byte_of(key, base + i);
+    if (say[3] == 'z') pack(&r, data);
+    if (say[3] == 'Z') r.packed = r.len / 2;
+    if (r.packed) memset(data + r.packed, 0, r.len - r.packed);
     r.seq = say[3] == 'q' ? 2 : 1;
-    r.sum = cachefs__l2_sum(data, r.len) ^ (say[3] == 's');
+    r.sum = cachefs__l2_sum(data, cachefs__l2_record_bytes(&r)) ^ (say[3] == 's');
     cachefs__l2_record_write(at, &r);
     at[60] ^= say[3] == 'h';
-    cachefs__l2_row_t row = {cachefs__l2_tag(&r.key, r.cell), (uint32_t)m->used, r.len, r.from};
+    cachefs__l2_row_t row = {cachefs__l2_tag(&r.key, r.cell), (uint32_t)m->used, r.len, r.from,
+                             cachefs__l2_parts(r.len, r.packed)};
     cachefs__l2_row_write(m->rows + (size_t)m->count++ * L2_ROW, &row);
-    m->used += cachefs__l2_space(r.len);
+    m->used += cachefs__l2_record_space(&r);
 }
 
 /* The image that an input stands for, of the store with that identity. */
@@ -120,7 +140,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     build(&m, cachefs__store_id(store), data, size);
     put_file(fs, &m);
     cachefs__l2_verify(m.bytes, m.used, cachefs__store_id(store), 1, &v);
-    FUZZ_CHECK(v.records <= m.used / L2_HEAD && v.record_bytes <= m.used && v.torn <= m.used);
+    FUZZ_CHECK(v.records <= m.used / L2_HEAD && v.torn <= m.used &&
+               v.record_bytes <= v.records * L2_CELL);
     FUZZ_CHECK(v.ours || !v.records);
     cachefs__store_close(store);
     FUZZ_CHECK(!cachefs_store_check(&report, fs, NULL, NULL, 0));

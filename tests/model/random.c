@@ -15,8 +15,9 @@ void model_bytes(void *buf, size_t len, uint64_t seed)
 {
     unsigned char *p = buf;
     uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+    size_t each = seed & 1 ? 8 : 32; /* what repeats can be packed */
     for (size_t i = 0; i < len; i++) {
-        if (i % 8 == 0) x = x * 6364136223846793005u + 1442695040888963407u;
+        if (i % each == 0) x = x * 6364136223846793005u + 1442695040888963407u;
         p[i] = (unsigned char)(x >> (i % 8 * 8));
     }
 }
