@@ -118,6 +118,7 @@ typedef struct object_t {
     uint64_t id, last, retired; /* LSNs */
     char *name;                 /* NULL: no record says it */
     int is_move, created;
+    int part; /* it ends amid the copies of data that had no record: none of it counts */
     uint64_t bytes;
 } object_t;
 
@@ -211,6 +212,7 @@ static apr_status_t first_pass(void *baton, const cachefs__jrecord_t *rec)
     case JOURNAL_BASE:
         it->last = rec->lsn;
         it->created |= (rec->flags & JOURNAL_CREATED) != 0;
+        it->part = (rec->flags & JOURNAL_PART) != 0;
         return cachefs__jbase_get(&b, rec->body, rec->len) ? set_name(it, b.path, b.path_len, "")
                                                            : APR_SUCCESS;
     case JOURNAL_WRITE:
@@ -241,7 +243,7 @@ static apr_status_t second_pass(void *baton, const cachefs__jrecord_t *rec)
         return APR_SUCCESS;
     object_t *it = &o->at[place(o, rec->object)];
     VFS_ASSERT(it->id == rec->object); /* the first pass made it */
-    if (rec->lsn <= it->retired) return APR_SUCCESS;
+    if (rec->lsn <= it->retired || it->part) return APR_SUCCESS;
     it->bytes += len;
     if (!it->name) o->nameless += len;
     return APR_SUCCESS;
@@ -264,7 +266,7 @@ static void tell(const cachefs__check_t *c, objects_t *o)
     if (o->count) qsort(o->at, o->count, sizeof(*o->at), by_name);
     for (size_t i = 0; i < o->count; i++) {
         object_t *it = &o->at[i];
-        if (!it->name || it->last <= it->retired) continue;
+        if (!it->name || it->last <= it->retired || it->part) continue;
         if (it->is_move) {
             out->moves++;
             cachefs__check_told(c, CACHEFS_TOLD_DIRTY, it->name, 0,

@@ -124,20 +124,21 @@ static uint64_t used(const cachefs__journal_t *j)
     return j->disk + j->buffers[0].used + j->buffers[1].used + j->reserved;
 }
 
-static uint64_t limit(const cachefs__journal_t *j, int control)
+static uint64_t limit(const cachefs__journal_t *j, cachefs__jshare_e share)
 {
-    return control ? j->bytes_max : j->bytes_max - j->bytes_max / 8;
+    if (share == JOURNAL_CONTROL) return j->bytes_max;
+    return j->bytes_max - j->bytes_max / (share == JOURNAL_COPY ? 16 : 8);
 }
 
 apr_status_t cachefs__journal_reserve(cachefs__journal_t *j, const vfs_ctx_t *ctx, size_t bytes,
-                                      int control)
+                                      cachefs__jshare_e share)
 {
     apr_status_t st = APR_SUCCESS;
     VFS_ASSERT(bytes <= j->buffer_bytes);
     jlock(j);
     for (;;) {
         if (!st) st = j->error;
-        if (!st && used(j) + bytes > limit(j, control)) st = VFS_ELIMIT;
+        if (!st && used(j) + bytes > limit(j, share)) st = VFS_ELIMIT;
         if (st || j->fill->used + j->reserved + bytes <= j->buffer_bytes) break;
         if (!j->leading && j->fill->used)
             lead(j);
@@ -244,13 +245,28 @@ uint64_t cachefs__journal_done(cachefs__journal_t *j, cachefs__jtype_e type, uin
     return lsn;
 }
 
+uint64_t cachefs__journal_moved(cachefs__journal_t *j, uint64_t object, uint64_t upto,
+                                uint64_t first)
+{
+    uint8_t body[8];
+    VFS_ASSERT(upto < first);
+    cachefs__put64(body, upto);
+    jlock(j);
+    cachefs__jrecord_t rec = {
+        .type = JOURNAL_RETIRE, .object = object, .body = body, .len = sizeof(body)};
+    uint64_t lsn = append(j, &rec, NULL, 0);
+    cachefs__journal_live_moved(j, object, first);
+    junlock(j);
+    return lsn;
+}
+
 apr_status_t cachefs__journal_note(cachefs__journal_t *j, const vfs_ctx_t *ctx,
                                    cachefs__jtype_e type, uint64_t object, uint64_t upto)
 {
     uint8_t body[8];
     uint64_t lsn;
     size_t size = cachefs__jsize(sizeof(body));
-    apr_status_t st = cachefs__journal_reserve(j, ctx, size, 1);
+    apr_status_t st = cachefs__journal_reserve(j, ctx, size, JOURNAL_CONTROL);
     if (st) return st;
     if (type == JOURNAL_RETIRE || type == JOURNAL_DISCARD) {
         lsn = cachefs__journal_done(j, type, object, upto);
@@ -269,7 +285,8 @@ apr_status_t cachefs__journal_rename(cachefs__journal_t *j, const vfs_ctx_t *ctx
     uint8_t body[4 + VFS_PATH_MAX];
     uint32_t from_len = (uint32_t)strlen(from), to_len = (uint32_t)strlen(to);
     VFS_ASSERT(from_len <= VFS_PATH_MAX && to_len <= VFS_PATH_MAX);
-    apr_status_t st = cachefs__journal_reserve(j, ctx, cachefs__jsize(4 + from_len + to_len), 1);
+    apr_status_t st =
+        cachefs__journal_reserve(j, ctx, cachefs__jsize(4 + from_len + to_len), JOURNAL_CONTROL);
     if (st) return st;
     cachefs__put32(body, from_len);
     /* a length goes before it */
@@ -309,12 +326,12 @@ void cachefs__journal_stats(cachefs__journal_t *j, cachefs__jstats_t *out)
     jlock(j);
     *out = j->stats;
     out->bytes = used(j);
-    out->bytes_max = limit(j, 0);
+    out->bytes_max = limit(j, JOURNAL_ORDINARY);
     out->files = j->nfiles;
     out->objects = j->live_used;
     out->durable = j->durable;
     out->next = j->next;
-    (void)cachefs__journal_live_first(j, &out->oldest);
+    out->oldest_lsn = cachefs__journal_live_first(j, &out->oldest);
     out->error = j->error;
     junlock(j);
 }

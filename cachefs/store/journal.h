@@ -31,6 +31,7 @@ typedef enum cachefs__jtype_e {
 
 #define JOURNAL_CREATED 0x1u  /* BASE: the file is ours from its creation on */
 #define JOURNAL_EXCHANGE 0x2u /* RENAME: the names change places */
+#define JOURNAL_PART 0x4u     /* BASE: none of its records counts before a BASE without this */
 
 #define JOURNAL_RECORD_BYTES 40u       /* of a record's head */
 #define JOURNAL_HEADER_BYTES 4096u     /* of a file's head, which lies in it twice */
@@ -147,12 +148,18 @@ apr_status_t cachefs__journal_recovered(cachefs__journal_t *j);
 /** Write what is buffered, say that it is durable, and end. Files stay. */
 apr_status_t cachefs__journal_close(cachefs__journal_t *j);
 
+/* Who may fill the journal how far. */
+typedef enum cachefs__jshare_e {
+    JOURNAL_ORDINARY = 0, /* seven eighths */
+    JOURNAL_CONTROL,      /* all of it: what makes it shorter at once */
+    JOURNAL_COPY          /* fifteen sixteenths: what makes it shorter when it is whole */
+} cachefs__jshare_e;
+
 /** Take room for records of `bytes` (cachefs__jsize) together, so that an append cannot fail.
- *  @param control  the record makes the journal shorter: it may use the reserve
  *  @return APR_SUCCESS; VFS_ELIMIT (full: retire something); the error that ended the journal;
  * APR_TIMEUP, VFS_ECANCELED. Threads: any. Blocks: while the buffers are written. */
 apr_status_t cachefs__journal_reserve(cachefs__journal_t *j, const vfs_ctx_t *ctx, size_t bytes,
-                                      int control);
+                                      cachefs__jshare_e share);
 void cachefs__journal_unreserve(cachefs__journal_t *j, size_t bytes);
 /** Append with room that was reserved. Returns its LSN. Threads: any, under locks of lower rank
  * than RANK_LEAF. Blocks: no. */
@@ -166,6 +173,9 @@ uint64_t cachefs__journal_base(cachefs__journal_t *j, uint64_t object, const cac
 /** RETIRE or DISCARD: this object's records up to `upto` count no more. */
 uint64_t cachefs__journal_done(cachefs__journal_t *j, cachefs__jtype_e type, uint64_t object,
                                uint64_t upto);
+/** The object's records from `first` on say all that those up to `upto` said: RETIRE these. */
+uint64_t cachefs__journal_moved(cachefs__journal_t *j, uint64_t object, uint64_t upto,
+                                uint64_t first);
 /** Bytes to reserve for the records of a write, or of the others. */
 size_t cachefs__journal_write_bytes(uint64_t len);
 #define JOURNAL_SMALL_BYTES 64u /* FLUSH, RETIRE, DISCARD, CHECKPOINT, REPLAY, DROP */
@@ -189,6 +199,11 @@ apr_status_t cachefs__journal_trim(cachefs__journal_t *j);
  *  @return APR_SUCCESS; what the store says: some are left, and it can be tried again. Threads:
  * any, one at a time. Blocks: until then. */
 apr_status_t cachefs__journal_void(cachefs__journal_t *j);
+/** Begin again after cachefs__journal_void, in a new file. Objects of before are forgotten; ids and
+ * LSNs go on. Nobody may be about to append what he reserved room for before.
+ *  @return APR_SUCCESS; what the store says: nothing is left behind, and it can be tried again.
+ * Threads: any, one at a time. Blocks: until the file is durable. */
+apr_status_t cachefs__journal_again(cachefs__journal_t *j);
 /** Nothing happens at the moment: note what is durable, so that damage of the last records can be
  * told from a torn end. */
 void cachefs__journal_mark(cachefs__journal_t *j);
@@ -199,7 +214,7 @@ typedef struct cachefs__jstats_t {
     uint64_t appended, appended_bytes, written_bytes;
     uint64_t syncs, groups, acknowledged; /* of the device; commits; callers who waited for one */
     uint64_t durable, next;               /* LSNs */
-    uint64_t oldest;                      /* object that keeps the oldest file; 0: none */
+    uint64_t oldest, oldest_lsn;          /* object that keeps the oldest file; 0: none */
     uint64_t rescues;                     /* files given up after an error */
     apr_status_t error;                   /* that ended it */
 } cachefs__jstats_t;

@@ -357,6 +357,44 @@ apr_status_t cachefs__journal_void(cachefs__journal_t *j)
     return st;
 }
 
+/* What was appended since it ended is of nobody. Returns the LSN that it begins with. */
+static uint64_t empty(cachefs__journal_t *j)
+{
+    jlock(j);
+    VFS_ASSERT(j->ended && !j->nfiles && !j->leading);
+    j->buffers[0].used = j->buffers[1].used = 0;
+    j->durable = j->marked = j->next - 1;
+    j->live_from = j->next;
+    j->found_end = j->aside = 0;
+    cachefs__journal_live_none(j);
+    uint64_t first = j->next;
+    junlock(j);
+    return first;
+}
+
+apr_status_t cachefs__journal_again(cachefs__journal_t *j)
+{
+    char path[JPATH_MAX];
+    uint64_t first = empty(j);
+    apr_status_t st = cachefs__journal_file_new(j, first, first);
+    if (!j->zeros) j->zeros = calloc(1, AHEAD_BYTES);
+    if (!st && !j->zeros) st = APR_ENOMEM;
+    size_t probe = j->file_bytes / 4 < AHEAD_BYTES ? (size_t)(j->file_bytes / 4) : AHEAD_BYTES;
+    if (!st) st = put(j, j->zeros, probe, j->pos); /* a disk that takes a page may be full */
+    if (!st) st = sync_file(j);
+    jlock(j);
+    if (!st) j->error = APR_SUCCESS;
+    if (!st) j->ended = j->trimming = 0;
+    uint64_t number = j->nfiles ? j->files[0].number : 0;
+    junlock(j);
+    if (!st) return st;
+    (void)cachefs__journal_file_close(j); /* it has nothing */
+    if (!number) return st;
+    (void)vfs_unlink(j->fs, NULL, cachefs__journal_path(j, number, path)); /* as before */
+    forget_file(j, number);
+    return st;
+}
+
 apr_status_t cachefs__journal_recovered(cachefs__journal_t *j)
 {
     jlock(j);

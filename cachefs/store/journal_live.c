@@ -4,6 +4,7 @@
  * cachefs/store/.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cachefs/store/journal_private.h"
 
@@ -66,6 +67,18 @@ void cachefs__journal_live_done(cachefs__journal_t *j, uint64_t object, uint64_t
     if (!j->live) return; /* of an earlier session */
     size_t at = slot_of(j, object);
     if (j->live[at].object && j->live[at].last <= upto) drop(j, at);
+}
+
+void cachefs__journal_live_moved(cachefs__journal_t *j, uint64_t object, uint64_t first)
+{
+    size_t at = slot_of(j, object);
+    if (j->live[at].object) j->live[at].first = first;
+}
+
+void cachefs__journal_live_none(cachefs__journal_t *j)
+{
+    if (j->live) memset(j->live, 0, (j->live_mask + 1) * sizeof(*j->live));
+    j->live_used = 0;
 }
 
 uint64_t cachefs__journal_live_first(const cachefs__journal_t *j, uint64_t *object)

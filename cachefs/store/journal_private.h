@@ -112,6 +112,9 @@ int cachefs__journal_file_add(cachefs__journal_t *j, const cachefs__jfile_t *f);
 int cachefs__journal_live_room(cachefs__journal_t *j);
 void cachefs__journal_live_note(cachefs__journal_t *j, uint64_t object, uint64_t lsn);
 void cachefs__journal_live_done(cachefs__journal_t *j, uint64_t object, uint64_t upto);
+/* It needs no record before this one any more. */
+void cachefs__journal_live_moved(cachefs__journal_t *j, uint64_t object, uint64_t first);
+void cachefs__journal_live_none(cachefs__journal_t *j);
 /* The first LSN that anybody needs; `next` if nobody does. */
 uint64_t cachefs__journal_live_first(const cachefs__journal_t *j, uint64_t *object);
 

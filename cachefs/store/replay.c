@@ -100,7 +100,7 @@ const char *cachefs__replay_name(const item_t *it)
 
 static int wanted(const item_t *it)
 {
-    return it->npaths && it->last > it->retired;
+    return it->npaths && it->last > it->retired && !it->part;
 }
 
 /* ---- the first pass */
@@ -109,7 +109,8 @@ static apr_status_t learn_base(item_t *it, const cachefs__jrecord_t *rec)
 {
     cachefs__jbase_t b;
     if (!cachefs__jbase_get(&b, rec->body, rec->len)) return APR_SUCCESS;
-    if (it->npaths) return add_path(it, b.path, b.path_len, "", 0); /* it was renamed */
+    it->part = (rec->flags & JOURNAL_PART) != 0;
+    if (it->npaths) return add_path(it, b.path, b.path_len, "", 0); /* it was renamed, or copied */
     it->base = b;
     it->created = (rec->flags & JOURNAL_CREATED) != 0;
     it->based = rec->lsn;
@@ -319,7 +320,7 @@ static apr_status_t second_pass(void *baton, const cachefs__jrecord_t *rec)
     if (!rec->object || (rec->type != JOURNAL_WRITE && rec->type != JOURNAL_BASE))
         return APR_SUCCESS;
     item_t *it = find(r, rec->object);
-    if (rec->lsn <= it->retired) return APR_SUCCESS;
+    if (rec->lsn <= it->retired || it->part) return APR_SUCCESS;
     if (!it->npaths) {
         r->done->orphans++;
         return APR_SUCCESS;

@@ -26,6 +26,7 @@ typedef struct item_t {
     int created;            /* ours from its creation on */
     int flushed;            /* what differs below may be ours */
     int dropped;            /* we were about to unlink it */
+    int part;               /* it ends amid the copies of data that had no record */
     int beside;             /* target is the copy of a conflict */
     where_e where;
     char *target;

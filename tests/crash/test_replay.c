@@ -168,6 +168,50 @@ static apr_status_t write_some(world_t *w, file_t *f)
     return APR_SUCCESS;
 }
 
+/* The last state, in two records. */
+static apr_status_t copies(world_t *w, file_t *f)
+{
+    const state_t *s = &f->history[f->states - 1];
+    uint32_t cut = s->size / 2;
+    apr_status_t st = APR_SUCCESS;
+    for (int i = 0; i < 2 && !st; i++) {
+        uint32_t at = i ? cut : 0, len = i ? s->size - cut : cut;
+        if (!len) continue;
+        st = cachefs__journal_reserve(w->j, NULL, cachefs__jsize(JOURNAL_WRITE_BYTES + len), 0);
+        if (!st) f->last = cachefs__journal_write(w->j, f->id, at, 0, s->bytes + at, len);
+    }
+    return st;
+}
+
+/* All of it again, so that its older records can go. */
+static apr_status_t copy(world_t *w, file_t *f)
+{
+    uint64_t last = f->last;
+    if (!f->id) return APR_SUCCESS;
+    apr_status_t st = base(w, f, f->acked_name ? 0 : JOURNAL_CREATED);
+    uint64_t first = f->last;
+    if (!st && f->flush_noted) st = cachefs__journal_note(w->j, NULL, JOURNAL_FLUSH, f->id, 0);
+    if (!st) st = copies(w, f);
+    if (!st) st = cachefs__journal_reserve(w->j, NULL, cachefs__jsize(8), 1);
+    if (!st) (void)cachefs__journal_moved(w->j, f->id, last, first);
+    return st;
+}
+
+/* What was written without a record gets one, as a whole. */
+static apr_status_t take_in(world_t *w, file_t *f)
+{
+    if (f->id || f->states == STATES) return APR_SUCCESS;
+    state_t *s = &f->history[f->states];
+    *s = f->history[f->states - 1];
+    memset(s->bytes, (int)(1 + rnd(w) % 255), 600);
+    if (s->size < 600) s->size = 600;
+    apr_status_t st = base(w, f, JOURNAL_PART);
+    if (st) return st;
+    f->states++;
+    st = copies(w, f);
+    return st ? st : base(w, f, 0);
+}
+
 static apr_status_t sync_it(world_t *w, file_t *f)
 {
     apr_status_t st = f->id ? cachefs__journal_sync(w->j, NULL, f->last) : APR_SUCCESS;
@@ -250,7 +294,7 @@ static apr_status_t unlink_it(world_t *w, file_t *f)
 static apr_status_t step(world_t *w)
 {
     file_t *f = &w->files[rnd(w) % FILES];
-    uint32_t what = rnd(w) % 20;
+    uint32_t what = rnd(w) % 23;
     if (!f->exists) return create(w, f);
     if (what < 8) return write_some(w, f);
     if (what < 11) return sync_it(w, f);
@@ -259,6 +303,8 @@ static apr_status_t step(world_t *w)
     if (what == 16) return f->old[0] ? APR_SUCCESS : rename_it(w, f);
     if (what == 17) return unlink_it(w, f);
     if (what == 18) return cachefs__journal_trim(w->j);
+    if (what == 19 || what == 20) return copy(w, f);
+    if (what == 21) return take_in(w, f);
     cachefs__journal_mark(w->j);
     return APR_SUCCESS;
 }
