@@ -143,6 +143,10 @@ static const struct {
     {CNT_JOURNAL_FAILED, "cachefs_journal_failures_total", NULL, "Journals whose disk failed."},
     {CNT_JOURNAL_VOID_FAILED, "cachefs_journal_void_failures_total", NULL,
      "Attempts to make such a journal void that failed."},
+    {CNT_JOURNAL_AGAIN, "cachefs_journal_taken_back_total", NULL,
+     "Journals whose disk worked again."},
+    {CNT_JOURNAL_MOVED, "cachefs_journal_moved_total", NULL,
+     "Files whose dirty data was recorded again, to make the journal shorter."},
 };
 
 enum {

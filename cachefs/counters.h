@@ -53,6 +53,8 @@ typedef enum counter_e {
     CNT_JOURNAL_FULL,
     CNT_JOURNAL_FAILED,
     CNT_JOURNAL_VOID_FAILED,
+    CNT_JOURNAL_AGAIN,
+    CNT_JOURNAL_MOVED,
     CNT_COUNT
 } counter_e;
 

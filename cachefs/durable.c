@@ -20,7 +20,7 @@
  * What the journal cannot cover (no name, several names, a full journal, a change of the lower file
  * that is not its data) is marked: J_OFF, its writes are not journaled; J_BELOW, its next sync goes
  * to the lower layer. So a sync asks the journal only if that has all of it. A journal whose disk
- * fails is made void (durable_void.c).
+ * fails is made void, and taken back when it works again (durable_void.c).
  *
  * A thread of each instance, the keeper, retires once a second what is durable below.
  */
@@ -91,6 +91,7 @@ static void *keeper(void *arg)
         c->j_kick = 0;
         if (c->j_stop) break;
         cachefs__unlock(&c->j_lock, RANK_LEAF);
+        cachefs__durable_again(c);
         cachefs__durable_round(c);
         wait = cachefs__durable_void(c, NULL) && wait < VOID_US_MAX ? wait * 2 : ROUND_US;
         cachefs__lock(&c->j_lock, RANK_LEAF);
@@ -279,7 +280,8 @@ apr_status_t cachefs__durable_metrics(cache_t *c)
         ROW(ACKS, 1, "cachefs_journal_acknowledged_total",
             "Calls that waited for a group; over the syncs, the group size."),
         ROW(FAILED, 0, "cachefs_journal_failed",
-            "1 while its disk has failed and it is not void; 2 when it is."),
+            "1 while its disk has failed and it is not void; 2 when it is and the disk is tried "
+            "again."),
         ROW(RECOVERED, 0, "cachefs_recovery_files", "Files that the start found in the journal."),
         ROW(RECOVERED_BYTES, 0, "cachefs_recovery_bytes", "Bytes of them written back."),
         ROW(RECOVERY_TIME, 0, "cachefs_recovery_seconds", "Time that it took."),

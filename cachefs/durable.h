@@ -71,6 +71,9 @@ void cachefs__durable_renamed(cache_t *c, obj_t *o);
 apr_status_t cachefs__durable_unlink(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* It gets another name: it is not journaled any more. */
 apr_status_t cachefs__durable_link(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Around a call that changes names: a journal that was put aside is not taken back meanwhile. */
+void cachefs__durable_names_begin(cache_t *c);
+void cachefs__durable_names_end(cache_t *c);
 /* A name of it is gone (`last`: was it the last one? -1: not known), or is still there. */
 void cachefs__durable_gone(cache_t *c, obj_t *o, int last);
 void cachefs__durable_stays(cache_t *c, obj_t *o);

@@ -4,13 +4,6 @@
  */
 #include "cachefs/durable_private.h"
 
-/* It died since the caller looked: nothing is done yet, and he begins again. */
-static int is_dead(const cache_t *c)
-{
-    return c->journal &&
-           atomic_load_explicit(&c->journal_state, memory_order_acquire) == JOURNAL_DEAD;
-}
-
 /* The same if it died while the name's change was noted. If it had no room, a recovery takes the
  * change for one by others, and keeps both. */
 static apr_status_t noted(cache_t *c, apr_status_t st)
@@ -25,7 +18,7 @@ apr_status_t cachefs__durable_move(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
                                    const vfs_path_t *to, int exchange, uint64_t *move)
 {
     *move = 0;
-    if (is_dead(c)) return DURABLE_AGAIN;
+    if (cachefs__journal_dead(c)) return DURABLE_AGAIN; /* since the caller looked: begin again */
     if (!cachefs__journal_on(c)) return APR_SUCCESS;
     return noted(c, cachefs__journal_rename(c->journal, ctx, from->str, to->str,
                                             exchange ? JOURNAL_EXCHANGE : 0, move));
@@ -45,7 +38,7 @@ void cachefs__durable_moved(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *
         st = vfs_call_sync_dir(c->lower, ctx, &dir);
         if (APR_STATUS_IS_ENOTIMPL(st)) st = APR_SUCCESS;
     }
-    if (!st) st = cachefs__journal_reserve(c->journal, NULL, cachefs__jsize(8), 1);
+    if (!st) st = cachefs__journal_reserve(c->journal, NULL, cachefs__jsize(8), JOURNAL_CONTROL);
     if (st)
         cachefs__retire_move(c, move);
     else
@@ -58,24 +51,25 @@ void cachefs__durable_renamed(cache_t *c, obj_t *o)
     vfs_path_t path;
     size_t room = BASE_ROOM;
     if (!cachefs__journal_on(c)) return;
-    apr_status_t st = cachefs__journal_reserve(c->journal, NULL, room, 1);
+    apr_status_t st = cachefs__journal_reserve(c->journal, NULL, room, JOURNAL_CONTROL);
     if (st) {
         if (st != VFS_ELIMIT) cachefs__journal_died(c, st);
         return; /* the move itself is noted, and says it too */
     }
     cachefs__obj_lock(c, o);
-    if (o->j_id && !cachefs__obj_name(c, o, &path, buf)) cachefs__record_base(c, o, &room);
+    if (o->j_id && !cachefs__obj_name(c, o, &path, buf)) cachefs__record_base(c, o, 0, &room);
     cachefs__obj_unlock(c, o);
     cachefs__journal_unreserve(c->journal, room);
 }
 
 apr_status_t cachefs__durable_unlink(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    if (is_dead(c)) return DURABLE_AGAIN;
+    if (cachefs__journal_dead(c)) return DURABLE_AGAIN; /* since the caller looked: begin again */
     if (!o || !cachefs__journal_on(c)) return APR_SUCCESS;
     cachefs__obj_lock(c, o);
     uint64_t id = o->j_id;
     int more = o->attr.nlink > 1;
+    if (!more) o->j_flags |= J_DROP;
     cachefs__obj_unlock(c, o);
     if (more || !id) return cachefs__durable_settle(c, o, ctx); /* and what is retired is durable */
     return noted(c, cachefs__journal_note(c->journal, ctx, JOURNAL_DROP, id, 0));
@@ -97,13 +91,28 @@ apr_status_t cachefs__durable_link(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 void cachefs__durable_stays(cache_t *c, obj_t *o)
 {
-    if (!o || !cachefs__journal_on(c)) return;
+    if (!o || !c->journal) return;
     cachefs__obj_lock(c, o);
-    uint64_t id = o->j_id;
+    uint64_t id = cachefs__journal_on(c) ? o->j_id : 0;
+    o->j_flags &= ~J_DROP;
     cachefs__obj_unlock(c, o);
     apr_status_t st =
         id ? cachefs__journal_note(c->journal, NULL, JOURNAL_DROP, id, 1) : APR_SUCCESS;
     if (st && st != VFS_ELIMIT) cachefs__journal_died(c, st);
+}
+
+void cachefs__durable_names_begin(cache_t *c)
+{
+    cachefs__lock(&c->j_lock, RANK_LEAF);
+    c->j_naming++;
+    cachefs__unlock(&c->j_lock, RANK_LEAF);
+}
+
+void cachefs__durable_names_end(cache_t *c)
+{
+    cachefs__lock(&c->j_lock, RANK_LEAF);
+    c->j_naming--;
+    cachefs__unlock(&c->j_lock, RANK_LEAF);
 }
 
 void cachefs__durable_gone(cache_t *c, obj_t *o, int last)

@@ -8,6 +8,7 @@ void cachefs__durable_before(cache_t *c, obj_t *o)
 {
     if (!cachefs__journal_on(c)) return;
     cachefs__obj_lock(c, o);
+    o->j_flags |= J_SENT;
     uint64_t lsn = o->j_last; /* of a RETIRE too: what has no record may be about to go below */
     cachefs__obj_unlock(c, o);
     if (lsn) (void)cachefs__durable_wait(c, NULL, lsn); /* without a deadline only death ends it */
@@ -44,7 +45,7 @@ static apr_status_t retire_now(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     size_t room = cachefs__jsize(8);
     uint64_t lsn = 0;
-    apr_status_t st = cachefs__journal_reserve(c->journal, ctx, room, 1);
+    apr_status_t st = cachefs__journal_reserve(c->journal, ctx, room, JOURNAL_CONTROL);
     if (st && !cachefs__gave_up(st)) { /* VFS_ELIMIT too: nobody could ever make room again */
         cachefs__journal_died(c, st);
         return APR_SUCCESS;
@@ -54,6 +55,7 @@ static apr_status_t retire_now(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (o->j_id) lsn = cachefs__journal_done(c->journal, JOURNAL_RETIRE, o->j_id, o->j_last);
     if (lsn) o->j_last = lsn;
     o->j_id = 0;
+    o->j_flags &= ~J_SENT;
     o->j_seq++;
     cachefs__obj_unlock(c, o);
     if (!lsn) cachefs__durable_unroom(c, room);

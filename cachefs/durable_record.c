@@ -11,17 +11,32 @@
  */
 #include "cachefs/durable_private.h"
 
-/* Could a record say which file it is? Object locked. */
-static int can_begin(cache_t *c, const obj_t *o)
+int cachefs__record_can(cache_t *c, const obj_t *o)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path;
     int links = (o->j_flags & J_LINKS) && (o->flags & OBJ_ATTR_OLD);
-    return !(o->j_flags & J_OFF) && !links && o->attr.type == VFS_TYPE_FILE && o->attr.nlink <= 1 &&
+    return !links && o->attr.type == VFS_TYPE_FILE && o->attr.nlink <= 1 &&
            !(o->flags & (OBJ_UNLINKED | OBJ_BY_PATH)) && !cachefs__obj_name(c, o, &path, buf);
 }
 
-void cachefs__record_base(cache_t *c, obj_t *o, size_t *room)
+/* The same with data that it may have and that is not recorded. Object locked. */
+static int can_begin(cache_t *c, const obj_t *o)
+{
+    return !(o->j_flags & J_OFF) && cachefs__record_can(c, o);
+}
+
+/* What was noted of its id, or of the file before it had one. */
+static void record_note(cache_t *c, const obj_t *o, cachefs__jtype_e type, size_t *room)
+{
+    static const uint8_t body[8];
+    (void)cachefs__journal_append(
+        c->journal,
+        &(cachefs__jrecord_t){.type = type, .object = o->j_id, .body = body, .len = sizeof(body)});
+    *room -= cachefs__jsize(sizeof(body));
+}
+
+void cachefs__record_base(cache_t *c, obj_t *o, uint32_t flags, size_t *room)
 {
     char buf[VFS_PATH_MAX + 1];
     vfs_path_t path = {0};
@@ -38,10 +53,13 @@ void cachefs__record_base(cache_t *c, obj_t *o, size_t *room)
                           .path = path.str,
                           .path_len = path.len};
     if ((o->flags & OBJ_OWN_CHANGE) || o->changing) b.validator.kind = VFS_VALIDATOR_NONE;
-    o->j_id = cachefs__journal_base(c->journal, o->j_id, &b,
-                                    o->j_flags & J_NEW ? JOURNAL_CREATED : 0, &lsn);
+    if (!o->j_id) o->j_flags &= ~J_FLUSH;
+    if (o->j_flags & J_NEW) flags |= JOURNAL_CREATED;
+    o->j_id = cachefs__journal_base(c->journal, o->j_id, &b, flags, &lsn);
     o->j_last = lsn;
     *room -= cachefs__jsize(JOURNAL_BASE_BYTES + path.len);
+    if (o->j_flags & J_FLUSH) record_note(c, o, JOURNAL_FLUSH, room);
+    if (o->j_flags & J_DROP) record_note(c, o, JOURNAL_DROP, room);
 }
 
 int cachefs__durable_ready(const cache_t *c, const obj_t *o, size_t room)
@@ -78,10 +96,7 @@ void cachefs__durable_wrote(cache_t *c, obj_t *o, const cachefs__pieces_t *buf, 
         cachefs__owes(c, o, J_OFF);
         return;
     }
-    if (!o->j_id) {
-        o->j_flags &= ~J_FLUSH;
-        cachefs__record_base(c, o, room);
-    }
+    if (!o->j_id) cachefs__record_base(c, o, 0, room);
     size_t used = records_put(c, o, buf, pos, len, off);
     VFS_ASSERT(used <= *room);
     *room -= used;
@@ -109,16 +124,15 @@ static apr_status_t make_room(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, size_t
                               size_t *room)
 {
     cachefs__durable_hurry(c);
-    apr_status_t st = cachefs__durable_settle(c, o, ctx);
-    for (int tries = 0; !st && tries < 4; tries++) {
+    for (int tries = 0; tries < 5; tries++) {
         (void)cachefs__journal_trim(c->journal); /* if it cannot, the reserve says so */
-        st = cachefs__journal_reserve(c->journal, ctx, bytes, 0);
+        apr_status_t st = cachefs__journal_reserve(c->journal, ctx, bytes, JOURNAL_ORDINARY);
         if (!st) *room = bytes;
         if (st != VFS_ELIMIT) return st;
-        st = cachefs__retire_oldest(c, ctx);
-        if (st == APR_NOTFOUND) return VFS_ELIMIT;
+        st = tries ? cachefs__retire_oldest(c, ctx) : cachefs__retire_obj(c, o, ctx);
+        if (st) return st == APR_NOTFOUND ? VFS_ELIMIT : st;
     }
-    return st ? st : VFS_ELIMIT;
+    return VFS_ELIMIT;
 }
 
 /* Its records are retired, and there are none of what comes. */
@@ -164,7 +178,7 @@ apr_status_t cachefs__durable_room(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     if (pieces > PIECES_MAX) return has ? cachefs__durable_settle(c, o, ctx) : APR_SUCCESS;
     size_t heads = pieces * (JOURNAL_RECORD_BYTES + JOURNAL_WRITE_BYTES + 8);
     size_t bytes = cachefs__journal_write_bytes(len) + heads + BASE_ROOM;
-    apr_status_t st = cachefs__journal_reserve(c->journal, ctx, bytes, 0);
+    apr_status_t st = cachefs__journal_reserve(c->journal, ctx, bytes, JOURNAL_ORDINARY);
     if (!st) *room = bytes;
     if (!st || cachefs__gave_up(st)) return st;
     if (st == VFS_ELIMIT) return room_full(c, o, ctx, bytes, room);

@@ -15,11 +15,12 @@
 static uint64_t retire(cache_t *c, cachefs__debtor_t *d)
 {
     obj_t *o = d->obj;
-    size_t room = cachefs__jsize(8);
+    size_t room = cachefs__journal_on(c) ? cachefs__jsize(8) : 0;
     d->ready = 0;
-    if (cachefs__journal_reserve(c->journal, NULL, room, 1)) return 0; /* next time */
+    if (room && cachefs__journal_reserve(c->journal, NULL, room, JOURNAL_CONTROL))
+        return 0; /* next time */
     cachefs__obj_lock(c, o);
-    if (o->j_seq == d->seq && !o->dirty_bytes && !(o->j_flags & J_HOLD)) {
+    if (o->j_seq == d->seq && !o->dirty_bytes && !(o->j_flags & J_HOLD) && (room || !o->j_id)) {
         if (o->j_id) {
             int type = o->flags & OBJ_UNLINKED ? JOURNAL_DISCARD : JOURNAL_RETIRE;
             o->j_last =
@@ -27,13 +28,20 @@ static uint64_t retire(cache_t *c, cachefs__debtor_t *d)
             room = 0;
         }
         o->j_id = 0;
-        o->j_flags &= J_LISTED | J_LINKS | (o->flags & OBJ_UNLINKED ? J_OFF : 0);
+        o->j_flags &= J_LISTED | J_LINKS | J_DROP | (o->flags & OBJ_UNLINKED ? J_OFF : 0);
         d->last = o->j_last;
         d->ready = 1;
     }
     cachefs__obj_unlock(c, o);
     cachefs__durable_unroom(c, room);
     return d->ready ? d->last : 0;
+}
+
+apr_status_t cachefs__retire_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    apr_status_t st = cachefs__durable_settle(c, o, ctx);
+    if (!st || cachefs__gave_up(st) || !cachefs__record_pays(c)) return st;
+    return cachefs__record_again(c, o, ctx) ? st : APR_SUCCESS;
 }
 
 /* That is durable: it owes nothing, unless something came since. */
@@ -76,7 +84,8 @@ static size_t take_moves(cache_t *c, uint64_t **moves)
 static void retire_moves(cache_t *c, uint64_t *moves, size_t n, int synced)
 {
     for (size_t i = 0; i < n; i++) {
-        if (synced && !cachefs__journal_reserve(c->journal, NULL, cachefs__jsize(8), 1))
+        if (synced &&
+            !cachefs__journal_reserve(c->journal, NULL, cachefs__jsize(8), JOURNAL_CONTROL))
             (void)cachefs__journal_done(c->journal, JOURNAL_RETIRE, moves[i], UINT64_MAX);
         else
             cachefs__retire_move(c, moves[i]);
@@ -118,7 +127,7 @@ void cachefs__retire_all(cache_t *c)
     }
     if (last)
         (void)cachefs__durable_wait(c, NULL, last); /* without a deadline only death ends it */
-    if (cachefs__journal_on(c))
+    if (!cachefs__journal_dead(c))
         for (size_t i = 0; i < n; i++)
             if (due[i].ready) forget(c, &due[i]);
     cachefs__debtors_put(c, due, n);
@@ -136,7 +145,7 @@ apr_status_t cachefs__retire_oldest(cache_t *c, const vfs_ctx_t *ctx)
         cachefs__obj_lock(c, due[i].obj);
         int it = due[i].obj->j_id == stats.oldest;
         cachefs__obj_unlock(c, due[i].obj);
-        if (it) st = cachefs__durable_settle(c, due[i].obj, ctx);
+        if (it) st = cachefs__retire_obj(c, due[i].obj, ctx);
     }
     cachefs__debtors_put(c, due, n);
     return st;
@@ -146,7 +155,7 @@ void cachefs__durable_thin(cache_t *c, const vfs_ctx_t *ctx, int flush)
 {
     size_t most = (size_t)c->metadata_max / 4;
     if (atomic_load_explicit(&c->j_count, memory_order_relaxed) < most) return;
-    if (!cachefs__journal_on(c)) return;
+    if (!c->journal || cachefs__journal_dead(c)) return;
     cachefs__lock(&c->j_lock, RANK_LEAF);
     int busy = c->j_thinning || cachefs__clock_us() < c->j_thin_at_us;
     if (!busy) c->j_thinning = 1;
@@ -161,22 +170,43 @@ void cachefs__durable_thin(cache_t *c, const vfs_ctx_t *ctx, int flush)
     cachefs__unlock(&c->j_lock, RANK_LEAF);
 }
 
-/* The files that keep the journal long make room, oldest first. */
+/* The files that keep the journal long make room, oldest first, each of them once. */
 static void shorten(cache_t *c)
 {
     cachefs__jstats_t stats;
-    for (;;) {
+    cachefs__journal_stats(c->journal, &stats);
+    for (uint64_t end = stats.next;;) {
         cachefs__journal_stats(c->journal, &stats);
-        if (stats.bytes < stats.bytes_max / 2) return;
+        if (stats.bytes < stats.bytes_max / 2 || stats.oldest_lsn >= end) return;
         if (cachefs__retire_oldest(c, NULL) || cachefs__journal_trim(c->journal)) return;
     }
 }
 
+/* What has no record and cannot be written back either: now there may be room for it. */
+static void take_in(cache_t *c)
+{
+    cachefs__jstats_t stats;
+    cachefs__debtor_t *due;
+    size_t n = cachefs__debtors(c, &due);
+    for (size_t i = 0; i < n; i++) {
+        obj_t *o = due[i].obj;
+        cachefs__journal_stats(c->journal, &stats);
+        cachefs__obj_lock(c, o);
+        int stuck = (o->j_flags & J_OFF) && !o->j_id && o->retry_wait_us && o->dirty_bytes &&
+                    stats.bytes + o->dirty_bytes < stats.bytes_max / 2;
+        cachefs__obj_unlock(c, o);
+        if (stuck) (void)cachefs__record_again(c, o, NULL); /* else its sync goes on to go below */
+    }
+    cachefs__debtors_put(c, due, n);
+}
+
 void cachefs__durable_round(cache_t *c)
 {
-    if (!cachefs__journal_on(c)) return;
+    if (cachefs__journal_dead(c)) return;
     cachefs__retire_all(c);
+    if (!cachefs__journal_on(c)) return;
     shorten(c);
+    take_in(c);
     (void)cachefs__journal_trim(c->journal); /* tried again in the next round */
     cachefs__journal_mark(c->journal);
 }

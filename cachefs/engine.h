@@ -405,7 +405,9 @@ struct cache_t {
     uint64_t *j_moves; /* of names, to be retired */
     size_t j_move_count;
     int j_kick, j_stop;
-    int keep;              /* it ends with dirty data that the journal has */
+    unsigned j_naming; /* calls that change names */
+    int keep;          /* it ends with dirty data that the journal has */
+    int64_t j_again_us, j_again_wait_us, j_good_us; /* of a void one: durable_void.c */
     int j_voiding, j_told; /* somebody makes it void, and alone has the second */
     pthread_t j_thread;
     cachefs__replayed_t replayed; /* what the recovery did, and how long it took */

@@ -60,7 +60,6 @@ static int piece_cmp(const void *a, const void *b)
 static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p, size_t most)
 {
     size_t n = 0;
-    if (most > BATCH) most = BATCH;
     cachefs__obj_lock(c, o);
     for (uint32_t i = o->dirty_first; i != NONE && n < most; i = c->links[i].next)
         p[n++] = (piece_t){i, LOAD(c->blocks[i].no), 0, 0};
@@ -200,6 +199,31 @@ static apr_status_t flush_batch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, piec
     return st;
 }
 
+apr_status_t cachefs__dirty_visit(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__dirty_fn fn,
+                                  void *baton)
+{
+    stage_t stage = {0};
+    cachefs__obj_lock(c, o);
+    size_t n = o->dirty_blocks;
+    cachefs__obj_unlock(c, o);
+    if (!n) return APR_SUCCESS;
+    piece_t *p = malloc(n * sizeof(*p));
+    if (!p) return APR_ENOMEM;
+    apr_status_t st = cachefs__stage_get(c, ctx, &stage.chunk, &stage.size);
+    if (!st) {
+        stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
+        n = take_pieces(c, o, p, n);
+        for (size_t k = 0; k < n && !st;) {
+            if (stage_block(c, o, &p[k], &stage) && ++k < n) continue;
+            if (stage.len) st = fn(baton, stage.at, stage.buf, stage.len);
+            stage.len = 0;
+        }
+        cachefs__stage_put(c, stage.chunk);
+    }
+    free(p);
+    return st;
+}
+
 /* All is below: the time of the last write becomes the file's own. 1: it was set. Flush and change
  * begun. */
 static int set_time(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
@@ -281,7 +305,7 @@ static apr_status_t write_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     size_t left = o->dirty_blocks;
     cachefs__obj_unlock(c, o);
     while (left && !st) {
-        size_t n = take_pieces(c, o, p, left);
+        size_t n = take_pieces(c, o, p, left < BATCH ? left : BATCH);
         if (!n) break;
         st = flush_batch(c, o, ctx, p, n, stage);
         left -= n;

@@ -255,7 +255,9 @@ static apr_status_t remove_name(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     apr_status_t st;
     do {
         st = cachefs__durable_void(c, ctx);
+        cachefs__durable_names_begin(c);
         if (!st) st = remove_once(c, ctx, path, dir);
+        cachefs__durable_names_end(c);
     } while (st == DURABLE_AGAIN);
     return st;
 }

@@ -152,6 +152,11 @@ apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
  * come after what is dirty now. On an error there is nothing to end. */
 apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Hear its dirty bytes, neighbours together. Flush begun. Returns what `fn` said; APR_ENOMEM. */
+typedef apr_status_t (*cachefs__dirty_fn)(void *baton, uint64_t off, const uint8_t *bytes,
+                                          size_t len);
+apr_status_t cachefs__dirty_visit(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__dirty_fn fn,
+                                  void *baton);
 /* Nobody flushes the object until cachefs__flush_end. */
 apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 void cachefs__flush_end(cache_t *c, obj_t *o);

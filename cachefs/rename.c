@@ -247,7 +247,9 @@ apr_status_t cachefs_op_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     apr_status_t st;
     do {
         st = cachefs__durable_void(c, ctx);
+        cachefs__durable_names_begin(c);
         if (!st) st = rename_once(c, ctx, from, to, flags);
+        cachefs__durable_names_end(c);
     } while (st == DURABLE_AGAIN);
     return st;
 }

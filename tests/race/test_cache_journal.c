@@ -1,7 +1,8 @@
 /*
  * test_cache_journal.c - write-back with a small journal: writers that sync, move and chmod their
- * files, a reader of figures, and a store that fails for good while all of that goes on. No byte is
- * lost, and none counts as foreign. A plain program, for ThreadSanitizer.
+ * files, a reader of figures, and a store that fails, works again and is used again, and fails for
+ * good while all of that goes on. No byte is lost, and none counts as foreign. A plain program, for
+ * ThreadSanitizer.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@ typedef struct journal_t {
     atomic_int moved[FILES]; /* has its second name */
     uint32_t last[FILES][BLOCKS];
     atomic_uint writing, syncs;
+    atomic_int failed; /* how often the store did */
 } journal_t;
 
 static void path_of(char *path, unsigned file, int moved)
@@ -56,7 +58,9 @@ static void write_on(journal_t *t, unsigned me)
     atomic_fetch_add(&t->writing, 1);
     while (atomic_load(&t->writing) < WRITERS) /* names change when all have opened theirs */
         race_sleep_us(100);
-    for (uint32_t seq = 2; race_go_on(t->end_ms, atomic_load(&t->syncs) > 200); seq++) {
+    for (uint32_t seq = 2;
+         race_go_on(t->end_ms, atomic_load(&t->syncs) > 200 && atomic_load(&t->failed) > 1);
+         seq++) {
         unsigned b = race_random(&rnd) % (BLOCKS / 2) * 2 + mine;
         race_fill(buf, BLOCK, file, b, seq);
         race_write(f, buf, BLOCK, (apr_off_t)b * BLOCK);
@@ -76,24 +80,42 @@ static void write_on(journal_t *t, unsigned me)
     CHECK_OK(vfs_close(f, NULL));
 }
 
-static void watch(journal_t *t)
+static double figure(journal_t *t, const char *name)
 {
-    vfs_fault_t rule = {.what = VFS_FAULT_ERROR};
     metrics_snapshot_t *snap;
     apr_pool_t *pool;
-    int64_t half = t->end_ms - 1000;
+    double value = 0;
+    CHECK_OK(apr_pool_create(&pool, t->r.pool));
+    CHECK_OK(metrics_snapshot(&snap, cachefs_metrics(t->r.cache), pool));
+    CHECK(!metrics_snapshot_value(snap, name, NULL, &value));
+    apr_pool_destroy(pool);
+    return value;
+}
+
+static void fail(journal_t *t)
+{
+    vfs_fault_t rule = {.what = VFS_FAULT_ERROR};
     VFS_FAULT_OP(rule, VFS_OPID_write_at);
     VFS_FAULT_OP(rule, VFS_OPID_sync);
+    CHECK_OK(vfs_fault_add(t->bad, &rule));
+    atomic_fetch_add(&t->failed, 1);
+}
+
+/* It fails after a while, works again as soon as that is known, and fails again when it was used
+ * for a while. */
+static void watch(journal_t *t)
+{
     while (atomic_load(&t->writing) == 0)
         race_sleep_us(100);
-    for (int failed = 0; atomic_load(&t->writing);) {
-        CHECK_OK(apr_pool_create(&pool, t->r.pool));
-        CHECK_OK(metrics_snapshot(&snap, cachefs_metrics(t->r.cache), pool));
-        apr_pool_destroy(pool);
+    for (int64_t since = race_now_ms(); atomic_load(&t->writing);) {
+        double state = figure(t, "cachefs_journal_failed");
+        int failed = atomic_load(&t->failed);
         (void)cachefs_flush(t->r.cache, NULL, NULL, 0); /* the names move under it */
         race_sleep_us(2000);
-        if (!failed && race_now_ms() > half) CHECK_OK(vfs_fault_add(t->bad, &rule));
-        failed |= race_now_ms() > half;
+        if (failed == 1 && state == 2) vfs_fault_clear(t->bad);
+        int used = failed == 0 || figure(t, "cachefs_journal_taken_back_total") == 1;
+        if (state != 0 || !used) since = race_now_ms();
+        if (failed < 2 && race_now_ms() > since + 500) fail(t);
     }
 }
 
@@ -138,15 +160,6 @@ static void compare(journal_t *t)
     free(buf);
 }
 
-static double journal_failed(journal_t *t)
-{
-    metrics_snapshot_t *snap;
-    double value = 0;
-    CHECK_OK(metrics_snapshot(&snap, cachefs_metrics(t->r.cache), t->r.pool));
-    CHECK(!metrics_snapshot_value(snap, "cachefs_journal_failed", NULL, &value));
-    return value;
-}
-
 int main(void)
 {
     static journal_t t;
@@ -164,7 +177,7 @@ int main(void)
     CHECK_OK(cachefs_flush(t.r.cache, NULL, NULL, 60000000));
     CHECK_OK(cachefs_stats(t.r.cache, &stats));
     CHECK(stats.dirty_bytes == 0 && stats.conflicts == 0); /* nobody else wrote */
-    CHECK(journal_failed(&t) == 2);                        /* and is void */
+    CHECK(figure(&t, "cachefs_journal_taken_back_total") == 1);
     race_end_cache(&t.r);
     compare(&t);
     CHECK_OK(vfs_destroy(t.bad));
