@@ -201,6 +201,7 @@ name_t *mount__name_add(table_t *table, inode_t *dir, const char *text, inode_t 
     if (name == NULL) return NULL;
     if (table->name_count >= table->name_size) grow_names(table);
     memcpy(name->text, text, len + 1);
+    name->number = ++table->names_made;
     name->len = (uint16_t)len;
     name->hash = name_hash(dir, text, len);
     name->dir = dir;
@@ -287,6 +288,17 @@ static inode_t *make_inode(table_t *table, const vfs_attr_t *attr, const inode_t
     return inode;
 }
 
+/* Others may have taken the rest of its names away. */
+static void put_first(name_t *name)
+{
+    name_t **at = &name->inode->names;
+    while (*at != name)
+        at = &(*at)->next;
+    *at = name->next;
+    name->next = name->inode->names;
+    name->inode->names = name;
+}
+
 /* One attempt. 0: wait, and try again. */
 static int learn_once(table_t *table, inode_t *dir, const char *text, const vfs_attr_t *attr,
                       inode_t *source, inode_t **out)
@@ -294,7 +306,10 @@ static int learn_once(table_t *table, inode_t *dir, const char *text, const vfs_
     name_t *name = mount__name_find(table, dir, text, strlen(text));
     inode_t *inode = find_inode(table, name, attr, source);
     *out = inode;
-    if (name != NULL && name->inode == inode) return 1;
+    if (name != NULL && name->inode == inode) {
+        put_first(name);
+        return 1;
+    }
     if (inode != NULL) inode->lookups++; /* so that it stays */
     int free_now = name == NULL || let_go(table, name);
     if (free_now && inode != NULL && attr->type == VFS_TYPE_DIR) {
@@ -333,6 +348,23 @@ inode_t *mount__inode_learn(table_t *table, inode_t *dir, const char *name, cons
     }
     (void)pthread_mutex_unlock(&table->mutex);
     return inode;
+}
+
+uint64_t mount__name_known(table_t *table, inode_t *dir, const char *name)
+{
+    (void)pthread_mutex_lock(&table->mutex);
+    const name_t *known = mount__name_find(table, dir, name, strlen(name));
+    uint64_t number = known != NULL ? known->number : 0;
+    (void)pthread_mutex_unlock(&table->mutex);
+    return number;
+}
+
+void mount__name_gone(table_t *table, inode_t *dir, const char *name, uint64_t number)
+{
+    (void)pthread_mutex_lock(&table->mutex);
+    name_t *known = mount__name_find(table, dir, name, strlen(name));
+    if (known != NULL && known->number == number) (void)let_go(table, known); /* or it is in use */
+    (void)pthread_mutex_unlock(&table->mutex);
 }
 
 /* ---- waiting, life */

@@ -42,6 +42,7 @@ struct name_t {
     name_t *chain; /* of its bucket */
     name_t *next;  /* of the same inode */
     inode_t *dir, *inode;
+    uint64_t number; /* no two names have the same */
     uint32_t hash;
     uint32_t uses;
     uint16_t len;
@@ -65,7 +66,7 @@ struct inode_t {
     uint8_t hashed;
     uint8_t opened;        /* the kernel may have pages of it */
     atomic_int locks;      /* one was asked for: closing has to look */
-    name_t *names;         /* by which it can be reached */
+    name_t *names;         /* by which it can be reached; what was seen last stands first */
     open_file_t *files;    /* open handles */
     vfs_attr_t attr;       /* as they were last told to the kernel */
     vfs_validator_t pages; /* the version that the kernel's pages are of */
@@ -80,7 +81,7 @@ typedef struct table_t {
     inode_t **by_id;
     name_t **by_name;
     size_t id_count, id_size, name_count, name_size; /* sizes are powers of two */
-    uint64_t inodes, inodes_max, generation;
+    uint64_t inodes, inodes_max, generation, names_made;
 } table_t;
 
 /* 0, or ENOMEM. */
@@ -91,6 +92,10 @@ void mount__table_end(table_t *table);
  * (a directory that would be below itself). `source`: the inode that a link was made from. */
 inode_t *mount__inode_learn(table_t *table, inode_t *dir, const char *name, const vfs_attr_t *attr,
                             inode_t *source);
+/* The number of a name that is known, or 0; and it is not there any more, if it is still that one:
+ * who else has the file by another name goes by that. */
+uint64_t mount__name_known(table_t *table, inode_t *dir, const char *name);
+void mount__name_gone(table_t *table, inode_t *dir, const char *name, uint64_t number);
 /* The kernel takes back so many look-ups. */
 void mount__inode_forget(table_t *table, inode_t *inode, uint64_t lookups);
 /* The attributes that the kernel is told now. */

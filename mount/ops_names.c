@@ -33,12 +33,14 @@ void mount__lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fuse_entry_param absent = {.entry_timeout = m->negative_timeout};
     vfs_attr_t attr;
     path_t path;
+    uint64_t known = mount__name_known(&m->table, dir, name);
     int error = mount__path_in(&m->table, dir, name, &path);
     if (error != 0) {
         (void)fuse_reply_err(req, error);
         return;
     }
     apr_status_t status = vfs_lstat(m->fs, mount__ctx(req), path.text, &attr);
+    if (APR_STATUS_IS_ENOENT(status) && known != 0) mount__name_gone(&m->table, dir, name, known);
     mount__path_end(&m->table, &path);
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, NULL);

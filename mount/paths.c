@@ -233,7 +233,12 @@ void mount__claim_moved(table_t *table, claim_t *claim, int exchanged)
     (void)pthread_mutex_lock(&table->mutex);
     inode_t *from = claim->name[0] != NULL ? claim->name[0]->inode : NULL;
     inode_t *to = claim->name[1] != NULL ? claim->name[1]->inode : NULL;
-    if (from == NULL || from != to) { /* two names of one file: nothing happens */
+    if (from != NULL && from == to && !exchanged) {
+        /* Two names of one file, and nothing happened; or others had taken the second one away, and
+         * the first has become it. The second is there in either case. */
+        mount__name_remove(table, claim->name[0]);
+        claim->name[0] = NULL;
+    } else if (from == NULL || from != to) {
         if (!exchanged) remove_claimed(table, claim, 1);
         for (int i = 0; i < 2; i++) {
             if (claim->name[i] != NULL) mount__name_remove(table, claim->name[i]);

@@ -68,6 +68,21 @@ Test(mount_names, a_listing_has_each_name_once_with_its_number)
     rig_everywhere(listings);
 }
 
+/* The kernel knows the file by the name that it had, for as long as it is open. */
+Test(mount_names, what_others_renamed_is_found_by_its_new_name_alone)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_mount(&rig, "file:", "--set attr_ttl=0 --set negative_ttl=0 --set listing_ttl=0");
+    rig_sh(&rig,
+           "for i in 1 2 3; do echo $i >f; ln f h; exec 3<f; mv $O/f $O/g; test ! -e f\n"
+           "test \"$(cat g)\" = $i; mv g f; test \"$(cat f)\" = $i; test ! -e g; mv $O/h $O/k\n"
+           "test \"$(cat k)\" = $i; mv $O/f $O/g; test \"$(cat k)\" = $i; echo $i >>k\n"
+           "test \"$(cat g | wc -l)\" = 2; mv $O/g $O/f; test \"$(cat f | wc -l)\" = 2\n"
+           "exec 3<&-; rm f k; test \"$(ls -A $O | wc -l)\" = 0; done");
+    rig_end(&rig);
+}
+
 Test(mount_names, names_of_any_bytes_and_of_full_length_work)
 {
     rig_t rig;
