@@ -78,10 +78,23 @@ static char *read_all(FILE *file)
     return text;
 }
 
-static void run(const rig_t *rig, const char *dir, const char *script)
+/* `serve ORIGIN ...` mounts in front, as $server, and returns when it is there; who ends before
+ * that is told. `no CODE COMMAND...` expects that exit code; what was said is in tmp/said. */
+static const char prelude[] =
+    "serve() { \"$CACHEFS\" mount \"$@\" -f & server=$!\n"
+    "while ! grep -q \" $M \" /proc/mounts; do\n"
+    "if ! grep -q . /proc/$server/cmdline; then echo \"it ended: cachefs mount $*\"; exit 1; fi\n"
+    "sleep 0.05; done; }\n"
+    "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"
+    "cat tmp/said; test $got = $code; }\n";
+
+static void run(const rig_t *rig, const char *dir, const char *body)
 {
+    char script[8192];
     FILE *out = tmpfile();
     cr_assert_not_null(out);
+    int len = snprintf(script, sizeof(script), "%s%s", prelude, body);
+    cr_assert(len > 0 && (size_t)len < sizeof(script));
     pid_t pid = fork();
     cr_assert(pid >= 0);
     if (pid == 0) {
@@ -91,7 +104,7 @@ static void run(const rig_t *rig, const char *dir, const char *script)
     }
     int code = await(pid);
     if (code < 0) (void)kill(-pid, SIGKILL);
-    cr_assert(code == 0, "%s\nends with %d; it wrote:\n%s", script, code, read_all(out));
+    cr_assert(code == 0, "%s\nends with %d; it wrote:\n%s", body, code, read_all(out));
     (void)fclose(out);
 }
 
@@ -123,6 +136,7 @@ void rig_make(rig_t *rig)
 {
     char sub[80];
     memset(rig, 0, sizeof(*rig));
+    (void)program(); /* its children could not say that it is missing */
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     cr_assert(fd >= 0,
               "/dev/fuse: %s. The tests of the mount need it: load the module fuse, or run the "

@@ -27,8 +27,9 @@ void rig_unmount(rig_t *rig);
 void rig_end(rig_t *rig);
 
 /* Run a script by sh, with the mount as its directory, and these variables: M the mount, O the
- * origin's directory, T a directory for files that lie in neither, CACHEFS the program. It must
- * end with 0 within five minutes; else the test fails, with what it wrote. */
+ * origin's directory, T a directory for files that lie in neither, CACHEFS the program. It
+ * may call `serve` and `no` (support_rig.c). It must end with 0 within five minutes; else the test
+ * fails, with what it wrote. */
 void rig_sh(const rig_t *rig, const char *script);
 /* The same, in the rig's directory: `mnt` may be busy, or gone. */
 void rig_sh_beside(const rig_t *rig, const char *script);

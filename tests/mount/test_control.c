@@ -8,9 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO                                                                                         \
-    "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"                       \
-    "cat tmp/said; test $got = $code; }\n"
 #define LONG " --set attr_ttl=1h --set negative_ttl=1h --set listing_ttl=1h"
 #define DIRTY " --mode back --set flush_interval=1h --set dirty_age=2h --set flush_on_close=off"
 
@@ -107,7 +104,7 @@ Test(mount_control, flush_wait_begins_with_what_is_changed_in_mapped_memory)
 
 Test(mount_control, warm_and_ls_cached_agree)
 {
-    with_mount("", NO
+    with_mount("",
                "\"$CACHEFS\" ls --cached mnt -R >tmp/l; test ! -s tmp/l\n"
                "\"$CACHEFS\" warm mnt/d 2>tmp/said | grep '^4 of 4 files warm'\n"
                "\"$CACHEFS\" ls --cached mnt/d -R | awk '{print $1, $2, $3, $5}' | sort >tmp/l\n"
@@ -134,7 +131,7 @@ Test(mount_control, warm_shows_how_far_it_is)
 
 Test(mount_control, keys_are_changed_on_line)
 {
-    with_mount("--ram 32m" LONG, NO
+    with_mount("--ram 32m" LONG,
                "test \"$(\"$CACHEFS\" set mnt ram | awk '{print $1, $2}')\" = 'ram 32m'\n"
                "\"$CACHEFS\" set mnt dirty_max 1m; \"$CACHEFS\" set mnt dirty_max | grep ' 1m$'\n"
                "\"$CACHEFS\" set mnt --json | grep '\"mode\": \"through\"'\n"
@@ -151,7 +148,7 @@ Test(mount_control, what_is_wrong_is_told)
 {
     rig_t rig;
     rig_make(&rig);
-    rig_sh_beside(&rig, NO
+    rig_sh_beside(&rig,
                   "no 2 \"$CACHEFS\" status $M; grep \"$M: no cachefs is mounted there\" tmp/said\n"
                   "\"$CACHEFS\" mount file://$O $M; mkdir other; \"$CACHEFS\" mount mem: other\n"
                   "no 2 \"$CACHEFS\" status /tmp; grep \"there is one at .*$M\" tmp/said\n"
@@ -177,15 +174,14 @@ Test(mount_control, a_dead_program_is_told_from_one_that_lives)
     rig_t rig;
     rig_make(&rig);
     rig_sh_beside(&rig,
-                  NO "\"$CACHEFS\" mount file://$O $M -f &\n"
-                     "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
-                     "sock=$(\"$CACHEFS\" status $M | awk '$1 == \"socket\" {print $2}')\n"
-                     "test -S $sock; kill -9 $!; wait $! || true\n"
-                     "for v in status stats flush invalidate pin set warm; do\n"
-                     "no 3 \"$CACHEFS\" $v $M; grep \"has died.*cachefs unmount $M\" tmp/said\n"
-                     "done\n"
-                     "\"$CACHEFS\" unmount $M; test ! -e $sock; \"$CACHEFS\" mount file://$O $M\n"
-                     "\"$CACHEFS\" status $M; \"$CACHEFS\" unmount $M; test ! -e $sock");
+                  "serve file://$O $M\n"
+                  "sock=$(\"$CACHEFS\" status $M | awk '$1 == \"socket\" {print $2}')\n"
+                  "test -S $sock; kill -9 $server; wait $server || true\n"
+                  "for v in status stats flush invalidate pin set warm; do\n"
+                  "no 3 \"$CACHEFS\" $v $M; grep \"has died.*cachefs unmount $M\" tmp/said\n"
+                  "done\n"
+                  "\"$CACHEFS\" unmount $M; test ! -e $sock; \"$CACHEFS\" mount file://$O $M\n"
+                  "\"$CACHEFS\" status $M; \"$CACHEFS\" unmount $M; test ! -e $sock");
     rig_end(&rig);
 }
 
@@ -211,9 +207,7 @@ Test(mount_control, waiting_for_a_flush_can_be_given_up)
     cr_assert_not_null(getenv("CACHEFS_PLUGIN_SICK"));
     (void)snprintf(
         text, sizeof(text),
-        "SICK='%s'\n" NO "\"$CACHEFS\" mount \"sick:nowrite:$O\" $M --plugin \"$SICK\" -f" DIRTY
-        " --set retry_max=1s --end-timeout 1s & server=$!\n"
-        "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
+        "serve \"sick:nowrite:$O\" $M --plugin '%s'" DIRTY " --set retry_max=1s --end-timeout 1s\n"
         "echo x >mnt/bad; echo y >mnt/good\n"
         "no 1 \"$CACHEFS\" flush mnt/bad; grep 'not yet written' tmp/said\n"
         "no 1 \"$CACHEFS\" flush mnt --wait --timeout 1s; grep 'not yet written' tmp/said\n"

@@ -8,10 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define NO                                                                                         \
-    "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"                       \
-    "cat tmp/said; test $got = $code; }\n"
-
 Test(mount_life, behind_it_answers_when_the_command_ends)
 {
     rig_t rig;
@@ -30,7 +26,7 @@ Test(mount_life, what_is_wrong_is_told_before_it_goes_behind)
     rig_t rig;
     rig_make(&rig);
     rig_sh_beside(
-        &rig, NO
+        &rig,
         "no 2 \"$CACHEFS\" mount /no/uri $M; grep -q 'write file:///no/uri' tmp/said\n"
         "no 3 \"$CACHEFS\" mount file:///no/such/dir $M; grep -q 'no/such/dir' tmp/said\n"
         "no 2 \"$CACHEFS\" mount nonsense: $M; grep -q nonsense tmp/said\n"
@@ -79,7 +75,7 @@ Test(mount_life, a_file_has_what_the_command_line_may_say)
     rig_t rig;
     rig_make(&rig);
     rig_sh_beside(
-        &rig, NO
+        &rig,
         "echo x >origin/f; printf '# what it is\\n\\n source = file://%s "
         "\\nmountpoint=%s\\nattr_ttl = "
         "7s\\n ram=32m\\nthreads = 4\\nquiet\\noptions = ro,_netdev\\n' $O $M >tmp/conf\n"
@@ -129,10 +125,10 @@ Test(mount_life, unmount_wait_writes_everything_first_and_refuses_while_in_use)
     rig_mount(&rig, "file:",
               "--mode back --set flush_interval=1h --set dirty_age=2h --set flush_on_close=off");
     rig_sh_beside(&rig,
-                  NO "head -c 3000000 /dev/urandom >tmp/r; cp tmp/r mnt/f; test ! -s origin/f\n"
-                     "no 1 \"$CACHEFS\" unmount $M --how fail; grep -q 'not yet written' tmp/said\n"
-                     "exec 3<mnt/f; no 1 \"$CACHEFS\" unmount $M; grep -q 'in use' tmp/said\n"
-                     "cmp tmp/r origin/f; cmp tmp/r mnt/f; exec 3<&-");
+                  "head -c 3000000 /dev/urandom >tmp/r; cp tmp/r mnt/f; test ! -s origin/f\n"
+                  "no 1 \"$CACHEFS\" unmount $M --how fail; grep -q 'not yet written' tmp/said\n"
+                  "exec 3<mnt/f; no 1 \"$CACHEFS\" unmount $M; grep -q 'in use' tmp/said\n"
+                  "cmp tmp/r origin/f; cmp tmp/r mnt/f; exec 3<&-");
     rig_end(&rig);
 }
 
@@ -156,10 +152,9 @@ Test(mount_life, a_signal_writes_everything_and_takes_it_away)
     rig_make(&rig);
     rig_sh_beside(
         &rig, "for s in TERM INT HUP; do\n"
-              "\"$CACHEFS\" mount file://$O $M --mode back -f --set flush_interval=1h --set "
-              "dirty_age=2h --set flush_on_close=off &\n"
-              "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
-              "echo $s >mnt/f; exec 3<mnt/f; kill -s $s $!; wait $!; exec 3<&-\n"
+              "serve file://$O $M --mode back --set flush_interval=1h --set "
+              "dirty_age=2h --set flush_on_close=off\n"
+              "echo $s >mnt/f; exec 3<mnt/f; kill -s $s $server; wait $server; exec 3<&-\n"
               "test \"$(cat origin/f)\" = $s; if grep -q \" $M \" /proc/mounts; then exit 1; fi\n"
               "done");
     rig_end(&rig);
@@ -169,12 +164,10 @@ Test(mount_life, a_mount_whose_program_was_killed_can_be_taken_away)
 {
     rig_t rig;
     rig_make(&rig);
-    rig_sh_beside(&rig,
-                  NO "\"$CACHEFS\" mount file://$O $M -f & \n"
-                     "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
-                     "kill -9 $!; wait $! || true; if ls mnt; then exit 1; fi\n"
-                     "\"$CACHEFS\" unmount $M; ls mnt; \"$CACHEFS\" mount file://$O $M; ls mnt\n"
-                     "\"$CACHEFS\" unmount $M");
+    rig_sh_beside(&rig, "serve file://$O $M\n"
+                        "kill -9 $server; wait $server || true; if ls mnt; then exit 1; fi\n"
+                        "\"$CACHEFS\" unmount $M; ls mnt; \"$CACHEFS\" mount file://$O $M; ls mnt\n"
+                        "\"$CACHEFS\" unmount $M");
     rig_end(&rig);
 }
 
@@ -203,12 +196,10 @@ Test(mount_life, who_waits_for_an_origin_that_hangs_can_be_killed)
 
 Test(mount_life, a_signal_ends_a_mount_whose_origin_hangs)
 {
-    with_sick(
-        "head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
-        "\"$CACHEFS\" mount \"sick:block:$O\" $M --plugin \"$SICK\" --mode back -f & server=$!\n"
-        "while ! grep -q \" $M \" /proc/mounts; do sleep 0.05; done\n"
-        "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & reader=$!\n"
-        "until test \"$(readlink /proc/$reader/fd/1)\" = \"$M/g\"; do sleep 0.05; done\n"
-        "ls mnt; kill $server; wait $server; if wait $reader; then exit 1; fi\n"
-        "if grep -q \" $M \" /proc/mounts; then exit 1; fi");
+    with_sick("head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
+              "serve \"sick:block:$O\" $M --plugin \"$SICK\" --mode back\n"
+              "echo x | dd of=mnt/g bs=1 seek=5000 conv=notrunc 2>tmp/err & reader=$!\n"
+              "until test \"$(readlink /proc/$reader/fd/1)\" = \"$M/g\"; do sleep 0.05; done\n"
+              "ls mnt; kill $server; wait $server; if wait $reader; then exit 1; fi\n"
+              "if grep -q \" $M \" /proc/mounts; then exit 1; fi");
 }
