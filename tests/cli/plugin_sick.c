@@ -1,7 +1,8 @@
 /*
  * plugin_sick.c - a plug-in with the scheme "sick": a directory whose files named *bad* fail as the
  * URI says. Floor 4, for the tests of the program. sick:HOW:/dir, HOW one of eio, offline, flip,
- * nowrite, block; offline and block concern every file.
+ * nowrite, block, flaky; offline, block and flaky (one call in ten) concern every
+ * file.
  */
 #include <string.h>
 
@@ -22,7 +23,24 @@ static const how_t hows[] = {
     {"flip:", {.what = VFS_FAULT_FLIP, .glob = "/**/*bad*"}},
     {"nowrite:", {.what = VFS_FAULT_ERROR, .status = VFS_EOFFLINE, .glob = "/**/*bad*"}},
     {"block:", {.what = VFS_FAULT_BLOCK}},
+    {"flaky:", {.what = VFS_FAULT_ERROR, .probability = 0.1}},
 };
+
+static void choose_ops(vfs_fault_t *fault, const char *name)
+{
+    int flaky = strcmp(name, "flaky:") == 0;
+    if (flaky || strcmp(name, "nowrite:") == 0) {
+        VFS_FAULT_OP(*fault, VFS_OPID_write_at);
+        VFS_FAULT_OP(*fault, VFS_OPID_writev_at);
+        VFS_FAULT_OP(*fault, VFS_OPID_commit);
+    }
+    if (flaky || fault->what == VFS_FAULT_BLOCK) {
+        VFS_FAULT_OP(*fault, VFS_OPID_get);
+        VFS_FAULT_OP(*fault, VFS_OPID_read_at);
+        VFS_FAULT_OP(*fault, VFS_OPID_readv_at);
+        VFS_FAULT_OP(*fault, VFS_OPID_fetch);
+    }
+}
 
 static apr_status_t sick_open(vfs_t **out, const char *uri, char *err, size_t errlen,
                               apr_pool_t *pool)
@@ -35,17 +53,7 @@ static apr_status_t sick_open(vfs_t **out, const char *uri, char *err, size_t er
         size_t len = strlen(hows[i].name);
         if (strncmp(rest, hows[i].name, len) != 0) continue;
         vfs_fault_t fault = hows[i].fault;
-        if (strcmp(hows[i].name, "nowrite:") == 0) {
-            VFS_FAULT_OP(fault, VFS_OPID_write_at);
-            VFS_FAULT_OP(fault, VFS_OPID_writev_at);
-            VFS_FAULT_OP(fault, VFS_OPID_commit);
-        }
-        if (fault.what == VFS_FAULT_BLOCK) {
-            VFS_FAULT_OP(fault, VFS_OPID_get);
-            VFS_FAULT_OP(fault, VFS_OPID_read_at);
-            VFS_FAULT_OP(fault, VFS_OPID_readv_at);
-            VFS_FAULT_OP(fault, VFS_OPID_fetch);
-        }
+        choose_ops(&fault, hows[i].name);
         apr_status_t status = vfs_local_create(&local, rest + len, pool);
         if (status != APR_SUCCESS) return status;
         status = vfs_fault_create(out, local, 1, pool);
