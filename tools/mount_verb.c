@@ -146,11 +146,22 @@ static int serve_behind(mount_run_t *run)
     return serve(run);
 }
 
-/* What the command line names, else what the file does. */
+static const char *mount_origin(cli_t *cli, const char *text)
+{
+    return text[0] == '/' || text[0] == '.' ? cli_file_uri(text, cli->pool) : text;
+}
+
+/* What the command line names, else what the file does. A directory may be named by its path, as in
+ * fstab. */
 static int take_places(cli_t *cli)
 {
     const char **args = apr_palloc(cli->pool, 2 * sizeof(*args));
-    if (cli->nargs == 2) return CLI_DONE;
+    if (cli->nargs == 2) {
+        args[0] = mount_origin(cli, cli->args[0]);
+        args[1] = cli->args[1];
+        cli->args = args;
+        return CLI_DONE;
+    }
     if (cli->nargs == 1) {
         cli_error(cli, "something is missing; usage: cachefs mount %s", cli->verb->usage);
         return CLI_USAGE;
@@ -161,7 +172,7 @@ static int take_places(cli_t *cli)
                   cli->opt.source == NULL ? "source" : "mountpoint");
         return CLI_USAGE;
     }
-    args[0] = cli->opt.source;
+    args[0] = mount_origin(cli, cli->opt.source);
     args[1] = cli->opt.mountpoint;
     cli->args = args;
     cli->nargs = 2;
@@ -201,11 +212,12 @@ const cli_verb_t cli_mount = {
     .usage = "ORIGIN MOUNTPOINT [-o LIST] [options]",
     .summary = "put the files of an origin into the tree, behind a cache",
     .text =
-        "Mounts the stack of ORIGIN at the directory MOUNTPOINT, and goes behind as soon as it "
-        "answers. What\n"
-        "root mounts is for all users, by the rights that the files have. -o takes what mount(8) "
-        "takes, and\n"
-        "every option and key of ours by its name: -o ro,mode=back,attr_ttl=5s\n"
+        "Mounts the stack of ORIGIN (a URI, or a directory's path) at the directory MOUNTPOINT, "
+        "and goes behind\n"
+        "as soon as it answers. What root mounts is for all users, by the rights that the files "
+        "have. -o takes\n"
+        "what mount(8) takes, and every option and key of ours by its name: "
+        "-o ro,mode=back,attr_ttl=5s\n"
         "\n"
         "  cachefs mount file:///srv/data /mnt --mode back --ram 1g\n"
         "  cachefs unmount /mnt\n"

@@ -30,7 +30,9 @@ static char *small_disk(void)
     char *disk = path_in(tree_make(), "disk");
     cr_assert_eq(mkdir(disk, 0700), 0);
     if (unshare(CLONE_NEWNS) != 0) cr_skip_test("mounting takes root: %s", strerror(errno));
-    cr_assert_eq(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), 0, "%s", strerror(errno));
+    /* within a chroot, "/" may be no mount */
+    cr_assert(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 || errno == EINVAL, "%s",
+              strerror(errno));
     cr_assert_eq(mount("tmpfs", disk, "tmpfs", 0, "size=1m"), 0, "%s", strerror(errno));
     mounted = disk;
     (void)atexit(unmount);

@@ -27,7 +27,8 @@ Test(mount_life, what_is_wrong_is_told_before_it_goes_behind)
     rig_make(&rig);
     rig_sh_beside(
         &rig,
-        "no 2 \"$CACHEFS\" mount /no/uri $M; grep -q 'write file:///no/uri' tmp/said\n"
+        "no 2 \"$CACHEFS\" mount no/uri $M; grep -q 'write file:///.*/no/uri' tmp/said\n"
+        "no 3 \"$CACHEFS\" mount /no/path $M; grep -q 'no/path' tmp/said\n"
         "no 3 \"$CACHEFS\" mount file:///no/such/dir $M; grep -q 'no/such/dir' tmp/said\n"
         "no 2 \"$CACHEFS\" mount nonsense: $M; grep -q nonsense tmp/said\n"
         "no 2 \"$CACHEFS\" mount mem: $M/none; grep -q 'No such file' tmp/said\n"
@@ -39,6 +40,21 @@ Test(mount_life, what_is_wrong_is_told_before_it_goes_behind)
         "no 2 \"$CACHEFS\" mount mem: $M --ram 1; grep -q ram tmp/said\n"
         "\"$CACHEFS\" mount mem: $M; no 2 \"$CACHEFS\" mount mem: $M; grep -q already tmp/said\n"
         "\"$CACHEFS\" unmount $M; no 1 \"$CACHEFS\" unmount $M; grep -q 'no cachefs' tmp/said\n");
+    rig_end(&rig);
+}
+
+Test(mount_life, a_directory_may_be_named_by_its_path)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig, "mkdir 'origin/a#b'; echo x >'origin/a#b/f'\n"
+                        "\"$CACHEFS\" mount \"$O/a#b\" $M\n"
+                        "test \"$(cat mnt/f)\" = x; \"$CACHEFS\" unmount $M\n"
+                        "\"$CACHEFS\" mount ./origin $M\n"
+                        "test \"$(cat 'mnt/a#b/f')\" = x; \"$CACHEFS\" unmount $M\n"
+                        "printf 'source = ./origin\\nmountpoint = %s\\n' $M >tmp/conf\n"
+                        "\"$CACHEFS\" mount --config tmp/conf\n"
+                        "test \"$(cat 'mnt/a#b/f')\" = x; \"$CACHEFS\" unmount $M");
     rig_end(&rig);
 }
 
