@@ -12,6 +12,7 @@ packages_of() {
     coverage) echo gcovr ;;
     docs) echo doxygen ;;
     charts) echo gnuplot-nox ;;
+    mount-bench) echo fuse3 rclone fio ;;
     *) echo "packages.sh: no group $1" >&2; return 1 ;;
     esac
 }

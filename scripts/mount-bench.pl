@@ -1,0 +1,160 @@
+#!/usr/bin/perl
+# mount-bench.pl DIR CACHEFS ROUNDS - what scripts/mount-bench.sh runs once all is built: DIR holds passthrough_ll and takes all files.
+use strict;
+use warnings;
+use File::Path qw(make_path remove_tree);
+use JSON::PP;
+use POSIX qw(O_RDWR O_CREAT O_EXCL);
+use Time::HiRes qw(time sleep);
+
+my ($dir, $cachefs, $rounds) = @ARGV;
+my $files = 10_000;
+my $data  = "$dir/data";
+my @systems = qw(plain passthrough cachefs rclone);
+my %where = (plain => $data, map { $_ => "$dir/mnt-$_" } @systems[1 .. $#systems]);
+my %mount = (
+    passthrough => ["$dir/passthrough_ll", '-o', "source=$data", $where{passthrough}],
+    cachefs     => [$cachefs, 'mount', "file://$data", $where{cachefs}, '--ram', '1g'],
+    rclone      => ['rclone', 'mount', $data, $where{rclone}, '--vfs-cache-mode', 'full', '--cache-dir', "$dir/rclone", '--daemon'],
+);
+
+sub run { system(@_) == 0 or die "mount-bench: @_ failed\n" }
+
+sub is_mounted {
+    my ($path) = @_;
+    open my $in, '<', '/proc/self/mounts' or die "mount-bench: /proc/self/mounts: $!\n";
+    return scalar grep { (split)[1] eq $path } <$in>;
+}
+
+sub unmount_all {
+    for my $system (grep { $mount{$_} } @systems) {
+        system('fusermount3', '-u', '-z', $where{$system}) if is_mounted($where{$system});
+    }
+}
+
+sub mount_all {
+    for my $system (grep { $mount{$_} } @systems) {
+        make_path($where{$system});
+        run(@{ $mount{$system} });
+        for (1 .. 100) { last if is_mounted($where{$system}); sleep 0.1 }
+        is_mounted($where{$system}) or die "mount-bench: $system did not mount\n";
+    }
+}
+
+sub make_data {
+    make_path($data);
+    if (!-e "$data/big" || -s "$data/big" != 256 << 20) { run("head -c 256M /dev/urandom >$data/big") }
+    run('cp', '-r', '/usr/include', "$data/tree") if !-d "$data/tree";
+}
+
+# What fio says of one pass or of some seconds over the big file, in bytes a second.
+sub fio {
+    my ($system, @args) = @_;
+    my $out = qx(fio --name=x --filename=$where{$system}/big --readonly --ioengine=psync --size=256m --group_reporting --output-format=json @args 2>/dev/null);
+    die "mount-bench: fio failed on $system\n" if $?;
+    $out =~ s/^[^{]*//;
+    return decode_json($out)->{jobs}[0]{read}{bw_bytes};
+}
+
+sub timed {
+    my ($what) = @_;
+    my $begun = time;
+    $what->();
+    return 1 / (time - $begun);
+}
+
+my $round = 0;
+sub small { my ($system, $i) = @_; return sprintf '%s/small-%s-%d/%05d', $where{$system}, $system, $round, $i }
+
+sub create_small {
+    my ($system) = @_;
+    my $text = 'x' x 1024;
+    mkdir "$where{$system}/small-$system-$round" or die "mount-bench: mkdir on $system: $!\n";
+    return timed(sub {
+        for my $i (1 .. $files) {
+            sysopen my $f, small($system, $i), O_RDWR | O_CREAT | O_EXCL or die "mount-bench: create on $system: $!\n";
+            syswrite($f, $text) == 1024 or die "mount-bench: write on $system: $!\n";
+            close $f or die "mount-bench: close on $system: $!\n";
+        }
+    });
+}
+
+sub stat_small {
+    my ($system) = @_;
+    return timed(sub { for my $i (1 .. $files) { -s small($system, $i) == 1024 or die "mount-bench: stat on $system\n" } });
+}
+
+sub read_small {
+    my ($system) = @_;
+    return timed(sub {
+        for my $i (1 .. $files) {
+            open my $f, '<', small($system, $i) or die "mount-bench: open on $system: $!\n";
+            sysread($f, my $text, 4096) == 1024 or die "mount-bench: read on $system\n";
+        }
+    });
+}
+
+sub unlink_small {
+    my ($system) = @_;
+    my $rate = timed(sub { for my $i (1 .. $files) { unlink small($system, $i) or die "mount-bench: unlink on $system: $!\n" } });
+    rmdir "$where{$system}/small-$system-$round";
+    return $rate;
+}
+
+sub shell {
+    my ($command) = @_;
+    return sub { my ($system) = @_; return timed(sub { run("cd $where{$system}/tree && $command") }) };
+}
+
+# Each: what it is, and a rate: more is better. Those "through the daemon" drop what the kernel holds of the file first.
+my @cases = (
+    ['4 KiB random reads, one job',                     sub { fio($_[0], qw(--rw=randread --bs=4k --invalidate=0 --runtime=2 --time_based)) }],
+    ['4 KiB random reads, two jobs',                    sub { fio($_[0], qw(--rw=randread --bs=4k --invalidate=0 --runtime=2 --time_based --numjobs=2)) }],
+    ['4 KiB random reads, through the daemon',          sub { fio($_[0], qw(--rw=randread --bs=4k --invalidate=1 --io_size=64m)) }],
+    ['1 MiB sequential reads',                          sub { fio($_[0], qw(--rw=read --bs=1m --invalidate=0 --runtime=2 --time_based)) }],
+    ['1 MiB sequential reads, through the daemon',      sub { fio($_[0], qw(--rw=read --bs=1m --invalidate=1)) }],
+    ['create 10,000 files of 1 KiB',                    \&create_small],
+    ['stat them',                                       \&stat_small],
+    ['open, read, close them',                          \&read_small],
+    ['unlink them',                                     \&unlink_small],
+    ['`ls -lR` of /usr/include',                        shell('ls -lR >/dev/null')],
+    ['`tar` of /usr/include',                           shell('tar cf - . | cat >/dev/null')],
+);
+
+sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[$#sorted / 2] }
+
+unmount_all();
+$SIG{INT} = $SIG{TERM} = sub { unmount_all(); exit 130 };
+make_data();
+my (%rates, $died);
+eval {
+    mount_all();
+    for my $system (@systems) { run("cat $where{$system}/big >/dev/null"); shell('tar cf - . | cat >/dev/null')->($system) }
+    open my $rows, '>', "$dir/rows.jsonl" or die "mount-bench: rows.jsonl: $!\n";
+    for $round (1 .. $rounds) {
+        for my $case (@cases) {
+            for my $k (0 .. $#systems) {
+                my $system = $systems[($k + $round) % @systems];
+                my $rate = $case->[1]->($system);
+                push @{ $rates{ $case->[0] }{$system} }, $rate;
+                print $rows encode_json({ case => $case->[0], system => $system, round => $round, rate => $rate }), "\n";
+            }
+        }
+        print STDERR "round $round of $rounds\n";
+    }
+    close $rows or die "mount-bench: rows.jsonl: $!\n";
+    1;
+} or $died = $@;
+unmount_all();
+remove_tree("$dir/rclone", glob("$data/small-*"));
+die $died if $died;
+
+open my $report, '>', "$dir/report.md" or die "mount-bench: report.md: $!\n";
+for my $out (*STDOUT, $report) {
+    print $out "| warm, $rounds rounds, medians | cachefs / pass-through | rclone / pass-through | ext4 / pass-through |\n|---|---|---|---|\n";
+    for my $case (@cases) {
+        my %median = map { $_ => median(@{ $rates{ $case->[0] }{$_} }) } @systems;
+        my @ratios = map { sprintf '%.2f', $median{$_} / $median{passthrough} } qw(cachefs rclone plain);
+        print $out "| $case->[0] | ", join(' | ', @ratios), " |\n";
+    }
+}
