@@ -3,12 +3,39 @@
  */
 #include "tests/crash/support_world.h"
 
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int apart; /* in a process of world_apart: the test's own hears of it by our end */
+
+void world_wrong(const char *format, ...)
+{
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (!apart) cr_assert_fail("%s", text);
+    (void)fprintf(stderr, "%s\n", text);
+    _exit(2);
+}
+
 static const uint8_t origin[JOURNAL_ID_BYTES] = {3};
 
 static uint32_t rnd(world_t *w)
 {
     w->seed = w->seed * 1664525u + 1013904223u;
     return w->seed >> 8;
+}
+
+/* The last write that was carried out is the one that a power loss can tear. */
+static void hear(void *baton, const char *line)
+{
+    world_t *w = baton;
+    const char *len = strstr(line, " len=");
+    if (strncmp(line, "write_at ", 9) == 0 && len && strstr(line, "-> ok"))
+        w->written = strtoull(len + 5, NULL, 10);
 }
 
 void world_open(world_t *w, uint32_t seed)
@@ -22,9 +49,10 @@ void world_open(world_t *w, uint32_t seed)
     OK(vfs_mkdir(w->crash, NULL, "/store", 0700));
     OK(vfs_mkdir(w->crash, NULL, "/lower", 0700));
     OK(vfs_sync_fs(w->crash, NULL));
-    OK(vfs_sub_create(&w->sub, w->crash, "/store", w->pool));
+    OK(vfs_trace_create(&w->trace, w->crash, hear, w, w->pool));
+    OK(vfs_sub_create(&w->sub, w->trace, "/store", w->pool));
     OK(vfs_fault_create(&w->store, w->sub, 1, w->pool));
-    OK(vfs_sub_create(&w->lower, w->crash, "/lower", w->pool));
+    OK(vfs_sub_create(&w->lower, w->trace, "/lower", w->pool));
     for (unsigned i = 0; i < FILES; i++)
         CHECK((w->files[i].history = calloc(STATES, sizeof(state_t))) != NULL);
 }
@@ -35,7 +63,7 @@ apr_status_t world_begin(world_t *w)
         {"mode", "back"},          {"ram", "4m"},
         {"flush_interval", "1h"},  {"dirty_age", "1h"},
         {"flush_on_close", "off"}, {"pressure", "off"},
-        {"attr_ttl", "1h"},
+        {"attr_ttl", "1h"},        {"workers", "1"},
     };
     cachefs_config_t config = CACHEFS_CONFIG_INIT;
     char err[256];
@@ -48,7 +76,7 @@ apr_status_t world_begin(world_t *w)
 }
 
 /* The process is gone: what it does from now on reaches neither disk. */
-static void gone(world_t *w)
+void world_gone(world_t *w)
 {
     for (unsigned i = 0; i < FILES; i++) {
         if (w->files[i].f) (void)vfs_close(w->files[i].f, NULL);
@@ -60,11 +88,11 @@ static void gone(world_t *w)
 
 void world_close(world_t *w)
 {
-    gone(w);
+    world_gone(w);
     OK(vfs_destroy(w->store));
     OK(vfs_destroy(w->sub));
     OK(vfs_destroy(w->lower));
-    OK(vfs_destroy_stack(w->crash));
+    OK(vfs_destroy_stack(w->trace));
     apr_pool_destroy(w->pool);
     for (unsigned i = 0; i < FILES; i++)
         free(w->files[i].history);
@@ -235,14 +263,16 @@ static void check_files(world_t *w, int (*is_right)(const file_t *f, const state
     for (unsigned i = 0; i < FILES; i++) {
         file_t *f = &w->files[i];
         state_t s, t;
-        int here = read_all(w->fs, f->name, &s), there = read_all(w->fs, f->old, &t);
+        int here = read_all(w->fs, f->name, &s), there = read_all(w->fs, f->old, &t), right;
         CHECK(!(here && there));
         if (there) s = t;
         if (here || there)
-            cr_assert(is_right(f, &s), "%s is not as it was from %u of %u on", f->name, f->acked,
-                      f->states);
+            right = is_right(f, &s);
         else
-            cr_assert(!f->acked_name || f->gone, "%s was acknowledged and is not there", f->name);
+            right = !f->acked_name || f->gone;
+        if (!right)
+            world_wrong("%s, of which %u of %u states were acknowledged: %s", f->name, f->acked,
+                        f->states, here || there ? "it never was as it is" : "it is not there");
     }
 }
 
@@ -258,28 +288,46 @@ void world_check(world_t *w)
     check_files(w, is_prefix);
     OK(vfs_opendir(&dir, w->mem, NULL, "/lower", 0));
     while (!vfs_readdir(dir, NULL, &e))
-        cr_assert(strstr(e.name, ".conflict-") == NULL, "%s: nobody else was here", e.name);
+        if (strstr(e.name, ".conflict-")) world_wrong("%s: nobody else was here", e.name);
     OK(vfs_closedir(dir));
 }
 
 /* ---- losing power */
 
-typedef struct how_t {
-    vfs_crash_e how;
-    uint64_t seed, tear;
-} how_t;
+#define SECTOR 512u
 
-static const how_t hows[] = {{VFS_CRASH_KEEP_ALL, 0, 0},  {VFS_CRASH_DROP_UNSYNCED, 0, 0},
-                             {VFS_CRASH_RANDOM, 1, 0},    {VFS_CRASH_RANDOM, 2, 0},
-                             {VFS_CRASH_TEAR_LAST, 0, 0}, {VFS_CRASH_TEAR_LAST, 0, 512}};
-_Static_assert(sizeof(hows) / sizeof(hows[0]) == WORLD_WAYS, "as the header says");
+size_t world_ways(const world_t *w)
+{
+    size_t tears = (size_t)((w->written + SECTOR - 1) / SECTOR);
+    return tears < WORLD_WAYS - WORLD_TEARS_FROM ? WORLD_WAYS : WORLD_TEARS_FROM + tears;
+}
 
 void world_power(world_t *w, size_t k)
 {
-    const how_t *how = &hows[k % WORLD_WAYS];
-    OK(vfs_crash_now(w->crash, how->how, how->seed, how->tear));
-    gone(w);
+    static const vfs_crash_e hows[WORLD_TEARS_FROM] = {VFS_CRASH_KEEP_ALL, VFS_CRASH_DROP_UNSYNCED,
+                                                       VFS_CRASH_RANDOM, VFS_CRASH_RANDOM};
+    size_t way = k % world_ways(w);
+    uint64_t tear = way < WORLD_TEARS_FROM ? 0 : (way - WORLD_TEARS_FROM) * SECTOR;
+    OK(vfs_crash_now(w->crash, way < WORLD_TEARS_FROM ? hows[way] : VFS_CRASH_TEAR_LAST, way,
+                     tear));
+    world_gone(w);
     vfs_crash_restart(w->crash);
+}
+
+int world_apart(world_t *w, int (*fn)(world_t *w, size_t a, size_t b), size_t a, size_t b)
+{
+    int status;
+    (void)fflush(stdout);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        apart = 1;
+        _exit(fn(w, a, b) != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) > 1)
+        world_wrong("%zu, %zu: its process ended with status %#x", a, b, (unsigned)status);
+    return WEXITSTATUS(status);
 }
 
 void world_live(world_t *w, unsigned steps)
