@@ -44,8 +44,11 @@ void cachefs__durable_unroom(cache_t *c, size_t room);
 apr_status_t cachefs__durable_pause(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 
 /* ---- what goes below */
-/* Bytes of the object, copied out by now, go below: their records are durable first. */
-void cachefs__durable_before(cache_t *c, obj_t *o);
+/* Bytes of the object, copied out by now, go below: their records are durable first. `lsn`: the
+ * object's last record when they were all there, a RETIRE too, as what has no record may be among
+ * them. *sure: up to there all is known to be durable; 0 in the beginning. Who streams has always
+ * newer records: to wait for these at each step of a flush would be a sync of the device a step. */
+void cachefs__durable_before(cache_t *c, obj_t *o, uint64_t lsn, uint64_t *sure);
 /* Something of ours is about to move its validator. `data`: bytes that the journal has. */
 void cachefs__durable_changing(cache_t *c, obj_t *o, int data);
 /* All of it is durable below and retired: what is done to the file below from now on is on top. */

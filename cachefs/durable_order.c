@@ -4,14 +4,16 @@
  */
 #include "cachefs/durable_private.h"
 
-void cachefs__durable_before(cache_t *c, obj_t *o)
+void cachefs__durable_before(cache_t *c, obj_t *o, uint64_t lsn, uint64_t *sure)
 {
     if (!cachefs__journal_on(c)) return;
     cachefs__obj_lock(c, o);
     o->j_flags |= J_SENT;
-    uint64_t lsn = o->j_last; /* of a RETIRE too: what has no record may be about to go below */
+    uint64_t last = o->j_last;
     cachefs__obj_unlock(c, o);
-    if (lsn) (void)cachefs__durable_wait(c, NULL, lsn); /* without a deadline only death ends it */
+    if (lsn <= *sure) return;
+    (void)cachefs__durable_wait(c, NULL, last); /* without a deadline only death ends it */
+    *sure = last;
 }
 
 /* From here on what differs below may be our work. Without room for the note, a recovery takes it

@@ -48,6 +48,7 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk)
 
 typedef struct piece_t {
     uint32_t block, no, seq, mask;
+    uint32_t taken; /* its sequence when it was taken */
 } piece_t;
 
 static int piece_cmp(const void *a, const void *b)
@@ -56,13 +57,15 @@ static int piece_cmp(const void *a, const void *b)
     return x->no < y->no ? -1 : x->no > y->no;
 }
 
-/* The blocks whose turn it is, in order of their offset; at most `most`. */
-static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p, size_t most)
+/* The blocks whose turn it is, in order of their offset; at most `most`. *lsn: their records are
+ * not behind it. */
+static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p, size_t most, uint64_t *lsn)
 {
     size_t n = 0;
     cachefs__obj_lock(c, o);
     for (uint32_t i = o->dirty_first; i != NONE && n < most; i = c->links[i].next)
-        p[n++] = (piece_t){i, LOAD(c->blocks[i].no), 0, 0};
+        p[n++] = (piece_t){i, LOAD(c->blocks[i].no), 0, 0, cachefs__block_seq(&c->blocks[i])};
+    *lsn = o->j_last;
     cachefs__obj_unlock(c, o);
     qsort(p, n, sizeof(*p), piece_cmp);
     return n;
@@ -74,6 +77,7 @@ typedef struct stage_t {
     uint8_t *buf;
     size_t size, len;
     uint64_t at;
+    uint64_t lsn, sure;  /* the last record of it, and of what is known to be durable */
     int tried;           /* something was written, or may have been */
     vfs_validator_t val; /* what the last write brought */
 } stage_t;
@@ -122,6 +126,7 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
         } else if (p->seq != cachefs__block_seq(b)) {
             p->seq = cachefs__block_seq(b) | 1; /* never equal to an even one: it stays dirty */
         }
+        if (p->taken != cachefs__block_seq(b)) st->lsn = o->j_last; /* written since */
         whole = stage_granules(c, o, p, st);
     }
     cachefs__unlock(&s->lock, RANK_SHARD);
@@ -145,7 +150,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     if (!stage->len) return APR_SUCCESS;
     apr_status_t st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
     if (st) return st;
-    cachefs__durable_before(c, o);
+    cachefs__durable_before(c, o, stage->lsn, &stage->sure);
     CACHE_NO_LOCKS_HELD();
     stage->tried = 1;
     memset(&stage->val, 0, sizeof(stage->val));
@@ -212,7 +217,7 @@ apr_status_t cachefs__dirty_visit(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, ca
     apr_status_t st = cachefs__stage_get(c, ctx, &stage.chunk, &stage.size);
     if (!st) {
         stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
-        n = take_pieces(c, o, p, n);
+        n = take_pieces(c, o, p, n, &stage.lsn);
         for (size_t k = 0; k < n && !st;) {
             if (stage_block(c, o, &p[k], &stage) && ++k < n) continue;
             if (stage.len) st = fn(baton, stage.at, stage.buf, stage.len);
@@ -305,7 +310,7 @@ static apr_status_t write_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     size_t left = o->dirty_blocks;
     cachefs__obj_unlock(c, o);
     while (left && !st) {
-        size_t n = take_pieces(c, o, p, left < BATCH ? left : BATCH);
+        size_t n = take_pieces(c, o, p, left < BATCH ? left : BATCH, &stage->lsn);
         if (!n) break;
         st = flush_batch(c, o, ctx, p, n, stage);
         left -= n;
