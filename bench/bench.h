@@ -42,6 +42,8 @@ typedef struct bench_opt_t {
     uint64_t count;       /* above 0: run ours of each case so often, in bench_counted, and print
                              nothing: for callgrind */
     uint64_t entries_max; /* most entries of the cases of a policy alone */
+    uint64_t files_max;   /* files for a remote */
+    int small;            /* everything once, as small as it gets */
 } bench_opt_t;
 extern bench_opt_t bench_opt;
 
@@ -91,6 +93,8 @@ bench_stat_t bench_stat(double *values, size_t count);
 uint64_t bench_now_ns(void);
 uint64_t bench_cpu_ns(void);
 void bench_pin(unsigned cpu);
+/* And threads made from now on, on any processor. */
+void bench_unpin(void);
 /* Where callgrind collects. */
 void bench_counted(bench_fn fn, void *baton, uint64_t n);
 /* Keep the compiler from seeing through a buffer. */
@@ -108,11 +112,16 @@ void bench_zipf(uint32_t *out, size_t count, uint32_t ranks, uint64_t *state);
 typedef struct bench_world_t {
     apr_pool_t *pool;
     vfs_t *lower, *delay, *store, *cache; /* delay and store may be NULL */
+    vfs_t *disk, *count; /* of bench_world_journal: below the store's own count; below the cache */
 } bench_world_t;
 /* A cache over memory; `keys` are pairs of key and value, ended by NULL. */
 void bench_world_mem(bench_world_t *w, const char *const *keys);
 /* The same with a store in a directory. */
 void bench_world_store(bench_world_t *w, const char *dir, const char *const *keys);
+/* The same where calls to the store (`store`) and to the lower layer (`count`) are counted; the
+ * latter behind round trips, if rtt_us is not 0. */
+void bench_world_journal(bench_world_t *w, const char *dir, uint64_t rtt_us,
+                         const char *const *keys);
 /* The same over a directory, which is `bench_opt.dir`. */
 void bench_world_local(bench_world_t *w, const char *const *keys);
 /* The same over memory behind round trips. */
@@ -141,6 +150,7 @@ void bench_l2(void);
 void bench_evictions(void);
 void bench_policies(void);
 void bench_writes(void);
+void bench_durable(void);
 void bench_batches(void);
 void bench_memory_use(void);
 

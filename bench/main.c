@@ -24,9 +24,10 @@ static const char *const help =
     "  --blocks-max N       largest cache of the eviction cases (100000)\n"
     "  --entries-max N      largest policy alone (100000)\n"
     "  --names-max N        names around the prefix (100000)\n"
+    "  --files-max N        files for a remote (1000)\n"
     "  --turnovers N        of the capacity, before memory is looked at (12)\n"
     "  --full 1             the sizes of the goals: 1 GiB, 2,000,000 blocks, 10,000,000 entries,\n"
-    "                       1,000,000 names, 100 turnovers\n"
+    "                       1,000,000 names, 10,000 files, 100 turnovers\n"
     "  --smoke 1            everything once, as small as it gets\n"
     "  --count N            run each case N times for callgrind, and measure nothing\n";
 
@@ -63,6 +64,7 @@ static void full(void)
     bench_opt.blocks_max = 2000000;
     bench_opt.entries_max = 10000000;
     bench_opt.names_max = 1000000;
+    bench_opt.files_max = 10000;
     bench_opt.turnovers = 100;
 }
 
@@ -74,7 +76,9 @@ static void smoke(void)
     bench_opt.blocks_max = 10000;
     bench_opt.entries_max = 1000;
     bench_opt.names_max = 2000;
+    bench_opt.files_max = 10;
     bench_opt.turnovers = 3;
+    bench_opt.small = 1;
 }
 
 static int text_option(const char *name, const char *value, const char **dir)
@@ -109,6 +113,8 @@ static int number_option(const char *name, const char *value)
         bench_opt.entries_max = number;
     } else if (!strcmp(name, "--names-max")) {
         bench_opt.names_max = number;
+    } else if (!strcmp(name, "--files-max")) {
+        bench_opt.files_max = number ? number : 1;
     } else if (!strcmp(name, "--turnovers")) {
         bench_opt.turnovers = (unsigned)number;
     } else if (!strcmp(name, "--count")) {
@@ -132,6 +138,7 @@ int main(int argc, char **argv)
                               .blocks_max = 100000,
                               .entries_max = 100000,
                               .names_max = 100000,
+                              .files_max = 1000,
                               .turnovers = 12};
     for (int i = 1; i < argc; i += 2)
         if (i + 1 >= argc ||
@@ -151,6 +158,7 @@ int main(int argc, char **argv)
     bench_misses();
     bench_l2();
     bench_writes();
+    bench_durable();
     bench_batches();
     bench_memory_use();
     bench_policies();

@@ -56,6 +56,15 @@ void bench_pin(unsigned cpu)
                             &set); /* not allowed: the numbers are noisier, no more */
 }
 
+void bench_unpin(void)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        CPU_SET(cpu, &set);
+    (void)sched_setaffinity(0, sizeof(set), &set); /* not allowed: one processor has to do */
+}
+
 uint64_t bench_random(uint64_t *state)
 {
     uint64_t z = *state += 0x9e3779b97f4a7c15u;

@@ -45,6 +45,20 @@ void bench_world_store(bench_world_t *w, const char *dir, const char *const *key
     cache_on(w, w->lower, keys);
 }
 
+void bench_world_journal(bench_world_t *w, const char *dir, uint64_t rtt_us,
+                         const char *const *keys)
+{
+    vfs_delay_t how = {.rtt_us = rtt_us};
+    memset(w, 0, sizeof(*w));
+    BENCH_OK(apr_pool_create(&w->pool, NULL));
+    BENCH_OK(vfs_mem_create(&w->lower, 0, w->pool));
+    BENCH_OK(vfs_delay_create(&w->delay, w->lower, &how, w->pool));
+    BENCH_OK(vfs_count_create(&w->count, w->delay, w->pool));
+    BENCH_OK(vfs_local_create(&w->disk, dir, w->pool));
+    BENCH_OK(vfs_count_create(&w->store, w->disk, w->pool));
+    cache_on(w, w->count, keys);
+}
+
 void bench_world_local(bench_world_t *w, const char *const *keys)
 {
     memset(w, 0, sizeof(*w));
@@ -67,6 +81,8 @@ void bench_world_end(bench_world_t *w)
 {
     BENCH_OK(cachefs_destroy(w->cache, CACHEFS_END_DISCARD, 0, NULL));
     if (w->store) BENCH_OK(vfs_destroy(w->store));
+    if (w->disk) BENCH_OK(vfs_destroy(w->disk));
+    if (w->count) BENCH_OK(vfs_destroy(w->count));
     if (w->delay) BENCH_OK(vfs_destroy(w->delay));
     BENCH_OK(vfs_destroy(w->lower));
     apr_pool_destroy(w->pool);
