@@ -1,8 +1,9 @@
 /*
- * main.c - the sweep: fault SPEC [--op NAME] [--what NAME] [--nth N]. Floor 4.
+ * main.c - the sweep: fault SPEC [--store] [--op NAME] [--what NAME] [--nth N]. Floor 4.
  * SPEC has a fault shim in it, such as cache-back/fault/mem. For every op of the table, every kind
  * of fault that the op can have, once and lasting, n = 1, 2, 3 ... until nothing is injected: the
- * scenario, then the checks of sweep.h.
+ * scenario, then the checks of sweep.h. With --store the calls to the store of the cache fail,
+ * instead of those to the layer below it.
  *
  * Each op and kind runs in a child process, so that a crash or a hang is one failure and the sweep
  * goes on.
@@ -86,6 +87,14 @@ static void check_end(sweep_t *s)
         track_check_bottom(s, &s->tracks[i], "after the end");
 }
 
+static int of_store; /* the calls to the store fail */
+
+/* Where faults are injected. */
+static vfs_t *faulty(const sweep_t *s)
+{
+    return of_store ? s->sut.bad_store : s->sut.fault;
+}
+
 /* One run. *injected: how many calls were made to fail. @return checks that did not hold. */
 static unsigned run_once(const char *spec, const vfs_fault_t *fault, const char *name,
                          uint64_t *injected)
@@ -101,14 +110,13 @@ static unsigned run_once(const char *spec, const vfs_fault_t *fault, const char 
         return 1;
     }
     s.fs = s.sut.fs;
-    if (s.sut.fault == NULL ||
-        (fault != NULL && vfs_fault_add(s.sut.fault, fault) != APR_SUCCESS)) {
+    if (faulty(&s) == NULL || (fault != NULL && vfs_fault_add(faulty(&s), fault) != APR_SUCCESS)) {
         printf("FAIL [%s] %s: cannot be injected\n", spec, name);
         return 1;
     }
     sweep_scenario(&s);
-    *injected = vfs_fault_injected(s.sut.fault, NULL);
-    vfs_fault_clear(s.sut.fault);
+    *injected = vfs_fault_injected(faulty(&s), NULL);
+    vfs_fault_clear(faulty(&s));
     if (*injected == 0 && s.failed > 0)
         sweep_wrong(&s, "%u calls failed, and nothing was injected", s.failed);
     check_end(&s);
@@ -189,11 +197,13 @@ int main(int argc, char **argv)
             what = argv[++i];
         else if (strcmp(argv[i], "--nth") == 0 && i + 1 < argc)
             nth = strtoull(argv[++i], NULL, 0);
+        else if (strcmp(argv[i], "--store") == 0)
+            of_store = 1;
         else
             spec = argv[i];
     }
     if (spec == NULL || (op != NULL && vfs_op_by_name(op) == VFS_OPID_COUNT)) {
-        fprintf(stderr, "usage: fault SPEC [--op NAME] [--what NAME] [--nth N]\n");
+        fprintf(stderr, "usage: fault SPEC [--store] [--op NAME] [--what NAME] [--nth N]\n");
         return 2;
     }
     (void)alarm(HANG_SECONDS);

@@ -58,8 +58,9 @@ static apr_status_t set_word(sut_t *sut, cachefs_config_t *config, const char *w
         config->ram_bytes = 128u << 20;
     } else if (strcmp(word, "store") == 0 && sut->store == NULL) {
         apr_status_t rv = vfs_mem_create(&sut->store, 0, sut->pool);
+        if (rv == APR_SUCCESS) rv = vfs_fault_create(&sut->bad_store, sut->store, 1, sut->pool);
         if (rv != APR_SUCCESS) return rv;
-        config->store = sut->store;
+        config->store = sut->bad_store;
         config->origin = "under test";
         config->store_bytes = 8u << 20;
         config->store_free_min = 1;
@@ -257,10 +258,10 @@ apr_status_t sut_close(sut_t *sut)
     }
     sut->copy = NULL;
     if (sut->store != NULL) {
-        apr_status_t store_rv = vfs_destroy(sut->store);
+        apr_status_t store_rv = vfs_destroy_stack(sut->bad_store ? sut->bad_store : sut->store);
         rv = rv != APR_SUCCESS ? rv : store_rv;
     }
-    sut->store = NULL;
+    sut->store = sut->bad_store = NULL;
     remove_root(sut);
     apr_pool_destroy(sut->pool);
     sut->pool = NULL;

@@ -45,7 +45,7 @@ typedef struct sut_t {
     uint32_t shards; /**< of the cache */
     vfs_t *layers[SUT_LAYERS_MAX]; /**< from the bottom up */
     vfs_t *copy;                   /**< the second file system of a corfs layer */
-    vfs_t *store;                  /**< that of a cache, or NULL */
+    vfs_t *store, *bad_store;      /**< that of a cache, and the fault shim on it; or NULL */
     size_t nlayers;
     apr_pool_t *pool;
 } sut_t;
