@@ -112,8 +112,9 @@ static void give(void)
     }
     next->is = READY;
     if (next == self) return;
+    int over = self->is == OVER; /* all of it is the next one's from the post on */
     (void)sem_post(&next->turn);
-    if (self->is == OVER) return;
+    if (over) return;
     while (sem_wait(&self->turn) != 0) {
     }
 }
