@@ -59,7 +59,7 @@ typedef struct cli_options_t {
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;
     /* what is asked of a mount */
-    int cached, wait, by_prefix, by_glob;
+    int cached, wait, by_prefix, by_glob, all;
     const char *metrics; /* ADDRESS:PORT, or NULL */
     int metrics_any;
     uint64_t interval_us;

@@ -196,6 +196,10 @@ static const char *invalidate(control_client_t *client, const control_line_t *li
     if (strcmp(how, "prefix") == 0) {
         scope = MOUNT_SCOPE_TREE;
         st = cachefs_invalidate_prefix(fs, path, &names, &dirty);
+    } else if (strcmp(how, "all") == 0) {
+        if (strcmp(path, "/") != 0) return "--all is for the mountpoint itself";
+        scope = MOUNT_SCOPE_TREE;
+        st = cachefs_clear(fs, &dirty);
     } else if (strcmp(how, "glob") == 0) {
         scope = MOUNT_SCOPE_GLOB;
         st = cachefs_invalidate_glob(fs, path, &names, &dirty);

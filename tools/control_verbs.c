@@ -166,9 +166,12 @@ static int run_invalidate(cli_t *cli)
 {
     char shown[32];
     dropped_t dropped = {0, 0};
-    const char *how = cli->opt.by_prefix ? "prefix" : cli->opt.by_glob ? "glob" : "path";
-    if (cli->opt.by_prefix && cli->opt.by_glob) {
-        cli_error(cli, "--prefix or --glob, not both");
+    const char *how = cli->opt.all         ? "all"
+                      : cli->opt.by_prefix ? "prefix"
+                      : cli->opt.by_glob   ? "glob"
+                                           : "path";
+    if (cli->opt.by_prefix + cli->opt.by_glob + cli->opt.all > 1) {
+        cli_error(cli, "--prefix, --glob or --all, not both");
         return CLI_USAGE;
     }
     each_t each = {.words = {"invalidate", how, NULL},
@@ -178,8 +181,11 @@ static int run_invalidate(cli_t *cli)
                    .baton = &dropped};
     int code = for_each(cli, &each);
     if (code != CLI_DONE) return code;
-    cli_note(cli, "%llu name%s asked for again when used", (unsigned long long)dropped.names,
-             dropped.names == 1 ? " is" : "s are");
+    if (cli->opt.all)
+        cli_note(cli, "all is asked for again when used");
+    else
+        cli_note(cli, "%llu name%s asked for again when used", (unsigned long long)dropped.names,
+                 dropped.names == 1 ? " is" : "s are");
     if (dropped.dirty_bytes > 0)
         cli_note(cli, "%s of them stay, since they are not yet written to the origin",
                  cli_show_bytes(shown, sizeof(shown), (double)dropped.dirty_bytes));
@@ -191,7 +197,7 @@ const cli_verb_t cli_invalidate = {
     .bit = CLI_INVALIDATE,
     .args_min = 1,
     .args_max = -1,
-    .usage = "MOUNTPOINT/PATH... [--prefix | --glob]",
+    .usage = "MOUNTPOINT/PATH... [--prefix | --glob | --all]",
     .summary = "forget what a mount holds of a path: its next use asks the origin",
     .text = "For who changed the origin behind the mount's back and will not wait for the times of "
             "its keys.\n"
@@ -200,7 +206,8 @@ const cli_verb_t cli_invalidate = {
             "\n"
             "  cachefs invalidate /mnt/file\n"
             "  cachefs invalidate /mnt/dir --prefix              the directory and all below it\n"
-            "  cachefs invalidate '/mnt/**/*.json' --glob\n",
+            "  cachefs invalidate '/mnt/**/*.json' --glob\n"
+            "  cachefs invalidate /mnt --all                     as if it had just been mounted\n",
     .run = run_invalidate,
 };
 

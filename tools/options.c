@@ -221,6 +221,8 @@ const cli_option_t cli_options[] = {
     { "prefix", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(by_prefix), NULL, NULL, "and all that is below PATH" },
     { "glob", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(by_glob), NULL, NULL, "PATH is a pattern: * and ? in a name, ** for directories" },
 
+    { "all", 0, NULL, CLI_INVALIDATE, CLI_FLAG, AT(all), NULL, NULL, "of MOUNTPOINT: what is pinned, and in the store, too; the memory goes back to the system" },
+
     { "repair", 0, NULL, CLI_FSCK, CLI_FLAG, AT(repair), NULL, NULL, "mend what can be mended without a loss" },
     { "bytes", 0, "SIZE", CLI_GC, CLI_SIZE, AT(gc_bytes), NULL, NULL, "cached bytes that may stay (all)" },
 
