@@ -291,12 +291,13 @@ static inode_t *make_inode(table_t *table, const vfs_attr_t *attr, const inode_t
 /* Others may have taken the rest of its names away. */
 static void put_first(name_t *name)
 {
-    name_t **at = &name->inode->names;
-    while (*at != name)
-        at = &(*at)->next;
-    *at = name->next;
-    name->next = name->inode->names;
-    name->inode->names = name;
+    for (name_t *before = name->inode->names; before != NULL; before = before->next) {
+        if (before->next != name) continue;
+        before->next = name->next;
+        name->next = name->inode->names;
+        name->inode->names = name;
+        return;
+    }
 }
 
 /* One attempt. 0: wait, and try again. */
