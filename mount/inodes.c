@@ -307,7 +307,7 @@ static int learn_once(table_t *table, inode_t *dir, const char *text, const vfs_
     name_t *name = mount__name_find(table, dir, text, strlen(text));
     inode_t *inode = find_inode(table, name, attr, source);
     *out = inode;
-    if (name != NULL && name->inode == inode) {
+    if (name != NULL && inode != NULL && name->inode == inode) {
         put_first(name);
         return 1;
     }
