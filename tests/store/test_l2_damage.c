@@ -1,7 +1,9 @@
 /*
  * test_l2_damage.c - the disk tier over a segment of which any byte is wrong, or any part missing:
  * what it gives is right, and what is not damaged is given. The short tests sample; this one does
- * not. tier: long
+ * not.
+ * tier: long
+ * labels: crash
  */
 #include <stdlib.h>
 
