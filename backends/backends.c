@@ -197,5 +197,8 @@ static apr_status_t open_mem(vfs_t **out, const char *uri, char *buf, size_t siz
 apr_status_t vfs_backends_register_all(void)
 {
     apr_status_t status = vfs_register_scheme("file", open_file);
-    return status == APR_SUCCESS ? vfs_register_scheme("mem", open_mem) : status;
+    if (status == APR_SUCCESS) status = vfs_register_scheme("mem", open_mem);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("http", vfs_http_create);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("https", vfs_http_create);
+    return status;
 }

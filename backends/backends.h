@@ -12,7 +12,8 @@
 extern "C" {
 #endif
 
-/** Register every backend that this build has: "file", "mem".
+/** Register every backend: "file", "mem", "http", "https". Those that need a library which this
+ *  build has not say so when they are opened.
  *  @return APR_SUCCESS or APR_ENOMEM.
  *  Threads: any; again is harmless. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_backends_register_all(void);
@@ -37,6 +38,41 @@ VFS_API apr_status_t vfs_local_create(vfs_t **out, const char *root, apr_pool_t 
  *  @return APR_SUCCESS; APR_EINVAL (a NULL); APR_ENOMEM.
  *  Threads: any. Blocks: no. Owns: vfs_destroy frees all. */
 VFS_API apr_status_t vfs_mem_create(vfs_t **out, uint64_t bytes_max, apr_pool_t *pool);
+
+/** Files of a web server, to be read: "http://host/dir?option=value&option=value". docs/remote.md
+ * has the options.
+ *
+ *  @param out  the file system
+ *  @param uri  the directory that becomes the root, and options
+ *  @param err  receives a sentence for the user on failure, without any secret; may be NULL
+ *  @param errlen  bytes of err
+ *  @param pool  parent of the file system's own pool
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, no such URL, an unknown option); APR_EACCES (the server
+ * refuses us, or we its certificate, or there is no password); APR_ENOENT; VFS_EOFFLINE;
+ * VFS_EFORMAT (what answers is no HTTP server); APR_ENOTIMPL (built without libcurl); APR_ENOMEM.
+ * Threads: any. Blocks: one request, unless the option probe=no. Owns: end it with vfs_destroy. */
+VFS_API apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                                     apr_pool_t *pool);
+
+/** What a remote backend has done so far. */
+typedef struct vfs_remote_figures_t {
+    size_t size;             /**< sizeof(vfs_remote_figures_t), set by the caller */
+    uint64_t requests;       /**< asked for by callers; a redirect that is followed is one more */
+    uint64_t attempts;       /**< sent, with those that were sent again */
+    uint64_t failures;       /**< of them: without an answer, or the server was overloaded */
+    uint64_t refused;        /**< not sent, since the server is known to be away */
+    uint64_t bytes_in;       /**< of bodies */
+    uint64_t connections;    /**< that were made */
+    uint64_t breaker_opened; /**< how often the server was found to be away */
+    uint32_t breaker_open;   /**< 1: it is */
+    uint32_t reserved;       /**< 0 */
+} vfs_remote_figures_t;
+/** The figures of a remote backend.
+ *  @param fs  the backend itself, no layer above it
+ *  @param out  its size is set; receives the rest
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, another size, no remote backend).
+ *  Threads: any. Blocks: no. Owns: nothing. */
+VFS_API apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out);
 
 #ifdef __cplusplus
 }

@@ -20,6 +20,10 @@ endif()
 if(ZSTD_FOUND)
   string(APPEND CACHEFS_PC_PRIVATE " libzstd")
 endif()
+set(CACHEFS_PC_LIBS "")
+if(CURL_FOUND)
+  set(CACHEFS_PC_LIBS -lcurl) # the shared one: its own static libraries are seldom there
+endif()
 configure_file(cmake/cachefs.pc.in cachefs.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cachefs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

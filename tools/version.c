@@ -71,6 +71,7 @@ static void print_json(cli_t *cli)
     print_optional_json(&json, "zstd", trace_zstd_version());
     print_optional_json(&json, "fuse", mount_fuse_version());
     print_optional_json(&json, "microhttpd", mount_http_version());
+    print_optional_json(&json, "curl", BUILD_CURL[0] != '\0' ? BUILD_CURL : NULL);
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -106,6 +107,8 @@ static int run(cli_t *cli)
     (void)printf("  libmicrohttpd %s\n", mount_http_version() != NULL
                                              ? mount_http_version()
                                              : "missing: a mount serves no metrics");
+    (void)printf("  libcurl    %s\n",
+                 BUILD_CURL[0] != '\0' ? BUILD_CURL : "missing: no origins over HTTP");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;

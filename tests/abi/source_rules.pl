@@ -16,12 +16,14 @@ use File::Temp qw(tempdir);
 
 my @rooms = qw(vfs/shims vfs metrics backends cachefs warming mount tools examples bench);
 
-# Who may include what of others. A backend is a room of its own: backends/NAME.
+# Who may include what of others. A backend is a room of its own: backends/NAME; backends/remote is what several have in
+# common.
 my %may = (
     'vfs'       => [],
     'metrics'   => [],
     'vfs/shims' => ['vfs'],
-    'backend'   => ['vfs', 'metrics', 'backends'],
+    'remote'    => ['vfs', 'metrics', 'backends'],
+    'backend'   => ['vfs', 'metrics', 'backends', 'remote'],
     'backends'  => ['vfs', 'metrics', 'backend'],
     'cachefs'   => ['vfs', 'metrics'],
     'warming'   => ['vfs', 'metrics', 'cachefs'],
@@ -30,7 +32,7 @@ my %may = (
     'examples'  => ['vfs', 'metrics', 'vfs/shims', 'backends', 'cachefs', 'warming'],
     'bench'     => ['vfs', 'metrics', 'vfs/shims', 'backends', 'cachefs', 'warming'],
 );
-my %floor = ('vfs' => 1, 'metrics' => 1, 'vfs/shims' => 1, 'backend' => 2, 'backends' => 2, 'cachefs' => 2,
+my %floor = ('vfs' => 1, 'metrics' => 1, 'vfs/shims' => 1, 'backend' => 2, 'remote' => 2, 'backends' => 2, 'cachefs' => 2,
     'warming' => 3, 'mount' => 4, 'tools' => 4, 'examples' => 4, 'bench' => 4);
 # Tests that see what a user sees. Others may look into private headers.
 my @outside = qw(tests/conformance tests/cli tests/mount tests/stacks);
@@ -51,6 +53,7 @@ sub offence {
 # The room of a path, and the kind of room: "backends/mem" is of the kind "backend".
 sub room_of {
     my ($path) = @_;
+    return ('backends/remote', 'remote') if $path =~ m{^backends/remote/};
     return ("backends/$1", 'backend') if $path =~ m{^backends/([^/]+)/};
     for my $room (@rooms) {
         return ($room, $room) if $path =~ m{^\Q$room\E/};
@@ -185,6 +188,9 @@ my %head = (
     'metrics/metrics.h'     => 'Floor 1, public.',
     'backends/backends.h'   => 'Floor 2, public.',
     'backends/mem/mem.h'    => 'Floor 2, private.',
+    'backends/http/http.h'  => 'Floor 2, private.',
+    'backends/remote/remote.h' => 'Floor 2, shared.',
+    'backends/remote/private.h' => 'Floor 2, private.',
     'backends/local/port.h' => 'Floor 2, private.',
     'cachefs/cachefs.h'     => 'Floor 2, public.',
     'cachefs/engine.h'      => 'Floor 2, private.',
@@ -231,6 +237,9 @@ sub self_test {
         ['backends/mem/a.c',    '"backends/mem/mem.h"',  0],
         ['backends/mem/a.c',    '"backends/local/port.h"', 1],
         ['backends/mem/a.c',    '"cachefs/cachefs.h"',   1],
+        ['backends/http/a.c',   '"backends/remote/remote.h"', 0],
+        ['backends/http/a.c',   '"backends/remote/private.h"', 1],
+        ['backends/remote/a.c', '"backends/http/http.h"', 1],
         ['backends/a.c',        '"backends/mem/mem.h"',  0],
         ['cachefs/a.c',         '"backends/backends.h"', 1],
         ['cachefs/a.c',         '"vfs/shims/shims.h"',   1],

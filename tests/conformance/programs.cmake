@@ -1,6 +1,6 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c)
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c)
 target_link_libraries(test_stacks PUBLIC cachefs_flags)
 
 # stack_program(NAME sources...): a plain program over stacks under test
@@ -53,6 +53,11 @@ foreach(mode through back around)
                      cache-${mode}-large/delay/mem cache-${mode}-large/bare/mem cache-${mode}-large/noid/mem cache-${mode}-tiny-s8/noid/mem sub/cache-${mode}-large/mem
                      cache-${mode}-tiny-store-l2_compress=zstd/local cache-${mode}-tiny/cache-${mode}-large/mem readonly/cache-${mode}-large/mem)
 endforeach()
+
+if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
+  conformance_stacks(short http-html/local http-json/local readonly/cache-through-large/http-json/local
+                     readonly/cache-back-tiny-s8/http-html/local)
+endif()
 
 foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)
   string(REPLACE "/" "_" name "${spec}")

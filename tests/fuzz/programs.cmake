@@ -2,6 +2,9 @@
 # under libFuzzer. Here both have fixed seeds; for long runs by hand: libfuzzer_NAME -max_total_time=3600 corpus/. Configure such
 # a build with -DCACHEFS_SANITIZE=fuzzer-no-link,address,undefined: then the library tells libFuzzer which way it took.
 file(GLOB targets CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/target_*.c)
+if(NOT CURL_FOUND)
+  list(FILTER targets EXCLUDE REGEX /target_listing.c$)
+endif()
 set(libs "")
 # What targets take of the program.
 set(tools ${CMAKE_SOURCE_DIR}/tools)

@@ -102,7 +102,7 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
         if (rv != APR_SUCCESS) return rv;
     }
     apr_status_t rv = keys != NULL ? set_keys(sut, &config, keys, err, errlen) : APR_SUCCESS;
-    sut->lower = sut->fs;
+    if (!(sut->traits & SUT_READONLY)) sut->lower = sut->fs;
     if (rv == APR_SUCCESS) rv = vfs_count_create(&count, sut->fs, sut->pool);
     if (rv == APR_SUCCESS) rv = add(sut, count);
     if (rv == APR_SUCCESS) rv = cachefs_create(&cache, count, &config, err, errlen, sut->pool);
@@ -118,6 +118,22 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
     if (config.mode == CACHEFS_BACK && (config.store || !config.flush_on_close))
         sut->traits |= SUT_LAZY_CLOSE;
     return add(sut, cache);
+}
+
+/* The directory below, as a web server shows it. */
+static apr_status_t add_http(sut_t *sut, const char *format, char *err, size_t errlen)
+{
+    vfs_t *fs = NULL;
+    char lines[64], uri[96];
+    if (sut->root[0] == '\0' || sut->fs != sut->bottom) return APR_EINVAL;
+    snprintf(lines, sizeof lines, "autoindex on; autoindex_format %s;", format);
+    if (!nginx_start(&sut->nginx, sut->root, lines, 0)) return apr_get_os_error();
+    snprintf(uri, sizeof uri, "http://127.0.0.1:%d/?proxy=none", sut->nginx.port);
+    apr_status_t rv = vfs_http_create(&fs, uri, err, errlen, sut->pool);
+    if (rv != APR_SUCCESS) return rv;
+    sut->lower = sut->fs;
+    sut->traits |= SUT_READONLY;
+    return add(sut, fs);
 }
 
 static void no_line(void *baton, const char *line)
@@ -175,6 +191,8 @@ static apr_status_t add_layer(sut_t *sut, const char *name, const char *keys, ch
     apr_status_t rv = APR_SUCCESS;
     if (strcmp(name, "local") == 0)
         rv = add_local(sut);
+    else if (strncmp(name, "http-", 5) == 0)
+        rv = add_http(sut, name + 5, err, errlen);
     else if (strncmp(name, "cache", 5) == 0 && (name[5] == '-' || name[5] == '\0'))
         rv = add_cache(sut, name[5] == '-' ? name + 6 : "", keys, err, errlen);
     else
@@ -262,6 +280,7 @@ apr_status_t sut_close(sut_t *sut)
         rv = rv != APR_SUCCESS ? rv : store_rv;
     }
     sut->store = sut->bad_store = NULL;
+    nginx_stop(&sut->nginx);
     remove_root(sut);
     apr_pool_destroy(sut->pool);
     sut->pool = NULL;

@@ -1,0 +1,392 @@
+/*
+ * http.c - the file system that a web server's files make: its life, its options, its table of ops.
+ * Floor 2. Knows vfs and backends/remote. Nothing is ever changed on the server: each attempt is
+ * EROFS.
+ */
+#include "backends/http/http.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#define EROFS_STATUS APR_FROM_OS_ERROR(EROFS)
+
+/* A server's clock shows seconds; a request to one that is near takes some milliseconds. */
+#define GRANULARITY_NS 1000000000
+#define ROUND_TRIP_US 20000
+#define SKIP_MAX (16u << 20)
+
+typedef struct http_file_t {
+    vfs_file_t base;
+    int is_dir;
+    char path[];
+} http_file_t;
+
+/* ---- what changes something */
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* a refusal looks at nothing */
+#define REFUSE(type, name, params)                                                                 \
+    static apr_status_t http_##name(type, VFS_UNPACK params)                                       \
+    {                                                                                              \
+        return EROFS_STATUS;                                                                       \
+    }
+#define LEAVE(type, name, params)
+#define HTTP_CHANGE REFUSE
+#define HTTP_WRITE REFUSE
+#define HTTP_READ LEAVE
+#define HTTP_META LEAVE
+#define HTTP_SYNC LEAVE
+#define HTTP_HANDLE LEAVE
+#define VFS_OP_FS(name, class, params, args, doc) HTTP_##class(vfs_t * fs, name, params)
+#define VFS_OP_FILE(name, class, params, args, doc) HTTP_##class(vfs_file_t * file, name, params)
+#include "vfs/vfs_ops.def"
+
+/* All that there is is on the server already. */
+static apr_status_t http_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t http_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    return APR_SUCCESS;
+}
+
+static apr_status_t http_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    return APR_SUCCESS;
+}
+#pragma GCC diagnostic pop
+
+/* ---- what reads */
+
+static apr_status_t http_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    return http__stat(fs->state, ctx, path->str, attr, validator);
+}
+
+static apr_status_t http_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                uint32_t mask)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = http__stat(fs->state, ctx, path->str, &attr, &validator);
+    if (status == APR_SUCCESS) status = vfs_attr_access(&attr, ctx, mask & ~VFS_ACCESS_WRITE);
+    return status == APR_SUCCESS && (mask & VFS_ACCESS_WRITE) ? EROFS_STATUS : status;
+}
+
+static apr_status_t http_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
+                             size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    http_t *h = fs->state;
+    const vfs_iovec_t iov = {buf, len};
+    int is_dir = 0;
+    if (len == 0 || path->len == 1) return http__stat(h, ctx, path->str, attr, validator);
+    apr_status_t status = http__read(h, ctx, path->str, &iov, 1, 0, got, attr, validator, &is_dir);
+    if (status == APR_SUCCESS && is_dir) http__attr(h, NULL, VFS_TYPE_DIR, 0, path->str, attr);
+    return status;
+}
+
+static apr_status_t may_open(const vfs_attr_t *attr, apr_status_t found, uint32_t flags)
+{
+    if (flags & VFS_O_WRITE) return EROFS_STATUS;
+    if ((flags & VFS_O_CREATE) && APR_STATUS_IS_ENOENT(found)) return EROFS_STATUS;
+    if (found != APR_SUCCESS) return found;
+    if (flags & VFS_O_EXCL) return APR_EEXIST;
+    if ((flags & VFS_O_CREATE) && attr->type == VFS_TYPE_DIR) return APR_FROM_OS_ERROR(EISDIR);
+    if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
+    return APR_SUCCESS;
+}
+
+static apr_status_t http_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
+                              const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    (void)mode;
+    if (flags & VFS_O_WRITE) return EROFS_STATUS;
+    apr_status_t found = http__stat(fs->state, ctx, path->str, attr, validator);
+    apr_status_t status = may_open(attr, found, flags);
+    if (status != APR_SUCCESS) return status;
+    http_file_t *file = calloc(1, sizeof(*file) + path->len + 1);
+    if (file == NULL) return APR_ENOMEM;
+    memcpy(file->path, path->str, path->len);
+    file->is_dir = attr->type == VFS_TYPE_DIR;
+    vfs_file_init(&file->base, fs, flags, NULL);
+    *out = &file->base;
+    return APR_SUCCESS;
+}
+
+static apr_status_t http_close(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)ctx;
+    free(file);
+    return APR_SUCCESS;
+}
+
+/* A file that is gone is not there for who has it open either. */
+static apr_status_t of_handle(apr_status_t status)
+{
+    return APR_STATUS_IS_ENOENT(status) ? VFS_ESTALE : status;
+}
+
+static apr_status_t http_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                               size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
+{
+    const http_file_t *f = (const http_file_t *)file;
+    if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
+    return of_handle(http__read(file->fs->state, ctx, f->path, iov, count, (uint64_t)off, got, NULL,
+                                validator, NULL));
+}
+
+static apr_status_t http_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                  size_t count, apr_off_t off, size_t *got)
+{
+    return http_fetch(file, ctx, iov, count, off, got, NULL);
+}
+
+static apr_status_t http_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                                 apr_off_t off, size_t *got)
+{
+    const vfs_iovec_t iov = {buf, len};
+    return http_fetch(file, ctx, &iov, 1, off, got, NULL);
+}
+
+static apr_status_t http_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                               vfs_validator_t *validator)
+{
+    const http_file_t *f = (const http_file_t *)file;
+    return of_handle(http__stat(file->fs->state, ctx, f->path, attr, validator));
+}
+
+/* ---- life */
+
+static apr_status_t http_destroy(vfs_t *fs);
+
+static const vfs_ops_t http_ops = {
+    .abi = VFS_ABI,
+    .size = sizeof(vfs_ops_t),
+    .name = "http",
+    .destroy = http_destroy,
+    .open = http_open,
+    .opendir = http__opendir,
+    .close = http_close,
+    .closedir = http__closedir,
+    .get = http_get,
+    .stat = http_stat,
+    .lstat = http_stat,
+    .access = http_access,
+    .mknod = http_mknod,
+    .mkdir = http_mkdir,
+    .rmdir = http_rmdir,
+    .unlink = http_unlink,
+    .rename = http_rename,
+    .link = http_link,
+    .symlink = http_symlink,
+    .truncate = http_truncate,
+    .chmod = http_chmod,
+    .chown = http_chown,
+    .utimens = http_utimens,
+    .setxattr = http_setxattr,
+    .removexattr = http_removexattr,
+    .sync_fs = http_sync_fs,
+    .commit = http_commit,
+    .read_at = http_read_at,
+    .write_at = http_write_at,
+    .readv_at = http_readv_at,
+    .writev_at = http_writev_at,
+    .fstat = http_fstat,
+    .ftruncate = http_ftruncate,
+    .fchmod = http_fchmod,
+    .fchown = http_fchown,
+    .futimens = http_futimens,
+    .fsetxattr = http_fsetxattr,
+    .fremovexattr = http_fremovexattr,
+    .flush = http_flush,
+    .sync = http_sync,
+    .allocate = http_allocate,
+    .fetch = http_fetch,
+    .readdir = http__readdir,
+    .seekdir = http__seekdir,
+};
+
+static void http_free(http_t *h)
+{
+    apr_pool_t *pool = h->pool;
+    if (h->remote != NULL) remote__destroy(h->remote);
+    free(h->base);
+    free(h);
+    if (pool != NULL) apr_pool_destroy(pool);
+}
+
+static apr_status_t http_destroy(vfs_t *fs)
+{
+    http_free(fs->state);
+    fs->state = NULL;
+    return APR_SUCCESS;
+}
+
+/* ---- options */
+
+/* What a URI says. */
+typedef struct http_options_t {
+    remote_config_t remote;
+    http_listing_e listing;
+    http_redirects_e redirects;
+    uint64_t skip_max;
+    int probe;
+} http_options_t;
+
+/* The place of a value among the accepted ones, which stand there with commas between; -1. */
+static int choice(const char *value, const char *accepted)
+{
+    size_t len = strlen(value);
+    int at = 0;
+    for (const char *word = accepted;; at++) {
+        size_t n = strcspn(word, ",");
+        if (n == len && memcmp(word, value, len) == 0) return at;
+        if (word[n] == '\0') return -1;
+        word += n + 1;
+    }
+}
+
+/* As remote__config_set, with the keys of this backend before those of all. */
+static const char *set_option(http_options_t *o, const char *key, const char *value,
+                              apr_pool_t *pool)
+{
+    static const char listings[] = "auto,html,json,off", redirects[] = "any,origin,none";
+    static const char probes[] = "no,yes";
+    int at = 0;
+    if (strcmp(key, "listing") == 0) {
+        at = choice(value, listings);
+        if (at < 0) return listings;
+        o->listing = (http_listing_e)at;
+        return NULL;
+    }
+    if (strcmp(key, "redirects") == 0) {
+        at = choice(value, redirects);
+        if (at < 0) return redirects;
+        o->redirects = (http_redirects_e)at;
+        return NULL;
+    }
+    if (strcmp(key, "probe") == 0) {
+        at = choice(value, probes);
+        o->probe = at > 0;
+        return at < 0 ? probes : NULL;
+    }
+    if (strcmp(key, "skip_max") == 0)
+        return remote__parse_size(value, &o->skip_max) ? NULL : "a size, such as 16m";
+    return remote__config_set(&o->remote, key, value, pool);
+}
+
+static apr_status_t parse_options(http_options_t *o, const char *text, char *err, size_t errlen,
+                                  apr_pool_t *pool)
+{
+    char *state = NULL;
+    char *copy = apr_pstrdup(pool, text);
+    for (char *key = apr_strtok(copy, "&", &state); key != NULL;
+         key = apr_strtok(NULL, "&", &state)) {
+        char *value = strchr(key, '=');
+        if (value != NULL) *value++ = '\0';
+        const char *wanted = remote__unescape(key) && (value == NULL || remote__unescape(value))
+                                 ? set_option(o, key, value != NULL ? value : "", pool)
+                                 : "a '%' with two hexadecimal digits behind it";
+        if (wanted == NULL) continue;
+        if (wanted[0] == '\0')
+            (void)snprintf(err, errlen,
+                           "%s: unknown option '%s'; accepted are listing, redirects, probe, "
+                           "skip_max, %s",
+                           o->remote.base, key, remote__keys);
+        else
+            (void)snprintf(err, errlen, "%s: option %s: '%s' is not %s", o->remote.base, key,
+                           value != NULL ? value : "", wanted);
+        return APR_EINVAL;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t http_new(http_t **out, const http_options_t *o, char *err, size_t errlen)
+{
+    char why[256] = "";
+    http_t *h = calloc(1, sizeof(*h));
+    if (h == NULL) return APR_ENOMEM;
+    h->listing = o->listing;
+    h->redirects = o->redirects;
+    h->skip_max = o->skip_max;
+    h->uid = (uint32_t)geteuid();
+    h->gid = (uint32_t)getegid();
+    h->base = strdup(o->remote.base);
+    apr_status_t status =
+        h->base != NULL ? remote__create(&h->remote, &o->remote, why, sizeof(why)) : APR_ENOMEM;
+    if (status != APR_SUCCESS)
+        (void)snprintf(err, errlen, "%s: %s", o->remote.base, why);
+    else if (o->probe)
+        status = http__probe(h, err, errlen);
+    if (status == APR_SUCCESS)
+        *out = h;
+    else
+        http_free(h);
+    return status;
+}
+
+/* `own` has the texts of the options; it is the instance's from success on. */
+static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t errlen,
+                             apr_pool_t *pool, apr_pool_t *own)
+{
+    http_options_t o = {.skip_max = SKIP_MAX, .probe = 1};
+    vfs_caps_t caps = {.size = sizeof(caps),
+                       .bits = VFS_CAP_DIRS,
+                       .time_granularity_ns = GRANULARITY_NS,
+                       .file_size_max = INT64_MAX,
+                       .name_max = VFS_NAME_MAX,
+                       .round_trip_us = ROUND_TRIP_US};
+    const char *options = NULL;
+    http_t *h = NULL;
+    remote__config_init(&o.remote);
+    const char *complaint = remote__uri(&o.remote, uri, &options, own);
+    if (complaint != NULL) {
+        (void)snprintf(err, errlen, "http: %s", complaint); /* the URI may hold a password */
+        return APR_EINVAL;
+    }
+    apr_status_t status = parse_options(&o, options, err, errlen, own);
+    if (status == APR_SUCCESS) status = http_new(&h, &o, err, errlen);
+    if (status != APR_SUCCESS) return status;
+    if (h->listing == HTTP_LISTING_OFF) caps.bits &= ~VFS_CAP_DIRS;
+    status = vfs_create(out, &http_ops, NULL, h, &caps, pool);
+    if (status == APR_SUCCESS)
+        h->pool = own;
+    else
+        http_free(h);
+    return status;
+}
+
+apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                             apr_pool_t *pool)
+{
+    apr_pool_t *own = NULL;
+    char unwanted[1];
+    VFS_CHECK_ARG(out != NULL && uri != NULL && pool != NULL);
+    if (err == NULL || errlen == 0) {
+        err = unwanted;
+        errlen = sizeof(unwanted);
+    }
+    err[0] = '\0';
+    apr_status_t status = apr_pool_create(&own, pool);
+    if (status != APR_SUCCESS) return status;
+    status = open_uri(out, uri, err, errlen, pool, own);
+    if (status != APR_SUCCESS) apr_pool_destroy(own);
+    return status;
+}
+
+apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
+{
+    VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
+    VFS_CHECK_ARG(fs->ops.destroy == http_destroy);
+    remote__figures(((http_t *)fs->state)->remote, out);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,64 @@
+/*
+ * names.c - the names of a listing. Floor 2. They come from outside: only what is one component is
+ * taken.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/http/http.h"
+
+#define NAMES_MAX (8u << 20)
+
+static int is_component(const char *name, size_t len)
+{
+    if (len == 0 || len > VFS_NAME_MAX) return 0;
+    if (memchr(name, '/', len) != NULL || memchr(name, '\0', len) != NULL) return 0;
+    return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+}
+
+apr_status_t http__names_add(http_names_t *names, const char *name, size_t len,
+                             const http_entry_t *like)
+{
+    if (!is_component(name, len)) return APR_SUCCESS;
+    if (names->count == NAMES_MAX) return VFS_ELIMIT;
+    if (names->count == names->room) {
+        size_t room = names->room > 0 ? 2 * names->room : 64;
+        http_entry_t *entries = realloc(names->entries, room * sizeof(*entries));
+        if (entries == NULL) return APR_ENOMEM;
+        names->entries = entries;
+        names->room = room;
+    }
+    http_entry_t *entry = &names->entries[names->count];
+    *entry = *like;
+    entry->name = strndup(name, len);
+    if (entry->name == NULL) return APR_ENOMEM;
+    names->count++;
+    return APR_SUCCESS;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const http_entry_t *)a)->name, ((const http_entry_t *)b)->name);
+}
+
+void http__names_settle(http_names_t *names)
+{
+    size_t kept = 0;
+    if (names->count == 0) return;
+    qsort(names->entries, names->count, sizeof(*names->entries), by_name);
+    for (size_t i = 1; i < names->count; i++) {
+        if (strcmp(names->entries[i].name, names->entries[kept].name) == 0)
+            free(names->entries[i].name);
+        else
+            names->entries[++kept] = names->entries[i];
+    }
+    names->count = kept + 1;
+}
+
+void http__names_free(http_names_t *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->entries[i].name);
+    free(names->entries);
+    memset(names, 0, sizeof(*names));
+}

@@ -1,0 +1,22 @@
+/*
+ * remote.c - instead of the backends over HTTP, where libcurl is not there. Floor 2.
+ */
+#include <stdio.h>
+
+#include "backends/backends.h"
+#include "vfs/vfs_ops.h"
+
+apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                             apr_pool_t *pool)
+{
+    VFS_CHECK_ARG(out != NULL && uri != NULL && pool != NULL);
+    if (err != NULL) (void)snprintf(err, errlen, "http: this library was built without libcurl");
+    return APR_ENOTIMPL;
+}
+
+apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
+{
+    (void)fs;
+    (void)out;
+    return APR_EINVAL; /* none is a remote backend */
+}

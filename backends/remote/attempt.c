@@ -1,0 +1,298 @@
+/*
+ * attempt.c - one attempt of a request: libcurl, driven so that deadlines, cancellation and limits
+ * of ours end it soon. Floor 2.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backends/remote/private.h"
+#include "vfs/wait.h"
+
+#define IDLE_MS 1000 /* the longest sleep; libcurl wakes for its sockets and its own timers */
+
+typedef struct attempt_t {
+    remote_t *remote;
+    const remote_request_t *request;
+    remote_answer_t *answer;
+    CURL *easy;
+    apr_status_t status; /* of a callback, or of the context */
+    int enough;
+    int in_body;
+    int late; /* a limit of ours is over */
+    size_t header_bytes;
+    uint64_t body_bytes;
+    uint64_t mark_bytes; /* what had come at mark_us */
+    int64_t mark_us;
+    int64_t begun_us;
+} attempt_t;
+
+static int64_t now_us(void)
+{
+    struct timespec now;
+    int rc = clock_gettime(CLOCK_MONOTONIC, &now);
+    VFS_ASSERT(rc == 0);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* The headers are whole. Those of an answer on the way (1xx) are followed by others. */
+static int headers_end(attempt_t *a)
+{
+    if (a->answer->status < 200) return 1;
+    a->in_body = 1;
+    a->mark_us = now_us();
+    if (a->request->begin != NULL) a->status = a->request->begin(a->request->baton, a->answer);
+    a->enough = a->status == REMOTE_ENOUGH;
+    if (a->enough) a->status = APR_SUCCESS;
+    return a->status == APR_SUCCESS && !a->enough;
+}
+
+static size_t on_header(char *line, size_t one, size_t len, void *baton)
+{
+    attempt_t *a = baton;
+    long version = 0;
+    (void)one; /* always 1, says libcurl */
+    a->header_bytes += len;
+    if (a->header_bytes > REMOTE_HEADERS_MAX) {
+        a->status = VFS_EFORMAT;
+        return 0;
+    }
+    if (a->in_body) return len; /* a trailer */
+    if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+        remote__answer_clear(a->answer);
+        (void)curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &a->answer->status);
+        (void)curl_easy_getinfo(a->easy, CURLINFO_HTTP_VERSION, &version);
+        a->answer->framed = version >= CURL_HTTP_VERSION_2_0; /* has frames of its own */
+        return len;
+    }
+    if (len > 2 || (line[0] != '\r' && line[0] != '\n')) {
+        remote__answer_header(a->answer, line, len);
+        return len;
+    }
+    return headers_end(a) ? len : 0;
+}
+
+static size_t on_body(char *data, size_t one, size_t len, void *baton)
+{
+    attempt_t *a = baton;
+    (void)one; /* always 1 */
+    a->body_bytes += len;
+    if (a->answer->status < 200 || a->answer->status > 299) {
+        if (a->body_bytes <= REMOTE_REFUSAL_MAX) return len;
+        a->enough = 1; /* what it says is in its status */
+        return 0;
+    }
+    apr_status_t status =
+        a->request->body != NULL ? a->request->body(a->request->baton, data, len) : REMOTE_ENOUGH;
+    if (status == APR_SUCCESS) return len;
+    if (status == REMOTE_ENOUGH)
+        a->enough = 1;
+    else
+        a->status = status;
+    return 0;
+}
+
+static void set_credentials(attempt_t *a)
+{
+    const remote_config_t *config = &a->remote->config;
+    if (config->auth == REMOTE_AUTH_NONE || (a->request->flags & REMOTE_FOREIGN)) return;
+    if (config->auth == REMOTE_AUTH_BEARER) {
+        curl_easy_setopt(a->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BEARER);
+        curl_easy_setopt(a->easy, CURLOPT_XOAUTH2_BEARER, a->remote->secret);
+        return;
+    }
+    curl_easy_setopt(a->easy, CURLOPT_HTTPAUTH, (long)CURLAUTH_BASIC);
+    curl_easy_setopt(a->easy, CURLOPT_USERNAME, config->user);
+    curl_easy_setopt(a->easy, CURLOPT_PASSWORD, a->remote->secret);
+}
+
+static void set_network(attempt_t *a)
+{
+    const remote_config_t *config = &a->remote->config;
+    CURL *easy = a->easy;
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(config->connect_us / 1000 + 1));
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    if (config->proxy != NULL) curl_easy_setopt(easy, CURLOPT_PROXY, config->proxy);
+    if (config->cacert != NULL) curl_easy_setopt(easy, CURLOPT_CAINFO, config->cacert);
+    if (!config->verify) {
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (config->socket != NULL && !(a->request->flags & REMOTE_FOREIGN))
+        curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, config->socket);
+}
+
+/* The handle keeps its connections through a reset, and nothing else. Redirects are the caller's to
+ * follow: it alone knows what may go where. */
+static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
+{
+    CURL *easy = a->easy;
+    *headers = curl_slist_append(NULL, "Accept-Encoding: identity");
+    if (*headers == NULL) return APR_ENOMEM;
+    if (a->request->prepare != NULL) {
+        apr_status_t status = a->request->prepare(a->request->baton, headers);
+        if (status != APR_SUCCESS) return status;
+    }
+    curl_easy_reset(easy);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, a->answer->why);
+    curl_easy_setopt(easy, CURLOPT_USERAGENT, "cachefs");
+    curl_easy_setopt(easy, CURLOPT_URL, a->request->url);
+    curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
+    curl_easy_setopt(easy, CURLOPT_NOBODY, strcmp(a->request->method, "HEAD") == 0 ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *headers);
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, a);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, a);
+    set_network(a);
+    set_credentials(a);
+    return APR_SUCCESS;
+}
+
+/* How long may it sleep? -1: it is over. */
+static int sleep_ms(attempt_t *a, const vfs_ctx_t *ctx)
+{
+    const remote_config_t *config = &a->remote->config;
+    int64_t now = now_us(), left = IDLE_MS * 1000;
+    a->status = vfs_ctx_check(ctx);
+    if (a->status != APR_SUCCESS) return -1;
+    if (a->in_body && a->body_bytes - a->mark_bytes >= REMOTE_STALL_BYTES) {
+        a->mark_bytes = a->body_bytes;
+        a->mark_us = now;
+    }
+    int64_t until = a->in_body ? a->mark_us + config->stall_us
+                               : a->begun_us + config->connect_us + config->first_byte_us;
+    a->late = now >= until;
+    if (a->late) return -1;
+    if (until - now < left) left = until - now;
+    if (ctx != NULL && ctx->cancel != NULL && left > VFS__CANCEL_POLL_US)
+        left = VFS__CANCEL_POLL_US;
+    if (ctx != NULL && ctx->deadline != 0 && ctx->deadline - apr_time_now() < left)
+        left = ctx->deadline - apr_time_now();
+    return left <= 0 ? 0 : (int)(left / 1000 + 1);
+}
+
+static CURLcode transfer(attempt_t *a, CURLM *multi, const vfs_ctx_t *ctx)
+{
+    CURLcode code = CURLE_FAILED_INIT;
+    CURLMsg *message;
+    int running = 1, left = 0;
+    if (curl_multi_add_handle(multi, a->easy) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
+    while (running > 0) {
+        CURLMcode rc = curl_multi_perform(multi, &running);
+        int ms = running > 0 && rc == CURLM_OK ? sleep_ms(a, ctx) : -1;
+        if (ms < 0) break;
+        rc = curl_multi_poll(multi, NULL, 0, ms, NULL);
+        if (rc != CURLM_OK) break;
+    }
+    while ((message = curl_multi_info_read(multi, &left)) != NULL)
+        if (message->msg == CURLMSG_DONE) code = message->data.result;
+    (void)curl_multi_remove_handle(multi, a->easy); /* it was added above */
+    return code;
+}
+
+/* OpenSSL writes to sockets without MSG_NOSIGNAL: a broken connection shall not end the program. */
+static CURLcode transfer_quietly(attempt_t *a, CURLM *multi, const vfs_ctx_t *ctx)
+{
+    static const struct timespec at_once;
+    sigset_t pipe, before, pending;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    (void)sigpending(&pending); /* cannot fail for an address of ours */
+    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    CURLcode code = transfer(a, multi, ctx);
+    if (!sigismember(&pending, SIGPIPE)) (void)sigtimedwait(&pipe, NULL, &at_once);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
+static remote_end_t judge(const attempt_t *a, CURLcode code)
+{
+    remote_end_t end = {APR_SUCCESS, 0, 0, 0};
+    if (a->status != APR_SUCCESS) {
+        end.status = a->status;
+        end.caller = !a->in_body;
+        return end;
+    }
+    if (a->enough || (code == CURLE_OK && a->in_body)) {
+        long s = a->answer->status;
+        end.transient = s == 408 || s == 429 || s == 500 || (s >= 502 && s <= 504);
+        end.untouched = s == 429 || s == 503;
+        return end;
+    }
+    switch (code) {
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_ISSUER_ERROR:
+        end.status = APR_FROM_OS_ERROR(EACCES);
+        break;
+    case CURLE_OUT_OF_MEMORY:
+    case CURLE_FAILED_INIT:
+        if (!a->late) {
+            end.status = APR_ENOMEM;
+            end.caller = 1;
+            break;
+        }
+        end.status = VFS_EOFFLINE;
+        end.transient = 1;
+        break;
+    case CURLE_URL_MALFORMAT:
+        end.status = APR_EINVAL;
+        break;
+    case CURLE_UNSUPPORTED_PROTOCOL: /* also: no HTTP came */
+    case CURLE_WEIRD_SERVER_REPLY:
+        end.status = VFS_EFORMAT;
+        break;
+    default:
+        end.status = VFS_EOFFLINE;
+        end.transient = 1;
+        end.untouched = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+                        code == CURLE_COULDNT_RESOLVE_PROXY;
+    }
+    return end;
+}
+
+static void account(attempt_t *a)
+{
+    long made = 0;
+    char *to = NULL;
+    (void)curl_easy_getinfo(a->easy, CURLINFO_NUM_CONNECTS, &made);
+    atomic_fetch_add_explicit(&a->remote->connections, (uint64_t)made, memory_order_relaxed);
+    atomic_fetch_add_explicit(&a->remote->bytes_in, a->body_bytes, memory_order_relaxed);
+    if (a->answer->status >= 300 && a->answer->status < 400 &&
+        curl_easy_getinfo(a->easy, CURLINFO_REDIRECT_URL, &to) == CURLE_OK && to != NULL)
+        a->answer->location = strdup(to);
+}
+
+remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
+                             const remote_request_t *request, remote_answer_t *answer)
+{
+    attempt_t a = {.remote = remote, .request = request, .answer = answer, .easy = slot->easy};
+    struct curl_slist *headers = NULL;
+    remote_end_t end = {APR_SUCCESS, 0, 0, 1};
+    remote__answer_clear(answer);
+    answer->why[0] = '\0';
+    a.begun_us = now_us();
+    end.status = set_up(&a, &headers);
+    if (end.status == APR_SUCCESS) {
+        CURLcode code = transfer_quietly(&a, slot->multi, ctx);
+        account(&a);
+        end = judge(&a, code);
+        if (end.status != APR_SUCCESS && answer->why[0] == '\0')
+            (void)snprintf(answer->why, sizeof(answer->why), "%s",
+                           a.late ? "the server does not answer in time"
+                                  : curl_easy_strerror(code));
+    }
+    curl_easy_reset(slot->easy); /* the headers go now, and `a` with this frame */
+    curl_slist_free_all(headers);
+    remote__trace(remote, ctx, request, answer, &end, now_us() - a.begun_us, a.body_bytes);
+    return end;
+}

@@ -1,0 +1,54 @@
+/*
+ * private.h - what the files of backends/remote/ share. Floor 2, private.
+ */
+#ifndef BACKENDS_REMOTE_PRIVATE_H
+#define BACKENDS_REMOTE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backends/remote/remote.h"
+#include "vfs/breaker.h"
+
+/** A handle of libcurl, and the connections that it keeps. */
+typedef struct remote_slot_t {
+    CURL *easy;
+    CURLM *multi;
+    struct remote_slot_t *next; /**< in the list of idle ones */
+} remote_slot_t;
+
+/** mutex guards idle, nslots and breaker; it is a leaf. */
+struct remote_t {
+    remote_config_t config;
+    char *secret; /**< password or token */
+    int trace_fd; /**< -1: none */
+    pthread_mutex_t mutex;
+    pthread_cond_t room;  /**< a slot came back */
+    pthread_cond_t pause; /**< never signalled: for waiting until a deadline */
+    remote_slot_t *idle;  /**< the one used last first: its connection is the likeliest to live */
+    uint64_t nslots;
+    vfs__breaker_t breaker;
+    _Atomic uint64_t requests, attempts, failures, refused, bytes_in, connections, chance;
+};
+
+/** How an attempt ended. */
+typedef struct remote_end_t {
+    apr_status_t status; /**< APR_SUCCESS: there is an answer */
+    int transient;       /**< another attempt may help */
+    int untouched;       /**< nothing reached the server */
+    int caller;          /**< the caller's doing: says nothing of the server */
+} remote_end_t;
+
+/** One attempt, in attempt.c. */
+remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
+                             const remote_request_t *request, remote_answer_t *answer);
+/** Empty an answer, but for `why`. */
+void remote__answer_clear(remote_answer_t *answer);
+/** One line of the headers, in answer.c. */
+void remote__answer_header(remote_answer_t *answer, const char *line, size_t len);
+/** A line for who traces: no query, no user, no header. */
+void remote__trace(remote_t *remote, const vfs_ctx_t *ctx, const remote_request_t *request,
+                   const remote_answer_t *answer, const remote_end_t *end, int64_t us,
+                   uint64_t bytes);
+
+#endif

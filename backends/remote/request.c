@@ -1,0 +1,138 @@
+/*
+ * request.c - a request: a slot, attempts with pauses between them, and the breaker, which answers
+ * at once while the server is known to be away. Floor 2.
+ *
+ * A pause is half fixed, half by chance, and doubles; or it is what the server asked for
+ * (Brooker, "Exponential Backoff And Jitter").
+ */
+#include <stdlib.h>
+
+#include "backends/remote/private.h"
+#include "vfs/wait.h"
+
+static remote_slot_t *slot_new(void)
+{
+    remote_slot_t *slot = calloc(1, sizeof(*slot));
+    if (slot == NULL) return NULL;
+    slot->easy = curl_easy_init();
+    slot->multi = curl_multi_init();
+    if (slot->easy != NULL && slot->multi != NULL) return slot;
+    curl_easy_cleanup(slot->easy);
+    if (slot->multi != NULL) (void)curl_multi_cleanup(slot->multi); /* it is empty */
+    free(slot);
+    return NULL;
+}
+
+static apr_status_t slot_get(remote_t *r, const vfs_ctx_t *ctx, remote_slot_t **slot)
+{
+    apr_status_t status = APR_SUCCESS;
+    *slot = NULL;
+    pthread_mutex_lock(&r->mutex);
+    while (r->idle == NULL && r->nslots == r->config.connections && status == APR_SUCCESS)
+        status = vfs__cond_wait(&r->room, &r->mutex, ctx);
+    if (status != APR_SUCCESS) {
+        pthread_cond_signal(&r->room); /* the signal may have been meant for another */
+    } else if (r->idle != NULL) {
+        *slot = r->idle;
+        r->idle = (*slot)->next;
+    } else if ((*slot = slot_new()) != NULL) {
+        r->nslots++;
+    } else {
+        status = APR_ENOMEM;
+    }
+    pthread_mutex_unlock(&r->mutex);
+    return status;
+}
+
+static void slot_put(remote_t *r, remote_slot_t *slot)
+{
+    pthread_mutex_lock(&r->mutex);
+    slot->next = r->idle;
+    r->idle = slot;
+    pthread_cond_signal(&r->room);
+    pthread_mutex_unlock(&r->mutex);
+}
+
+/* splitmix64 (Steele, Lea, Flood 2014). */
+static uint64_t chance(remote_t *r)
+{
+    uint64_t z = atomic_fetch_add_explicit(&r->chance, 0x9e3779b97f4a7c15u, memory_order_relaxed);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static int64_t pause_us(remote_t *r, const remote_answer_t *answer, uint64_t attempt)
+{
+    if (answer->retry_us >= 0) return answer->retry_us;
+    int64_t us = REMOTE_PAUSE_MAX_US;
+    if (attempt < 16 && (int64_t)REMOTE_PAUSE_MIN_US << attempt < us)
+        us = (int64_t)REMOTE_PAUSE_MIN_US << attempt;
+    return us / 2 + (int64_t)(chance(r) % (uint64_t)(us / 2));
+}
+
+static apr_status_t wait_us(remote_t *r, const vfs_ctx_t *ctx, int64_t us)
+{
+    const vfs_ctx_t none = VFS_CTX_INIT;
+    vfs_ctx_t until = ctx != NULL ? *ctx : none;
+    apr_status_t status = APR_SUCCESS;
+    apr_time_t end = apr_time_now() + us;
+    if (until.deadline == 0 || end < until.deadline) until.deadline = end;
+    pthread_mutex_lock(&r->mutex);
+    while (status == APR_SUCCESS)
+        status = vfs__cond_wait(&r->pause, &r->mutex, &until);
+    pthread_mutex_unlock(&r->mutex);
+    return status == APR_TIMEUP ? vfs_ctx_check(ctx) : status;
+}
+
+static vfs__breaker_e verdict(const remote_end_t *end, const remote_answer_t *answer)
+{
+    if (end->caller) return VFS__BREAKER_NONE;
+    if (end->status != APR_SUCCESS) return end->transient ? VFS__BREAKER_BAD : VFS__BREAKER_GOOD;
+    return answer->status >= 502 && answer->status <= 504 ? VFS__BREAKER_BAD : VFS__BREAKER_GOOD;
+}
+
+static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx_t *ctx,
+                                 const remote_request_t *request, remote_answer_t *answer)
+{
+    int trial = 0;
+    pthread_mutex_lock(&r->mutex);
+    int may = vfs__breaker_may(&r->breaker, apr_time_now(), &trial);
+    pthread_mutex_unlock(&r->mutex);
+    if (!may) {
+        remote_end_t away = {VFS_EOFFLINE, 0, 0, 1};
+        atomic_fetch_add_explicit(&r->refused, 1, memory_order_relaxed);
+        return away;
+    }
+    remote_end_t end = remote__attempt(r, slot, ctx, request, answer);
+    atomic_fetch_add_explicit(&r->attempts, 1, memory_order_relaxed);
+    if (end.transient) atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
+    pthread_mutex_lock(&r->mutex);
+    vfs__breaker_ended(&r->breaker, verdict(&end, answer), apr_time_now(), trial);
+    pthread_mutex_unlock(&r->mutex);
+    return end;
+}
+
+apr_status_t remote__send(remote_t *r, const vfs_ctx_t *ctx, const remote_request_t *request,
+                          remote_answer_t *answer)
+{
+    remote_slot_t *slot = NULL;
+    remote_end_t end = {APR_SUCCESS, 0, 0, 0};
+    answer->location = NULL;
+    remote__answer_clear(answer);
+    answer->why[0] = '\0';
+    atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);
+    for (uint64_t attempt = 0;; attempt++) {
+        apr_status_t status = slot_get(r, ctx, &slot);
+        if (status != APR_SUCCESS) return status;
+        end = attempt_once(r, slot, ctx, request, answer);
+        slot_put(r, slot); /* others may go on while this one waits */
+        if (!end.transient || attempt >= r->config.retries) break;
+        if (!(request->flags & REMOTE_AGAIN) && !end.untouched) break;
+        int64_t us = pause_us(r, answer, attempt);
+        if (us > REMOTE_RETRY_AFTER_MAX_US) break;
+        status = wait_us(r, ctx, us);
+        if (status != APR_SUCCESS) return status;
+    }
+    return end.status;
+}
