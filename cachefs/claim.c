@@ -26,7 +26,9 @@ int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked,
 apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *a,
                                 const vfs_path_t *b, cachefs__mut_t *m)
 {
-    apr_status_t st = APR_SUCCESS;
+    apr_status_t st = cachefs__recovered(c, ctx, a, 0);
+    if (!st && b) st = cachefs__recovered(c, ctx, b, 0);
+    if (st) return st;
     m->slot[0] = a->hash % NAME_SLOTS;
     m->slot[1] = b ? b->hash % NAME_SLOTS : m->slot[0];
     m->count = m->slot[1] == m->slot[0] ? 1 : 2;

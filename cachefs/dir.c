@@ -209,7 +209,8 @@ apr_status_t cachefs_op_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx
     cache_t *c = cachefs__of(fs);
     vfs_attr_t attr = {0};
     obj_t *o = NULL;
-    apr_status_t st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, &attr, NULL);
+    apr_status_t st = cachefs__recovered(c, ctx, path, 0);
+    if (!st) st = cachefs__lookup(c, ctx, path, LOOKUP_FOLLOW, &o, &attr, NULL);
     if (st) return st;
     if (attr.type != VFS_TYPE_DIR) st = APR_ENOTDIR;
     if (!st && vfs_attr_access(&attr, ctx, VFS_ACCESS_READ))

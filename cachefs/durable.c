@@ -107,28 +107,6 @@ static void heard(void *baton, int level, const char *text)
     cachefs__log(baton, level, "%s", text);
 }
 
-/* What is in it goes below. In write-back it is the cache's from then on, else it is empty. */
-static apr_status_t recover(cache_t *c, cachefs__journal_t *j, char *err, size_t errlen)
-{
-    char text[128];
-    int64_t start = cachefs__clock_us();
-    cachefs__replay_options_t r = {.journal = j,
-                                   .lower = c->lower,
-                                   .conflict = (cachefs_conflict_e)atomic_load(&c->t.conflict),
-                                   .log = heard,
-                                   .baton = c};
-    apr_status_t st = cachefs__replay(&r, &c->replayed);
-    c->replay_us = (uint64_t)(cachefs__clock_us() - start);
-    if (!st && c->mode != CACHEFS_BACK) st = cachefs__journal_void(j);
-    if (st && err && errlen)
-        (void)snprintf(err, errlen,
-                       "the journal cannot be used: %s, after %" PRIu64 " bytes of %" PRIu64
-                       " were written back; it stays as it is",
-                       vfs_strerror(st, text, sizeof(text)), c->replayed.bytes,
-                       cachefs__journal_found(j)->bytes);
-    return st;
-}
-
 apr_status_t cachefs__durable_attach(cache_t *c, const cachefs__joptions_t *options, char *err,
                                      size_t errlen)
 {
@@ -140,11 +118,13 @@ apr_status_t cachefs__durable_attach(cache_t *c, const cachefs__joptions_t *opti
     apr_status_t st = cachefs__journal_open(&j, &o, err, errlen);
     if (st) return st;
     int use = c->mode == CACHEFS_BACK;
-    if (use || cachefs__journal_found(j)->files) st = recover(c, j, err, errlen);
+    if (use || cachefs__journal_found(j)->files) st = cachefs__recovery_begin(c, j, err, errlen);
+    if (!st && !use) st = cachefs__journal_void(j); /* it is empty, or was not used */
     if (!st && use) {
         c->journal = j;
         int rc = pthread_create(&c->j_thread, NULL, keeper, c);
         if (!rc) return APR_SUCCESS;
+        cachefs__recovery_end(c);
         c->journal = NULL;
         st = APR_FROM_OS_ERROR(rc);
     }
@@ -178,6 +158,7 @@ static void end_empty(cache_t *c)
     cachefs__retire_all(c);
     cachefs__journal_stats(c->journal, &stats);
     if (!cachefs__journal_on(c)) return;
+    if (cachefs__recovering(c)) return;
     if (stats.objects)
         cachefs__log(c, 1, "the journal keeps %" PRIu64 " files for the next start", stats.objects);
     else
@@ -192,6 +173,7 @@ apr_status_t cachefs__durable_detach(cache_t *c)
     pthread_cond_broadcast(&c->j_cond);
     cachefs__unlock(&c->j_lock, RANK_LEAF);
     pthread_join(c->j_thread, NULL);
+    cachefs__recovery_end(c);
     if (cachefs__journal_on(c)) end_empty(c);
     apr_status_t st = cachefs__durable_void(c, NULL), closed = cachefs__journal_close(c->journal);
     if (closed && cachefs__journal_on(c)) {
@@ -230,7 +212,8 @@ enum {
     RECOVERED,
     RECOVERED_BYTES,
     RECOVERY_TIME,
-    CONFLICTS
+    CONFLICTS,
+    RUNNING
 };
 
 static double read_metric(void *baton)
@@ -239,6 +222,10 @@ static double read_metric(void *baton)
     cache_t *c = m->cache;
     cachefs__jstats_t s = {0};
     if (c->journal) cachefs__journal_stats(c->journal, &s);
+    cachefs__lock(&c->j_lock, RANK_LEAF);
+    cachefs__replayed_t replayed = c->replayed;
+    uint64_t replay_us = c->replay_us;
+    cachefs__unlock(&c->j_lock, RANK_LEAF);
     const double values[] = {
         [BYTES] = (double)s.bytes,
         [BYTES_MAX] = (double)s.bytes_max,
@@ -251,10 +238,11 @@ static double read_metric(void *baton)
         [GROUPS] = (double)s.groups,
         [ACKS] = (double)s.acknowledged,
         [FAILED] = (double)atomic_load(&c->journal_state),
-        [RECOVERED] = (double)c->replayed.objects,
-        [RECOVERED_BYTES] = (double)c->replayed.bytes,
-        [RECOVERY_TIME] = (double)c->replay_us / 1e6,
-        [CONFLICTS] = (double)c->replayed.conflicts,
+        [RECOVERED] = (double)replayed.objects,
+        [RECOVERED_BYTES] = (double)replayed.bytes,
+        [RECOVERY_TIME] = (double)replay_us / 1e6,
+        [CONFLICTS] = (double)replayed.conflicts,
+        [RUNNING] = (double)cachefs__recovering(c),
     };
     return values[m->what];
 }
@@ -286,6 +274,7 @@ apr_status_t cachefs__durable_metrics(cache_t *c)
         ROW(RECOVERED_BYTES, 0, "cachefs_recovery_bytes", "Bytes of them written back."),
         ROW(RECOVERY_TIME, 0, "cachefs_recovery_seconds", "Time that it took."),
         ROW(CONFLICTS, 0, "cachefs_recovery_conflicts", "Of them changed by others."),
+        ROW(RUNNING, 0, "cachefs_recovery_running", "1 while it goes on behind the cache."),
 #undef ROW
     };
     apr_status_t st = APR_SUCCESS;

@@ -23,6 +23,15 @@ uint64_t cachefs__durable_unrecorded(cache_t *c);
 /* The same after what it has was made durable: it is there for the next start. */
 uint64_t cachefs__durable_keep(cache_t *c);
 
+/* A call is about to look at a path (`look`), or to list or change it: the recovery is over, or has
+ * nothing to do with it. May be called with a claim, and by whoever has passed it before.
+ *  @return APR_SUCCESS; VFS_EOFFLINE (it failed, and is tried again); APR_TIMEUP, VFS_ECANCELED */
+apr_status_t cachefs__recovered(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int look);
+/* Nobody waits for it any more. */
+void cachefs__recovery_stop(cache_t *c);
+/* How long the start waits for it; another one in tests. */
+extern uint64_t cachefs__recovery_patience_us;
+
 /* Changes of names begin again: the journal died. */
 #define DURABLE_AGAIN (VFS_EEND + 67)
 

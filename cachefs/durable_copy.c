@@ -30,6 +30,7 @@ int cachefs__record_pays(cache_t *c)
     cachefs__jstats_t s;
     uint64_t dirty = atomic_load(&c->dirty_bytes);
     cachefs__journal_stats(c->journal, &s);
+    if (cachefs__recovering(c)) return 0; /* no file can go */
     return !s.error && s.bytes > dirty && s.bytes - dirty > s.bytes_max / 4;
 }
 

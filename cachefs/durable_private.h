@@ -51,6 +51,14 @@ apr_status_t cachefs__durable_wait(cache_t *c, const vfs_ctx_t *ctx, uint64_t ls
 /* The journal's thread shall look now. */
 void cachefs__durable_hurry(cache_t *c);
 
+/* durable_recover.c */
+/* What the journal has goes below, and a session begins. Returns when that is done, or goes on.
+ *  @return APR_SUCCESS; what the journal, the store or the lower layer says, with a sentence */
+apr_status_t cachefs__recovery_begin(cache_t *c, cachefs__journal_t *j, char *err, size_t errlen);
+/* It goes on no more. */
+void cachefs__recovery_end(cache_t *c);
+int cachefs__recovering(const cache_t *c);
+
 /* durable_list.c: those who owe something. Object locked. */
 void cachefs__owes(cache_t *c, obj_t *o, uint32_t flags);
 /* 1: the caller drops the list's reference. */

@@ -135,6 +135,7 @@ apr_status_t cachefs__durable_void(cache_t *c, const vfs_ctx_t *ctx)
 {
     apr_status_t st = APR_SUCCESS;
     if (!cachefs__journal_dead(c)) return st;
+    if (cachefs__recovering(c)) return VFS_EOFFLINE; /* it has what is not below */
     cachefs__lock(&c->j_lock, RANK_LEAF);
     while (c->j_voiding && !st)
         st = cachefs__wait(&c->j_cond, &c->j_lock, ctx, 0);

@@ -53,6 +53,7 @@
 
 typedef struct cache_t cache_t;
 typedef struct cachefs__watch_t cachefs__watch_t;
+typedef struct cachefs__recovery_t cachefs__recovery_t;
 
 /* ---- blocks
  *
@@ -412,6 +413,8 @@ struct cache_t {
     pthread_t j_thread;
     cachefs__replayed_t replayed; /* what the recovery did, and how long it took */
     uint64_t replay_us;
+    _Atomic int recovering; /* it goes on: durable_recover.c */
+    cachefs__recovery_t *recovery;
 
     vfs_workers_t *workers;
     _Atomic uint64_t ahead_bytes; /* of read-ahead under way */

@@ -263,6 +263,7 @@ static apr_status_t start(cache_t *c, char *err, size_t errlen)
 
 static apr_status_t stop(cache_t *c)
 {
+    cachefs__recovery_stop(c);
     cachefs__events_stop(c);
     cachefs__tune_stop(c);
     cachefs__wb_destroy(c);

@@ -338,6 +338,8 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
     obj_t *stale;
     unsigned said;
     int looks = 0;
+    apr_status_t recovered = cachefs__recovered(c, ctx, path, 1);
+    if (recovered) return recovered;
     fetched_here = 0;
     for (;; looks++) {
         cachefs__known_e known = find_name(c, path, want, &stale, &said);

@@ -313,7 +313,9 @@ apr_status_t cachefs_op_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
 {
     cache_t *c = cachefs__of(fs);
     if (flags & (VFS_O_WRITE | VFS_O_CREATE | VFS_O_TRUNC)) {
-        apr_status_t st = open_write(file, c, ctx, path, flags, mode, 0, attr, validator);
+        apr_status_t st = cachefs__recovered(c, ctx, path, 0);
+        if (st) return st;
+        st = open_write(file, c, ctx, path, flags, mode, 0, attr, validator);
         if (APR_STATUS_IS_ENOENT(st) && (flags & VFS_O_CREATE)) /* it went away meanwhile */
             st = open_write(file, c, ctx, path, flags, mode, 1, attr, validator);
         return st;

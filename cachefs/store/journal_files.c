@@ -291,15 +291,11 @@ static apr_status_t put_aside(cachefs__journal_t *j, uint64_t number)
     return vfs_rename(j->fs, NULL, cachefs__journal_path(j, number, from), to, 0);
 }
 
-apr_status_t cachefs__journal_trim(cachefs__journal_t *j)
+/* The caller has set `trimming`, which ends here. */
+static apr_status_t trim(cachefs__journal_t *j)
 {
     char path[JPATH_MAX];
     uint64_t number = 0;
-    jlock(j);
-    int busy = j->trimming || j->error;
-    if (!busy) j->trimming = 1;
-    junlock(j);
-    if (busy) return APR_SUCCESS;
     apr_status_t st = checkpoint(j);
     while (!st) {
         jlock(j);
@@ -320,6 +316,24 @@ apr_status_t cachefs__journal_trim(cachefs__journal_t *j)
     pthread_cond_broadcast(&j->cond);
     junlock(j);
     return st;
+}
+
+apr_status_t cachefs__journal_trim(cachefs__journal_t *j)
+{
+    jlock(j);
+    int busy = j->trimming || j->error;
+    if (!busy) j->trimming = 1;
+    junlock(j);
+    return busy ? APR_SUCCESS : trim(j);
+}
+
+/* Nobody else trims: waits for who does. Lock held. */
+static void wait_trimmed(cachefs__journal_t *j)
+{
+    cachefs__rank_drop(RANK_LEAF);
+    while (j->trimming && !j->error)
+        pthread_cond_wait(&j->cond, &j->lock);
+    cachefs__rank_take(RANK_LEAF);
 }
 
 /* From here on nobody writes to it. */
@@ -398,7 +412,10 @@ apr_status_t cachefs__journal_again(cachefs__journal_t *j)
 apr_status_t cachefs__journal_recovered(cachefs__journal_t *j)
 {
     jlock(j);
-    j->found_end = 0;
+    wait_trimmed(j); /* or this trim would be skipped, and what was found would count on */
+    apr_status_t st = j->error;
+    if (!st) j->found_end = 0;
+    if (!st) j->trimming = 1;
     junlock(j);
-    return cachefs__journal_trim(j);
+    return st ? st : trim(j);
 }

@@ -256,18 +256,32 @@ static apr_status_t count(void *baton, const cachefs__jrecord_t *rec)
     return APR_SUCCESS;
 }
 
+/* Those of earlier sessions: this one may go on meanwhile. NULL: no memory. */
+static cachefs__jfile_t *found_files(cachefs__journal_t *j, size_t *n)
+{
+    cachefs__lock(&j->lock, RANK_LEAF);
+    cachefs__jfile_t *files = malloc((j->nfiles + 1) * sizeof(*files));
+    *n = 0;
+    for (size_t i = 0; files && i < j->nfiles; i++)
+        if (!j->start_number || j->files[i].number < j->start_number) files[(*n)++] = j->files[i];
+    cachefs__unlock(&j->lock, RANK_LEAF);
+    return files;
+}
+
 static apr_status_t all(cachefs__journal_t *j, cachefs__jvisit_fn fn, void *baton,
                         uint64_t *durable)
 {
+    size_t n;
+    cachefs__jfile_t *files = found_files(j, &n);
     reader_t r = {.buf = malloc(WINDOW)};
-    apr_status_t st = r.buf ? APR_SUCCESS : APR_ENOMEM;
-    for (size_t i = 0; i < j->nfiles && !st; i++) {
-        if (j->start_number && j->files[i].number >= j->start_number) break;
+    apr_status_t st = r.buf && files ? APR_SUCCESS : APR_ENOMEM;
+    for (size_t i = 0; i < n && !st; i++) {
         r.durable = 0;
-        st = each(j, &j->files[i], &r, fn, baton);
+        st = each(j, &files[i], &r, fn, baton);
         if (durable && r.durable > *durable) *durable = r.durable;
     }
     free(r.buf);
+    free(files);
     return st;
 }
 

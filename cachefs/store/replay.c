@@ -28,11 +28,11 @@ void cachefs__replay_log(const replay_t *r, const char *format, ...)
 {
     char text[2 * VFS_PATH_MAX + 256];
     va_list args;
-    if (!r->o->log) return;
+    if (!r->o.log) return;
     va_start(args, format);
     (void)vsnprintf(text, sizeof(text), format, args); /* a line that is too long is cut */
     va_end(args);
-    r->o->log(r->o->baton, 1, text);
+    r->o.log(r->o.baton, 1, text);
 }
 
 /* ---- objects */
@@ -98,7 +98,7 @@ const char *cachefs__replay_name(const item_t *it)
     return it->paths[it->npaths - 1];
 }
 
-static int wanted(const item_t *it)
+int cachefs__replay_wanted(const item_t *it)
 {
     return it->npaths && it->last > it->retired && !it->part;
 }
@@ -144,7 +144,7 @@ static apr_status_t moved(replay_t *r, const char *from, size_t from_len, const 
     apr_status_t st = APR_SUCCESS;
     for (size_t i = 0; i < r->nitems; i++) {
         item_t *it = r->items[i];
-        size_t had = wanted(it) ? it->npaths : 0;
+        size_t had = cachefs__replay_wanted(it) ? it->npaths : 0;
         for (size_t k = 0; k < had && !st; k++)
             st = add_moved(it, it->paths[k], from, from_len, to, to_len, 0);
     }
@@ -179,7 +179,7 @@ static apr_status_t open_moves(replay_t *r)
         if (!move->from || move->last <= move->retired) continue;
         for (size_t i = 0; i < r->nitems && !st; i++) {
             item_t *it = r->items[i];
-            if (!wanted(it) || it->based < move->last) continue;
+            if (!cachefs__replay_wanted(it) || it->based < move->last) continue;
             const char *name = it->base.path;
             st = add_moved(it, name, move->from, strlen(move->from), move->to, strlen(move->to), 1);
             if (!st)
@@ -247,13 +247,13 @@ static void join_ids(replay_t *r)
         r->buckets[i] = SIZE_MAX;
     for (size_t i = 0; i < r->nitems; i++) {
         item_t *it = r->items[i];
-        if (!wanted(it)) continue;
+        if (!cachefs__replay_wanted(it)) continue;
         size_t *head = &r->buckets[bucket_of(it)];
         for (size_t k = *head; k != SIZE_MAX && !it->before; k = r->items[k]->chain) {
             if (!same_file(r->items[k], it)) continue;
             if (it->created) { /* another file: that one was gone by then */
                 r->items[k]->where = WHERE_NOWHERE;
-                r->done->discarded++;
+                r->done.discarded++;
             } else {
                 it->before = r->items[k];
             }
@@ -261,7 +261,7 @@ static void join_ids(replay_t *r)
         }
         it->chain = *head;
         *head = i;
-        r->done->objects++;
+        r->done.objects++;
     }
 }
 
@@ -290,16 +290,16 @@ static apr_status_t opened(replay_t *r, item_t *it)
         if (st) return st;
     }
     *slot = it;
-    return vfs_open(&it->out, r->o->lower, NULL, it->target, VFS_O_READ | VFS_O_WRITE, 0, NULL,
+    return vfs_open(&it->out, r->o.lower, NULL, it->target, VFS_O_READ | VFS_O_WRITE, 0, NULL,
                     NULL);
 }
 
 static void progress(replay_t *r)
 {
-    if (r->done->bytes - r->told < PROGRESS_BYTES) return;
-    r->told = r->done->bytes;
-    cachefs__replay_log(r, "recovery: %" PRIu64 " bytes of %" PRIu64 " are below", r->done->bytes,
-                        cachefs__journal_found(r->o->journal)->bytes);
+    if (r->done.bytes - r->told < PROGRESS_BYTES) return;
+    r->told = r->done.bytes;
+    cachefs__replay_log(r, "recovery: %" PRIu64 " bytes of %" PRIu64 " are below", r->done.bytes,
+                        cachefs__journal_found(r->o.journal)->bytes);
 }
 
 static item_t *first_of(item_t *it)
@@ -319,19 +319,20 @@ static apr_status_t second_pass(void *baton, const cachefs__jrecord_t *rec)
     size_t written;
     if (!rec->object || (rec->type != JOURNAL_WRITE && rec->type != JOURNAL_BASE))
         return APR_SUCCESS;
+    if (r->o.stop && atomic_load(r->o.stop)) return VFS_ECANCELED;
     item_t *it = find(r, rec->object);
     if (rec->lsn <= it->retired || it->part) return APR_SUCCESS;
     if (!it->npaths) {
-        r->done->orphans++;
+        r->done.orphans++;
         return APR_SUCCESS;
     }
     it = first_of(it);
     apr_status_t st = cachefs__replay_resolve(r, it);
     if (st || it->where == WHERE_NOWHERE || rec->type == JOURNAL_BASE) return st;
     if (!cachefs__jwrite_get(rec, &off, &mtime_ns, &bytes, &len)) return APR_SUCCESS;
-    r->done->writes++;
-    r->done->bytes += len;
-    if (r->o->dry) return APR_SUCCESS;
+    r->done.writes++;
+    r->done.bytes += len;
+    if (r->o.dry) return APR_SUCCESS;
     it->mtime_ns = mtime_ns;
     st = opened(r, it);
     if (!st) st = vfs_write_at(it->out, NULL, bytes, len, (apr_off_t)off, &written, NULL);
@@ -348,18 +349,18 @@ static apr_status_t settle_conflicts(replay_t *r)
     apr_status_t st = APR_SUCCESS;
     for (size_t i = 0; i < r->nitems && !st; i++) {
         const item_t *it = r->items[i];
-        if (wanted(it) && first_of(r->items[i])->beside)
-            st = cachefs__journal_note(r->o->journal, NULL, JOURNAL_DISCARD, it->id, it->last);
+        if (cachefs__replay_wanted(it) && first_of(r->items[i])->beside)
+            st = cachefs__journal_note(r->o.journal, NULL, JOURNAL_DISCARD, it->id, it->last);
     }
     return st;
 }
 
 static apr_status_t below(replay_t *r)
 {
-    cachefs__journal_t *j = r->o->journal;
-    apr_status_t st = cachefs__journal_start(j);
-    if (!st && r->done->objects) st = cachefs__journal_note(j, NULL, JOURNAL_REPLAY, 0, 0);
-    if (!st && r->done->objects) st = cachefs__journal_visit(j, second_pass, r);
+    cachefs__journal_t *j = r->o.journal;
+    apr_status_t st = APR_SUCCESS;
+    if (r->done.objects) st = cachefs__journal_note(j, NULL, JOURNAL_REPLAY, 0, 0);
+    if (!st && r->done.objects) st = cachefs__journal_visit(j, second_pass, r);
     for (unsigned i = 0; i < OPEN_MAX; i++) {
         apr_status_t ended = r->open[i] ? finish(r, r->open[i]) : APR_SUCCESS;
         if (!st) st = ended;
@@ -368,8 +369,9 @@ static apr_status_t below(replay_t *r)
     return st ? st : cachefs__journal_recovered(j);
 }
 
-static void forget(replay_t *r)
+void cachefs__replay_end(cachefs__replay_t *r)
 {
+    if (!r) return;
     for (size_t i = 0; i < r->nitems; i++) {
         item_t *it = r->items[i];
         for (size_t k = 0; k < it->npaths; k++)
@@ -383,24 +385,51 @@ static void forget(replay_t *r)
     free(r);
 }
 
-apr_status_t cachefs__replay(const cachefs__replay_options_t *options, cachefs__replayed_t *out)
+apr_status_t cachefs__replay_begin(cachefs__replay_t **out,
+                                   const cachefs__replay_options_t *options, int start)
 {
     replay_t *r = calloc(1, sizeof(*r));
-    memset(out, 0, sizeof(*out));
+    *out = NULL;
     if (!r) return APR_ENOMEM;
-    r->o = options;
-    r->done = out;
+    r->o = *options;
+    r->again = options->again;
     apr_status_t st = cachefs__journal_visit(options->journal, first_pass, r);
     if (!st) st = open_moves(r);
     if (!st) join_ids(r);
-    if (!st)
-        st = options->dry ? cachefs__journal_visit(options->journal, second_pass, r) : below(r);
-    if (out->objects || out->orphans || st)
+    if (!st && start) st = cachefs__journal_start(options->journal);
+    if (st)
+        cachefs__replay_end(r);
+    else
+        *out = r;
+    return st;
+}
+
+const cachefs__replayed_t *cachefs__replay_done(const cachefs__replay_t *r)
+{
+    return &r->done;
+}
+
+apr_status_t cachefs__replay_run(cachefs__replay_t *r)
+{
+    const cachefs__replayed_t *d = &r->done;
+    apr_status_t st = r->o.dry ? cachefs__journal_visit(r->o.journal, second_pass, r) : below(r);
+    if (d->objects || d->orphans || st)
         cachefs__replay_log(r,
                             "recovery: %" PRIu64 " files with %" PRIu64 " writes, %" PRIu64
                             " made again, %" PRIu64 " conflicts, %" PRIu64 " discarded%s",
-                            out->objects, out->writes, out->created, out->conflicts, out->discarded,
-                            st ? "; it failed, and is tried again at the next start" : "");
-    forget(r);
+                            d->objects, d->writes, d->created, d->conflicts, d->discarded,
+                            st ? "; it failed, and is tried again" : "");
+    return st;
+}
+
+apr_status_t cachefs__replay(const cachefs__replay_options_t *options, cachefs__replayed_t *out)
+{
+    replay_t *r;
+    memset(out, 0, sizeof(*out));
+    apr_status_t st = cachefs__replay_begin(&r, options, !options->dry);
+    if (st) return st;
+    st = cachefs__replay_run(r);
+    *out = r->done;
+    cachefs__replay_end(r);
     return st;
 }

@@ -39,9 +39,9 @@ typedef struct item_t {
 #define BUCKETS 4096u
 #define OPEN_MAX 32u
 
-typedef struct replay_t {
-    const cachefs__replay_options_t *o;
-    cachefs__replayed_t *done;
+typedef struct cachefs__replay_t {
+    cachefs__replay_options_t o;
+    cachefs__replayed_t done;
     item_t **items; /* by id */
     size_t nitems, room;
     size_t buckets[BUCKETS]; /* of items, by identity */
@@ -55,6 +55,8 @@ void cachefs__replay_log(const replay_t *r, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Decide where an object's records go; makes the file if it has to be made. */
 apr_status_t cachefs__replay_resolve(replay_t *r, item_t *it);
+/* Has it records that count? */
+int cachefs__replay_wanted(const item_t *it);
 /* The newest of its names. */
 const char *cachefs__replay_name(const item_t *it);
 

@@ -55,7 +55,7 @@ static apr_status_t look(const replay_t *r, const item_t *it, below_e *what, con
     *name = cachefs__replay_name(it);
     for (size_t i = it->npaths; i-- > 0;) {
         if (vfs_path_init(&path, it->paths[i], buf)) continue; /* no name below */
-        apr_status_t st = vfs_call_stat(r->o->lower, NULL, &path, &attr, &val);
+        apr_status_t st = vfs_call_stat(r->o.lower, NULL, &path, &attr, &val);
         if (APR_STATUS_IS_ENOENT(st) || APR_STATUS_IS_ENOTDIR(st)) continue;
         if (st) return st;
         if (is_object(r, it, &attr)) {
@@ -81,7 +81,7 @@ static apr_status_t made(replay_t *r, vfs_file_t *f, item_t *it, const char *pat
     if (!st) st = vfs_path_init(&p, path, buf);
     if (st) return st;
     (void)vfs_path_parent(&dir, &p, dir_buf);
-    st = vfs_call_sync_dir(r->o->lower, NULL, &dir);
+    st = vfs_call_sync_dir(r->o.lower, NULL, &dir);
     return st && !APR_STATUS_IS_ENOTIMPL(st) ? st : into(it, path);
 }
 
@@ -93,15 +93,15 @@ static apr_status_t make_again(replay_t *r, item_t *it, const char *path)
     char buf[VFS_PATH_MAX + 1], dir_buf[VFS_PATH_MAX + 1];
     uint32_t flags = VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL;
     uint32_t mode = it->base.mode ? it->base.mode : 0600;
-    r->done->created++;
-    if (r->o->dry) return into(it, path);
+    r->done.created++;
+    if (r->o.dry) return into(it, path);
     apr_status_t st = vfs_path_init(&p, path, buf);
     if (st) return st;
-    st = vfs_call_open(&f, r->o->lower, NULL, &p, flags, mode, NULL, NULL);
+    st = vfs_call_open(&f, r->o.lower, NULL, &p, flags, mode, NULL, NULL);
     if (APR_STATUS_IS_ENOENT(st)) {
         (void)vfs_path_parent(&dir, &p, dir_buf);
-        st = vfs_mkdir_all(r->o->lower, NULL, dir.str, 0755);
-        if (!st) st = vfs_call_open(&f, r->o->lower, NULL, &p, flags, mode, NULL, NULL);
+        st = vfs_mkdir_all(r->o.lower, NULL, dir.str, 0755);
+        if (!st) st = vfs_call_open(&f, r->o.lower, NULL, &p, flags, mode, NULL, NULL);
     }
     return st ? st : made(r, f, it, path);
 }
@@ -129,25 +129,25 @@ static apr_status_t make_beside(replay_t *r, item_t *it, const char *path)
     char buf[VFS_PATH_MAX + 1], beside_buf[VFS_PATH_MAX + 1];
     uint32_t mode = it->base.mode ? it->base.mode : 0600;
     it->beside = 1;
-    if (r->o->dry) return into(it, path);
+    if (r->o.dry) return into(it, path);
     apr_status_t st = vfs_path_init(&p, path, buf);
     for (int k = 0; k < 100 && !st; k++) {
         st = cachefs__conflict_path(&p, k, &beside, beside_buf);
         if (!st)
-            st = vfs_call_open(&f, r->o->lower, NULL, &beside,
+            st = vfs_call_open(&f, r->o.lower, NULL, &beside,
                                VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL, mode, NULL,
                                NULL);
         if (!APR_STATUS_IS_EEXIST(st)) break;
         st = APR_SUCCESS;
     }
     if (st) return st;
-    st = vfs_call_open(&theirs, r->o->lower, NULL, &p, VFS_O_READ, 0, NULL, NULL);
+    st = vfs_call_open(&theirs, r->o.lower, NULL, &p, VFS_O_READ, 0, NULL, NULL);
     if (!st) st = copy_bytes(theirs, f);
     if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS; /* theirs was to remove it */
     if (theirs) (void)vfs_close(theirs, NULL);      /* only read */
     if (st) {
         (void)vfs_close(f, NULL); /* begun again as a whole */
-        (void)vfs_call_unlink(r->o->lower, NULL, &beside);
+        (void)vfs_call_unlink(r->o.lower, NULL, &beside);
         return st;
     }
     cachefs__replay_log(r, "recovery: %s changed below: ours is in %s", path, beside.str);
@@ -158,13 +158,13 @@ static apr_status_t make_beside(replay_t *r, item_t *it, const char *path)
 
 static apr_status_t conflict(replay_t *r, item_t *it, below_e what, const char *name)
 {
-    r->done->conflicts++;
-    switch (r->o->conflict) {
+    r->done.conflicts++;
+    switch (r->o.conflict) {
     case CACHEFS_OURS:
         return what == BELOW_ABSENT ? make_again(r, it, name) : into(it, name);
     case CACHEFS_THEIRS:
         cachefs__replay_log(r, "recovery: %s changed below: ours was thrown away", name);
-        r->done->discarded++;
+        r->done.discarded++;
         it->where = WHERE_NOWHERE;
         return APR_SUCCESS;
     default:
@@ -181,7 +181,7 @@ apr_status_t cachefs__replay_resolve(replay_t *r, item_t *it)
     if (st) return st;
     if (what == BELOW_OURS) return into(it, name);
     if (what != BELOW_CHANGED && it->dropped) {
-        r->done->discarded++;
+        r->done.discarded++;
         it->where = WHERE_NOWHERE;
         return APR_SUCCESS;
     }
