@@ -197,3 +197,30 @@ Test(back_store, records_keep_no_names_from_others)
     }
     rig_close(&r);
 }
+
+/* A write of more pieces than a journal keeps room for: its sync is one of the lower layer, and
+ * what the journal had of the file is below before. */
+Test(back_store, a_write_of_very_many_pieces_has_no_record)
+{
+    static uint8_t bytes[600];
+    vfs_iovec_t iov[600];
+    size_t n;
+    rig_t r;
+    rig_open(&r, "");
+    vfs_file_t *f = rig_file(&r, "/f");
+    rig_acknowledge(f, 1);
+    memset(bytes, 2, sizeof(bytes));
+    for (size_t i = 0; i < 600; i++)
+        iov[i] = (vfs_iovec_t){.base = bytes + i, .len = 1};
+    OK(vfs_writev_at(f, NULL, iov, 600, 0, &n, NULL));
+    EQ(n, 600);
+    rig_holds(r.lower, "/f", 0, 1, 1000);
+    uint64_t below = rig_below(&r, VFS_OPID_sync);
+    OK(vfs_sync(f, NULL, VFS_SYNC_DATA));
+    EQ(rig_below(&r, VFS_OPID_sync), below + 1);
+    rig_kill(&r);
+    OK(rig_begin(&r, ""));
+    rig_holds(r.fs, "/f", 0, 2, 600);
+    rig_holds(r.fs, "/f", 600, 1, 400);
+    rig_close(&r);
+}
