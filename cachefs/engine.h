@@ -159,6 +159,9 @@ typedef struct gate_t {
     gate_e kind;
     gate_wait_t *waiters; /* told the status at leave */
     gate_wait_t wait;     /* ours, while we wait for another */
+    int64_t patience_us;  /* how long others wait for it; 0: as long as it takes */
+    int64_t until_us;     /* when that is over; 0: never */
+    int lost;             /* it was, and somebody took the gate away */
 } gate_t;
 
 /* Guarded by the object's stripe, unless it says otherwise. */

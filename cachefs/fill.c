@@ -320,9 +320,10 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
 }
 
 /* All of the run from the disk tier, if it has that. APR_NOTFOUND: it has not; the run is cut to
- * what it does not have. */
-static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, uint64_t off,
-                              unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
+ * what it does not have. Its gate is kept, or lost: FILL_AGAIN. */
+static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, gate_t *gate,
+                              uint64_t off, unsigned flags, cachefs__sink_t *sink,
+                              uint64_t *fetched)
 {
     uint64_t start = r->start, end = r->end, at = off > start ? off : start;
     apr_status_t st = APR_NOTFOUND;
@@ -333,10 +334,13 @@ static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t 
     if (!r->keyed || !asked ||
         !cachefs__tier_extent(c, &r->key, at, cachefs__granule(r->shift), r->size, &r->start,
                               &r->end))
-        return st;
+        return cachefs__gate_keep(c, o, gate) ? st : FILL_AGAIN;
     cachefs__room_hold(c);
-    if (run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
-        !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count)) {
+    int read = run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
+               !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count);
+    if (!cachefs__gate_keep(c, o, gate)) {
+        st = FILL_AGAIN;
+    } else if (read) {
         r->got = r->end - r->start;
         *fetched += r->got;
         st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
@@ -402,6 +406,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     run_t r; /* not set to zero: its arrays are long */
     gate_t gate = {.kind = GATE_FILL};
     vfs_file_t *file;
+    if (c->l2) gate.patience_us = cachefs__l2_patience_us(c->l2);
     r.ver = ver;
     r.count = 0;
     r.keyed = 0;
@@ -417,7 +422,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
         st = find_again(c, o, &r, off, end);
     }
     int here = !st && c->l2; /* it is looked for in the disk tier first */
-    if (here) st = from_tier(c, o, ctx, &r, off, flags, sink, fetched);
+    if (here) st = from_tier(c, o, ctx, &r, &gate, off, flags, sink, fetched);
     if (st == APR_NOTFOUND) here = 0, st = APR_SUCCESS;
     if (!st && !here && !file) st = cachefs__lower_use(c, o, ctx, LOWER_READ, &file);
     if (!st && !here) {

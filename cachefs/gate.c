@@ -6,6 +6,10 @@
  * wait for it with their deadline and cancellation, and only work on the same bytes waits. Fills of
  * one range exclude each other, so a miss has one reader below; fills and writes exclude each
  * other, so no fill can put back bytes that a write replaced.
+ *
+ * A fill that asks the disk tier has its gate on sufferance: a store may hang, and what it has can
+ * be read elsewhere. Whoever has waited long enough for such a gate takes it away and goes on. Who
+ * had it finds that out before it does anything with the bytes (cachefs__gate_keep).
  */
 #include "cachefs/engine.h"
 
@@ -54,6 +58,22 @@ gate_t *cachefs__gate_met(const obj_t *o, uint64_t from, uint64_t to)
     return g;
 }
 
+static void gate_unlink(obj_t *o, gate_t *gate, apr_status_t status);
+
+/* Wait for something to happen to a gate, or take it away. Object locked. */
+static apr_status_t wait_once(cache_t *c, obj_t *o, gate_t *g, const vfs_ctx_t *ctx)
+{
+    if (!g->until_us || cachefs__clock_us() < g->until_us) {
+        apr_status_t st = cachefs__obj_wait(c, o, ctx, g->until_us);
+        return APR_STATUS_IS_TIMEUP(st) ? vfs_ctx_check(ctx) : st;
+    }
+    gate_unlink(o, g, APR_SUCCESS);
+    g->lost = 1;
+    cachefs__l2_suspect(c->l2); /* else who looks again could hang there too */
+    cachefs__obj_wake(c, o);
+    return APR_SUCCESS;
+}
+
 /* Wait for whoever works on the range; the result of a fill is ours too. Object locked. */
 static apr_status_t wait_for(cache_t *c, obj_t *o, gate_t *g, gate_wait_t *w, const vfs_ctx_t *ctx)
 {
@@ -62,7 +82,7 @@ static apr_status_t wait_for(cache_t *c, obj_t *o, gate_t *g, gate_wait_t *w, co
     w->next = g->waiters;
     g->waiters = w;
     while (!w->done && !st)
-        st = cachefs__obj_wait(c, o, ctx, 0);
+        st = wait_once(c, o, g, ctx);
     if (w->done) return w->status;
     gate_wait_t **at = &g->waiters; /* given up: the other goes on, so g is still there */
     while (*at != w)
@@ -75,6 +95,8 @@ static apr_status_t wait_for(cache_t *c, obj_t *o, gate_t *g, gate_wait_t *w, co
 static void gate_link(obj_t *o, gate_t *gate)
 {
     gate->waiters = NULL;
+    gate->lost = 0;
+    gate->until_us = gate->patience_us ? cachefs__clock_us() + gate->patience_us : 0;
     gate->next = o->gates;
     o->gates = gate;
 }
@@ -83,6 +105,7 @@ static void gate_link(obj_t *o, gate_t *gate)
 static void gate_unlink(obj_t *o, gate_t *gate, apr_status_t status)
 {
     gate_t **at = &o->gates;
+    if (gate->lost) return;
     while (*at != gate) {
         VFS_ASSERT(*at != NULL);
         at = &(*at)->next;
@@ -128,12 +151,21 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
             st = wait_for(c, o, g, &gate->wait, ctx);
             goto done;
         }
-        st = cachefs__obj_wait(c, o, ctx, 0);
+        st = wait_once(c, o, g, ctx);
     }
     if (!st) gate_link(o, gate);
 done:
     cachefs__obj_unlock(c, o);
     return st;
+}
+
+int cachefs__gate_keep(cache_t *c, obj_t *o, gate_t *gate)
+{
+    cachefs__obj_look(c, o);
+    gate->until_us = 0;
+    int ours = !gate->lost;
+    cachefs__obj_looked(c, o);
+    return ours;
 }
 
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status)

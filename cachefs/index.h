@@ -308,6 +308,9 @@ apr_status_t cachefs__gate_enter(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gat
                                  int *waited);
 /* Somebody's gate that overlaps [from, to), or NULL. Object locked. */
 gate_t *cachefs__gate_met(const obj_t *o, uint64_t from, uint64_t to);
+/* A gate that others may take away (patience_us) is ours until it is left. 0: it is no more, and
+ * nothing that was read under it counts. */
+int cachefs__gate_keep(cache_t *c, obj_t *o, gate_t *gate);
 void cachefs__gate_leave(cache_t *c, obj_t *o, gate_t *gate, apr_status_t status);
 /* The lower handle that serves, opened when first needed, counted as in use until
  * cachefs__lower_done. */

@@ -57,4 +57,12 @@ static inline int cachefs__breaker_ended(cachefs__breaker_t *b, int good, int64_
     return !was;
 }
 
+/* A call does not come back: it is opened at once. Returns 1 if it was closed. */
+static inline int cachefs__breaker_trip(cachefs__breaker_t *b, int64_t now_us)
+{
+    if (b->open) return 0;
+    b->failures = CACHEFS__BREAKER_FAILURES;
+    return cachefs__breaker_ended(b, 0, now_us);
+}
+
 #endif

@@ -152,7 +152,7 @@ void cachefs__l2_stats(cachefs__l2_t *l2, cachefs__l2_stats_t *out)
     *out = l2->stats;
     out->records = l2->index.used;
     out->index_bytes = cachefs__l2_index_bytes(&l2->index);
-    out->open = (uint64_t)l2->breaker.open;
+    out->open = l2->breaker.open || cachefs__l2_hangs(l2, cachefs__l2_now_us());
     out->breaker_opened = l2->breaker.opened;
     out->culling = (uint64_t)l2->no_space;
     out->segments = out->bytes = 0;
@@ -174,6 +174,18 @@ void cachefs__l2_stats_reset(cachefs__l2_t *l2)
     cachefs__unlock(&l2->lock, RANK_LEAF);
 }
 
+int64_t cachefs__l2_patience_us(const cachefs__l2_t *l2)
+{
+    return (int64_t)(l2->config.slow_us + l2->config.slow_us / 8);
+}
+
+void cachefs__l2_suspect(cachefs__l2_t *l2)
+{
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    l2->suspected = 1;
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+}
+
 /* ---- reading */
 
 int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off, uint64_t end,
@@ -183,7 +195,7 @@ int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t
     int has = 0;
     *stop = end;
     cachefs__lock(&l2->lock, RANK_LEAF);
-    int aside = l2->breaker.open && cachefs__l2_now_us() < l2->breaker.until_us;
+    int aside = cachefs__l2_aside(l2);
     while (at < end && !aside) {
         uint64_t cell = at >> L2_CELL_SHIFT, base = cell << L2_CELL_SHIFT;
         uint32_t next, slot, i;
@@ -216,8 +228,9 @@ static apr_status_t bytes_of(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2
         memcpy(bytes, mem + L2_HEAD, stored);
         return APR_SUCCESS;
     }
-    int64_t start = cachefs__l2_now_us();
-    if (!cachefs__breaker_may(&l2->breaker, start)) return VFS_EOFFLINE;
+    l2_call_t call;
+    if (l2->breaker.open) return VFS_EOFFLINE; /* the writer finds out when it works again */
+    cachefs__l2_began(l2, &call);
     apr_status_t st = cachefs__l2_enter(l2, slot, &file);
     if (!st) {
         vfs_iovec_t iov[2] = {{head, L2_HEAD}, {bytes, stored}};
@@ -233,7 +246,7 @@ static apr_status_t bytes_of(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2
         cachefs__l2_left(l2, slot);
     }
     /* that the caller has no time is no failure of the store */
-    cachefs__l2_ended(l2, st && vfs_ctx_check(ctx) ? APR_SUCCESS : st, start);
+    cachefs__l2_ended(l2, &call, st && vfs_ctx_check(ctx) ? APR_SUCCESS : st);
     return !st && got < L2_HEAD + stored ? APR_EOF : st;
 }
 
@@ -350,6 +363,7 @@ apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, c
         end += iov[i].len;
     CACHE_NO_LOCKS_HELD();
     cachefs__lock(&l2->lock, RANK_LEAF);
+    if (cachefs__l2_aside(l2)) st = VFS_EOFFLINE;
     while (at < end && !st) {
         st = read_piece(l2, key, ctx, iov, count, off, at, end, &done);
         if (!st) at += done;
@@ -415,7 +429,8 @@ void cachefs__l2_clear(cachefs__l2_t *l2)
 int cachefs__l2_hinted(cachefs__l2_t *l2, const cachefs__l2_key_t *key)
 {
     cachefs__lock(&l2->lock, RANK_LEAF);
-    uint32_t i = cachefs__l2_index_hint(&l2->index, cachefs__l2_tag(key, 0));
+    uint32_t i = L2_NONE; /* of what cannot be read nothing is known */
+    if (!l2->breaker.open) i = cachefs__l2_index_hint(&l2->index, cachefs__l2_tag(key, 0));
     if (i) cachefs__l2_index_use(&l2->index, i);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     return i != L2_NONE;

@@ -69,13 +69,18 @@ void cachefs__l2_close(cachefs__l2_t *l2);
 void cachefs__l2_drain(cachefs__l2_t *l2);
 
 /* Has it byte `off` of a version? If so *stop is where what it has from there on ends, else where
- * the next that it has begins; `end` at most. No call leaves the process. */
+ * the next that it has begins; `end` at most. Nothing is read for it. No lock held. */
 int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off, uint64_t end,
                        uint64_t *stop);
 /* Read from `off` on, all of the pieces. Anything but success: it cannot be had from here. No lock
  * held. */
 apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, const vfs_ctx_t *ctx,
                               uint64_t off, const vfs_iovec_t *iov, size_t count);
+/* Who reads longer than that hangs, */
+int64_t cachefs__l2_patience_us(const cachefs__l2_t *l2);
+/* and somebody says so: whoever wants something of it next puts the store aside. Any lock may be
+ * held below RANK_LEAF. */
+void cachefs__l2_suspect(cachefs__l2_t *l2);
 /* Take bytes in, if there is room and it is worth it: they are copied. `off` lies on a granule of 4
  * KiB, and so does the end, unless it is that of the file. What it has already it does not take.
  * Any lock may be held below RANK_LEAF. */

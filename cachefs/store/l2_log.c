@@ -4,7 +4,6 @@
  */
 #include "cachefs/store/l2_log.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "cachefs/rank.h"
@@ -158,22 +157,4 @@ void cachefs__l2_left(cachefs__l2_t *l2, uint32_t slot)
     VFS_ASSERT(seg->users > 0);
     seg->users--;
     if (!seg->users && seg->state == L2_LEAVING) pthread_cond_broadcast(&l2->idle);
-}
-
-void cachefs__l2_ended(cachefs__l2_t *l2, apr_status_t st, int64_t start_us)
-{
-    char what[256], text[128];
-    int64_t now = cachefs__l2_now_us(), took = now - start_us;
-    int slow = took > (int64_t)l2->config.slow_us;
-    if (st || slow) l2->stats.errors++;
-    if (!cachefs__breaker_ended(&l2->breaker, !st && !slow, now)) return;
-    int open = l2->breaker.open;
-    cachefs__unlock(&l2->lock, RANK_LEAF);
-    if (!open)
-        (void)snprintf(what, sizeof(what), "the disk tier is used again");
-    else
-        (void)snprintf(what, sizeof(what), "the disk tier is put aside, reads go on from below: %s",
-                       st ? vfs_strerror(st, text, sizeof(text)) : "it is too slow");
-    cachefs__l2_say(l2, open ? 1 : 2, what);
-    cachefs__lock(&l2->lock, RANK_LEAF);
 }

@@ -53,6 +53,12 @@ typedef struct l2_buffer_t {
     uint64_t base, len; /* place in the segment */
 } l2_buffer_t;
 
+/* A call to the store that is under way; on the stack of who makes it. */
+typedef struct l2_call_t {
+    struct l2_call_t *before, *behind;
+    int64_t start_us;
+} l2_call_t;
+
 /* Where a scrub is: the entry `next` of segment `seq`, which had that slot. */
 typedef struct l2_scrub_t {
     uint32_t slot, seq, next;
@@ -82,6 +88,8 @@ struct cachefs__l2_t {
     int no_space;                    /* the disk is full: no new segment until it is not */
     int64_t space_us;                /* when to look again */
     l2_scrub_t scrub;
+    l2_call_t *oldest, *newest; /* calls that are under way */
+    int suspected;              /* one of them holds somebody for too long */
     cachefs__breaker_t breaker;
     cachefs__l2_packer_t *packers; /* that nobody uses just now */
     unsigned idle_packers;
@@ -110,8 +118,15 @@ const uint8_t *cachefs__l2_unwritten(cachefs__l2_t *l2, uint32_t slot, uint32_t 
 /* The file of a segment, which stays open until cachefs__l2_left. Unlocks meanwhile. */
 apr_status_t cachefs__l2_enter(cachefs__l2_t *l2, uint32_t slot, vfs_file_t **file);
 void cachefs__l2_left(cachefs__l2_t *l2, uint32_t slot);
-/* A call to the store ended: it took since `start`. Locked. */
-void cachefs__l2_ended(cachefs__l2_t *l2, apr_status_t st, int64_t start_us);
+
+/* ---- l2_calls.c: what becomes of calls to the store. Locked. */
+void cachefs__l2_began(cachefs__l2_t *l2, l2_call_t *call);
+/* It ended. Unlocks meanwhile. */
+void cachefs__l2_ended(cachefs__l2_t *l2, l2_call_t *call, apr_status_t st);
+/* Is one under way that should have ended? */
+int cachefs__l2_hangs(const cachefs__l2_t *l2, int64_t now_us);
+/* Is the store put aside? It is from now on if a call hangs. Unlocks meanwhile. */
+int cachefs__l2_aside(cachefs__l2_t *l2);
 
 /* ---- l2_write.c: the writer */
 void *cachefs__l2_writer(void *l2);

@@ -52,27 +52,28 @@ static int is_full_disk(apr_status_t st)
 }
 
 /* A call that writes ended. That the disk is full is no failure of it, but a matter of space. */
-static void ended(cachefs__l2_t *l2, apr_status_t st, int64_t start_us)
+static void ended(cachefs__l2_t *l2, l2_call_t *call, apr_status_t st)
 {
     int full = is_full_disk(st);
     if (full) {
         l2->no_space = 1;
         l2->space_us = cachefs__l2_now_us() + SPACE_AGAIN_US;
     }
-    cachefs__l2_ended(l2, full ? APR_SUCCESS : st, start_us);
+    cachefs__l2_ended(l2, call, full ? APR_SUCCESS : st);
 }
 
 static apr_status_t write_out(cachefs__l2_t *l2, vfs_file_t *file, const void *bytes, uint64_t len,
                               uint64_t off)
 {
     size_t written = 0;
-    int64_t start = cachefs__l2_now_us();
+    l2_call_t call;
+    cachefs__l2_began(l2, &call);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = vfs_write_at(file, NULL, bytes, (size_t)len, (apr_off_t)off, &written, NULL);
     cachefs__lock(&l2->lock, RANK_LEAF);
     l2->stats.written_bytes += written;
-    ended(l2, st, start);
+    ended(l2, &call, st);
     return st;
 }
 
@@ -83,6 +84,7 @@ static void leave(cachefs__l2_t *l2, uint32_t slot)
 {
     l2_seg_t *seg = &l2->segs[slot];
     vfs_file_t *file;
+    l2_call_t call;
     char name[64];
     cachefs__l2_index_drop(&l2->index, slot);
     seg->state = L2_LEAVING;
@@ -92,13 +94,13 @@ static void leave(cachefs__l2_t *l2, uint32_t slot)
     seg->file = NULL;
     if (file) l2->files--;
     cachefs__l2_name(name, sizeof(name), seg->seq);
-    int64_t start = cachefs__l2_now_us();
+    cachefs__l2_began(l2, &call);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     if (file) (void)vfs_close(file, NULL); /* nothing of it is wanted any more */
     apr_status_t st = vfs_unlink(l2->fs, NULL, name);
     cachefs__lock(&l2->lock, RANK_LEAF);
-    ended(l2, APR_STATUS_IS_ENOENT(st) ? APR_SUCCESS : st, start);
+    ended(l2, &call, APR_STATUS_IS_ENOENT(st) ? APR_SUCCESS : st);
     memset(seg, 0, sizeof(*seg));
 }
 
@@ -255,11 +257,14 @@ static uint64_t owed_bytes(const cachefs__l2_t *l2)
 static int disk_has_room(cachefs__l2_t *l2)
 {
     vfs_statfs_t space;
+    l2_call_t call;
     l2->space_us = cachefs__l2_now_us() + SPACE_AGAIN_US;
+    cachefs__l2_began(l2, &call);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = vfs_statfs(l2->fs, NULL, "/", &space);
     cachefs__lock(&l2->lock, RANK_LEAF);
+    cachefs__l2_ended(l2, &call, APR_SUCCESS);
     if (st) { /* it cannot say: the next write will */
         l2->no_space = 0;
         return 1;
@@ -301,15 +306,16 @@ static int prepare(cachefs__l2_t *l2)
     seg->state = L2_LEAVING; /* nobody's yet */
     cachefs__l2_name(name, sizeof(name), seg->seq);
     cachefs__l2_head_write(head, cachefs__store_id(l2->store), seg->seq);
-    int64_t start = cachefs__l2_now_us();
     vfs_file_t *file = NULL;
+    l2_call_t call;
+    cachefs__l2_began(l2, &call);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     apr_status_t st =
         vfs_open(&file, l2->fs, NULL, name, VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_TRUNC,
                  0600, NULL, NULL);
     cachefs__lock(&l2->lock, RANK_LEAF);
-    ended(l2, st, start);
+    ended(l2, &call, st);
     seg->file = file;
     if (file) l2->files++;
     if (!st) st = write_out(l2, file, head, L2_HEAD, 0);
@@ -326,24 +332,41 @@ static int prepare(cachefs__l2_t *l2)
 
 /* ---- the loop */
 
-/* Put aside: does it work again? */
-static void probe(cachefs__l2_t *l2)
+/* A name written and read again. */
+static apr_status_t try_store(const cachefs__l2_t *l2)
 {
     static const char name[] = CACHEFS__STORE_L2 "/probe";
+    char read[sizeof(name)];
+    vfs_iovec_t iov = {read, sizeof(read)};
     vfs_file_t *file = NULL;
     size_t n = 0;
-    int64_t start = cachefs__l2_now_us();
-    if (!cachefs__breaker_may(&l2->breaker, start)) return;
-    cachefs__unlock(&l2->lock, RANK_LEAF);
-    CACHE_NO_LOCKS_HELD();
     apr_status_t st = vfs_open(&file, l2->fs, NULL, name, VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE,
                                0600, NULL, NULL);
     if (!st) st = vfs_write_at(file, NULL, name, sizeof(name), 0, &n, NULL);
     if (!st) st = vfs_sync(file, NULL, VFS_SYNC_DATA);
+    if (!st) st = vfs_readv_at(file, NULL, &iov, 1, 0, &n);
+    if (!st && (n != sizeof(name) || memcmp(read, name, n) != 0)) st = VFS_ECHECKSUM;
     if (file) (void)vfs_close(file, NULL); /* what came of it is known */
-    if (!st) st = vfs_unlink(l2->fs, NULL, name);
+    return st ? st : vfs_unlink(l2->fs, NULL, name);
+}
+
+/* Put aside: does it work again? */
+static void probe(cachefs__l2_t *l2)
+{
+    l2_call_t call;
+    if (!cachefs__breaker_may(&l2->breaker, cachefs__l2_now_us())) return;
+    cachefs__l2_began(l2, &call);
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+    CACHE_NO_LOCKS_HELD();
+    apr_status_t st = try_store(l2);
     cachefs__lock(&l2->lock, RANK_LEAF);
-    ended(l2, st, start);
+    ended(l2, &call, st);
+}
+
+/* May the store be tried? */
+static int may_probe(const cachefs__l2_t *l2, int64_t now)
+{
+    return !l2->stop && now >= l2->breaker.until_us && !cachefs__l2_hangs(l2, now);
 }
 
 /* Until there may be something to do. */
@@ -357,7 +380,8 @@ static void wait_for_work(cachefs__l2_t *l2, int64_t until_us)
 static int64_t due(const cachefs__l2_t *l2, int64_t now)
 {
     int64_t at = l2->space_us;
-    if (l2->breaker.open) at = l2->breaker.trying ? now + SPACE_SOON_US : l2->breaker.until_us;
+    if (l2->breaker.open) at = l2->breaker.until_us;
+    if (l2->breaker.open && at <= now) at = now + SPACE_AGAIN_US; /* a call hangs: its end tells */
     if (!l2->breaker.open && l2->config.scrub_bytes_per_s && l2->scrub.due_us < at)
         at = l2->scrub.due_us;
     if (l2->filling && l2->filled_us + WRITE_AGE_US < at) at = l2->filled_us + WRITE_AGE_US;
@@ -389,7 +413,7 @@ static void step(cachefs__l2_t *l2)
         cachefs__l2_queue(l2);
     if (l2->queued)
         write_one(l2);
-    else if (l2->breaker.open && !l2->stop && !l2->breaker.trying && now >= l2->breaker.until_us)
+    else if (l2->breaker.open && may_probe(l2, now))
         probe(l2);
     else if (!l2->breaker.open && tend(l2, now))
         return;
