@@ -139,6 +139,8 @@ typedef struct cachefs_config_t {
     cachefs_l2_compress_e l2_compress; /**< "l2_compress": how cached data in the store is packed;
                                           only what a program with libzstd has can be chosen */
     uint32_t l2_compress_level;        /**< "l2_compress_level": of CACHEFS_COMPRESS_ZSTD */
+    uint32_t l2_promote; /**< "l2_promote": bytes of the store enter memory with that read of them;
+                            those before are served, and leave memory as it is */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */
@@ -151,7 +153,8 @@ typedef struct cachefs_config_t {
         .readahead_bytes_max = 32u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
         .dirty_age_us = 30000000, .flush_on_close = 1, .retry_min_us = 1000000,                    \
         .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30,                        \
-        .l2_admit_percent = 50, .journal_bytes = 1ull << 30, .l2_compress_level = 1                \
+        .l2_admit_percent = 50, .journal_bytes = 1ull << 30, .l2_compress_level = 1,               \
+        .l2_promote = 1                                                                            \
     }
 
 /** Set one key of a configuration from text: sizes as "512m" (1024-based; k, m, g, t), durations as

@@ -190,6 +190,10 @@ static const cachefs__key_t keys[] = {
            compressions),
     COUNT("l2_compress_level", l2_compress_level, 0, "1", "for l2_compress=zstd", .min = 1,
           .max = 19),
+    COUNT("l2_promote", l2_promote, 0, "1",
+          "which read of bytes in the store brings them into memory; those before it leave memory "
+          "as it is",
+          .min = 1, .max = 4),
     SIZE("scrub_rate", scrub_bytes_per_s, 0, "0",
          "bytes of the store read in a second to look for damage; 0: none", .min = 0,
          .max = BYTES_MAX),

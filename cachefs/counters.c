@@ -132,6 +132,8 @@ static const struct {
      "Answers from the cache while the backend was unreachable."},
     {CNT_VERSIONS, "cachefs_versions_total", NULL, "Versions of files seen."},
     {CNT_BYPASS, "cachefs_bypasses_total", NULL, "Reads and writes around a cache without room."},
+    {CNT_L2_UNPROMOTED, "cachefs_l2_unpromoted_total", NULL,
+     "Reads from the store of bytes that did not enter memory."},
     {CNT_THROTTLED, "cachefs_throttled_writes_total", NULL,
      "Writes slowed down at the dirty limit."},
     {CNT_L2_UNUSABLE, "cachefs_store_unusable_total", NULL,

@@ -47,6 +47,7 @@ typedef enum counter_e {
     CNT_READ_BYTES,
     CNT_VERSIONS,
     CNT_BYPASS,
+    CNT_L2_UNPROMOTED,
     CNT_THROTTLED,
     CNT_L2_UNUSABLE,
     CNT_STORE_RENEWED,

@@ -319,6 +319,57 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     return give_out(c, o, r, ctx, flags, sink);
 }
 
+/* Has the run not been read from the disk tier often enough to be worth memory? Somebody wants it
+ * now, and what he can be given of it is whole blocks, or all that he wants. */
+static int stays_there(cache_t *c, const vfs_ctx_t *ctx, const run_t *r, unsigned flags,
+                       const cachefs__sink_t *sink)
+{
+    if (c->fixed.l2_promote < 2 || !sink || !sink->buf || (flags & (FILL_AHEAD | FILL_WANTED)))
+        return 0;
+    uint64_t at = sink->off + sink->done, end = sink->off + sink->len, stop = min64(end, r->end);
+    if (at < r->start || at >= stop || (ctx && ctx->priority == VFS_PRIORITY_HIGH)) return 0;
+    if (stop < end && stop >> r->shift == at >> r->shift) return 0;
+    return cachefs__l2_uses(c->l2, &r->key.key, at) + 1 < c->fixed.l2_promote;
+}
+
+/* From the disk tier straight to who wants it. APR_NOTFOUND: it cannot be had. The gate is kept, or
+ * lost: FILL_AGAIN. */
+static apr_status_t past_memory(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const run_t *r,
+                                gate_t *gate, cachefs__sink_t *sink, uint64_t *fetched)
+{
+    uint64_t at = sink->off + sink->done, len = min64(sink->off + sink->len, r->end) - at;
+    vfs_iovec_t iov = {sink->buf + sink->done, (size_t)len};
+    int read = !cachefs__tier_read(c, &r->key, ctx, at, &iov, 1);
+    if (!cachefs__gate_keep(c, o, gate)) return FILL_AGAIN;
+    if (!read) return APR_NOTFOUND;
+    if (atomic_load(&o->ver) != r->ver) return FILL_RESTART;
+    sink->done += len;
+    *fetched += len;
+    cachefs__count(&c->counters, CNT_L2_UNPROMOTED, 1);
+    return APR_SUCCESS;
+}
+
+/* The run from the disk tier into memory, and to who wants it. As past_memory. */
+static apr_status_t into_memory(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, gate_t *gate,
+                                unsigned flags, cachefs__sink_t *sink, uint64_t *fetched)
+{
+    apr_status_t st = APR_NOTFOUND;
+    cachefs__room_hold(c);
+    int read = run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
+               !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count);
+    if (!cachefs__gate_keep(c, o, gate)) {
+        st = FILL_AGAIN;
+    } else if (read) {
+        r->got = r->end - r->start;
+        *fetched += r->got;
+        st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
+    }
+    int held = r->count > 0;
+    run_free(c, r);
+    cachefs__room_free(c, held);
+    return st;
+}
+
 /* All of the run from the disk tier, if it has that. APR_NOTFOUND: it has not; the run is cut to
  * what it does not have. Its gate is kept, or lost: FILL_AGAIN. */
 static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r, gate_t *gate,
@@ -335,19 +386,9 @@ static apr_status_t from_tier(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t 
         !cachefs__tier_extent(c, &r->key, at, cachefs__granule(r->shift), r->size, &r->start,
                               &r->end))
         return cachefs__gate_keep(c, o, gate) ? st : FILL_AGAIN;
-    cachefs__room_hold(c);
-    int read = run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
-               !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count);
-    if (!cachefs__gate_keep(c, o, gate)) {
-        st = FILL_AGAIN;
-    } else if (read) {
-        r->got = r->end - r->start;
-        *fetched += r->got;
-        st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
-    }
-    int held = r->count > 0;
-    run_free(c, r);
-    cachefs__room_free(c, held);
+    st = stays_there(c, ctx, r, flags, sink)
+             ? past_memory(c, o, ctx, r, gate, sink, fetched)
+             : into_memory(c, o, ctx, r, gate, flags, sink, fetched);
     if (st != APR_NOTFOUND) return st;
     r->start = start;
     r->end = end;
@@ -451,64 +492,4 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     if (!st) st = r.start < r.end ? read_around(c, o, ctx, &r, sink, fetched) : FILL_AGAIN;
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
     return st;
-}
-
-void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
-                        uint64_t off, size_t len, unsigned flags, const vfs_ctx_t *ctx)
-{
-    uint64_t size = atomic_load(&o->size), block = 1ull << shift, g = cachefs__granule(shift);
-    uint64_t stop = off + len >= size ? size : (off + len) / g * g;
-    for (uint64_t at = off; at < stop;) {
-        uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
-        cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
-        p.ahead = p.first = (flags & FILL_AHEAD) != 0;
-        p.from = (uint32_t)(at - base);
-        p.to = (uint32_t)(end - base);
-        p.bytes = (const uint8_t *)buf + (at - off);
-        p.valid = cachefs__granules(shift, p.from, p.to);
-        p.end = (uint32_t)min64(block, size - base);
-        p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
-        p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
-        p.wanted = (flags & FILL_WANTED) && !p.low;
-        if (cachefs__block_put(c, o, &p)) return; /* no room: the rest is read when it is needed */
-        at = end;
-    }
-}
-
-/* Where what is there of the block of `at`, from `at` on, ends. */
-static uint64_t pass_over(cache_t *c, uint64_t ver, uint32_t shift, uint64_t at, int wanted)
-{
-    uint64_t no = at >> shift, g = cachefs__granule(shift), granule = (at - (no << shift)) / g;
-    uint32_t valid = wanted ? cachefs__block_wanted(c, ver, (uint32_t)no)
-                            : cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
-    uint32_t from_here = (valid & BLOCK_VALID_MASK) >> granule;
-    if (!(from_here & 1)) return at;
-    return at / g * g + (uint64_t)__builtin_ctz(~from_here) * g;
-}
-
-apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t off,
-                               uint64_t end, unsigned flags, uint64_t *fetched)
-{
-    int low = ctx && ctx->priority == VFS_PRIORITY_LOW;
-    int hasty = low || (flags & (FILL_AHEAD | FILL_HASTY));
-    cachefs__patience_t patience = {0, 0};
-    uint64_t at = off;
-    for (;;) {
-        uint64_t ver = atomic_load(&o->ver), size = atomic_load(&o->size);
-        uint64_t stop = end < size ? end : size;
-        uint32_t shift = atomic_load(&o->shift);
-        if (at >= stop) return APR_SUCCESS;
-        uint64_t there = shift ? pass_over(c, ver, shift, at, !low && (flags & FILL_WANTED)) : at;
-        if (there > at) {
-            at = there;
-            continue;
-        }
-        cachefs__sink_t sink = {NULL, at, stop - at,
-                                0}; /* what others push out then is no failure */
-        apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, &sink, fetched);
-        at += sink.done;
-        if (sink.done) patience = (cachefs__patience_t){0, 0};
-        if (st == VFS_ELIMIT && !hasty) st = cachefs__room_wait(c, ctx, &patience);
-        if (st && st != FILL_AGAIN && st != FILL_RESTART) return st;
-    }
 }

@@ -216,6 +216,18 @@ int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t
     return has;
 }
 
+unsigned cachefs__l2_uses(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off)
+{
+    uint64_t cell = off >> L2_CELL_SHIFT;
+    uint32_t next;
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    uint32_t i = cachefs__l2_index_find(&l2->index, cachefs__l2_tag(key, cell),
+                                        (uint32_t)(off & (L2_CELL - 1)), &next);
+    unsigned uses = i ? cachefs__l2_index_uses(&l2->index, i) : 0;
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+    return uses;
+}
+
 /* Head and bytes of a record, from the buffer that it is in still, or from its segment. */
 static apr_status_t bytes_of(cachefs__l2_t *l2, uint32_t slot, const cachefs__l2_row_t *row,
                              uint8_t *head, uint8_t *bytes, const vfs_ctx_t *ctx)

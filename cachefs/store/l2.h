@@ -76,6 +76,8 @@ int cachefs__l2_extent(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t
  * held. */
 apr_status_t cachefs__l2_read(cachefs__l2_t *l2, const cachefs__l2_key_t *key, const vfs_ctx_t *ctx,
                               uint64_t off, const vfs_iovec_t *iov, size_t count);
+/* How often the piece with that byte was read, as far as it counts (3), since it was written. */
+unsigned cachefs__l2_uses(cachefs__l2_t *l2, const cachefs__l2_key_t *key, uint64_t off);
 /* Who reads longer than that hangs, */
 int64_t cachefs__l2_patience_us(const cachefs__l2_t *l2);
 /* and somebody says so: whoever wants something of it next puts the store aside. Any lock may be

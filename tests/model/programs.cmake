@@ -36,7 +36,7 @@ model_stacks(short 20000 mem local null/mem cache-through-tiny-s8/mem cache-thro
 model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
              cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
              cache-through-large/delay/mem cache-through-tiny-store-${few}-attr_ttl=0/local
-             cache-through-tiny-store-${few}-l2_compress=zstd/noid/mem cache-around-tiny-store-${few}/mem
+             cache-through-tiny-store-${few}-l2_compress=zstd/noid/mem cache-around-tiny-store-${few}-l2_promote=2/mem
              cache-back-tiny-s1-${often}/cache-through-large/mem)
 model_stacks(long 1000000 cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem)
 model_stacks(long 300000 mem cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem
