@@ -257,14 +257,11 @@ static uint64_t owed_bytes(const cachefs__l2_t *l2)
 static int disk_has_room(cachefs__l2_t *l2)
 {
     vfs_statfs_t space;
-    l2_call_t call;
     l2->space_us = cachefs__l2_now_us() + SPACE_AGAIN_US;
-    cachefs__l2_began(l2, &call);
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = vfs_statfs(l2->fs, NULL, "/", &space);
     cachefs__lock(&l2->lock, RANK_LEAF);
-    cachefs__l2_ended(l2, &call, APR_SUCCESS);
     if (st) { /* it cannot say: the next write will */
         l2->no_space = 0;
         return 1;

@@ -258,21 +258,33 @@ Test(store_l2, after_a_power_loss_it_has_nothing_wrong)
 
 /* ---- failures */
 
+/* A store that is put aside is tried from then on. */
+static void try_at(int64_t us)
+{
+    cachefs__lock(&l2->lock, RANK_LEAF);
+    l2->breaker.until_us = us;
+    pthread_cond_signal(&l2->work);
+    cachefs__unlock(&l2->lock, RANK_LEAF);
+}
+
 Test(store_l2, a_store_that_fails_is_put_aside_and_taken_back)
 {
     for (uint64_t n = 1; n < 5; n++)
         put(n, 0, 64 * KIB);
     cachefs__l2_drain(l2);
+    wait_for(1); /* no call of the writer's succeeds in between */
     disk_fail(&disk, VFS_OPID_readv_at, EIO, 0, 0);
     for (uint64_t n = 2; n < 5; n++)
         CHECK(!has(n, 0, 64 * KIB));
     EQ(stats().open, 1);
+    try_at(INT64_MAX / 2);
     uint64_t failed = vfs_fault_injected(disk.fault, NULL);
     cachefs__l2_key_t k = key_of(1);
     uint64_t stop;
     CHECK(!cachefs__l2_extent(l2, &k, 0, 64 * KIB, &stop));
     EQ(vfs_fault_injected(disk.fault, NULL), failed);
     vfs_fault_clear(disk.fault);
+    try_at(0);
     while (stats().open)
         apr_sleep(10000);
     CHECK(has(1, 0, 64 * KIB));
