@@ -55,6 +55,7 @@ typedef struct cli_options_t {
     /* mount, unmount */
     int foreground;
     const char *kernel_options, *how;
+    const char *log_level;
     const char *config_file, *source, *mountpoint; /* the file that was read, and what it names */
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;

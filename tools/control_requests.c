@@ -147,6 +147,8 @@ static const char *set(control_client_t *client, const control_line_t *line)
     char err[512] = "";
     const char *key = line->word[1], *value = line->word[2];
     mount_run_t *run = client->run;
+    if (strcmp(key, "log_level") == 0)
+        return mount_log_set(value) ? NULL : "log_level is error, warning or info";
     (void)pthread_mutex_lock(&run->keys);
     apr_status_t st = is_shared(key) ? set_shared(client, key, value, err, sizeof(err))
                                      : cachefs_set(run->stack.cache, key, value, err, sizeof(err));
@@ -173,6 +175,10 @@ static const char *get(control_client_t *client, const control_line_t *line)
     char value[4096];
     const char *wanted = line->count > 1 ? line->word[1] : NULL;
     size_t found = 0;
+    if (wanted == NULL || strcmp(wanted, "log_level") == 0) {
+        control_text(client, "log_level", mount_log_get());
+        found++;
+    }
     for (size_t i = 0; cachefs_key_at(i) != NULL; i++) {
         const char *key = cachefs_key_at(i)->name;
         if (wanted != NULL && strcmp(wanted, key) != 0) continue;

@@ -98,9 +98,15 @@ void mount_leave(mount_run_t *run);
 apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *path,
                          apr_time_t until_us, void (*say)(void *baton, const char *line),
                          void *baton);
+
+/* ---- mount_log.c */
+
 /* A message of the mount, to the terminal or, behind it, the system's log. */
 void mount_say(void *baton, int level, const char *line);
 void mount_say_to_log(void);
+/* Show messages of a level (error, warning, info) and those that weigh more. 0: there is no such. */
+int mount_log_set(const char *name);
+const char *mount_log_get(void);
 
 /* ---- mount_figures.c */
 

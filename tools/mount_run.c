@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "tools/mount.h"
@@ -19,25 +18,6 @@
 #define GRACE_US 10000000 /* for calls that are under way when the time is over */
 
 /* ---- messages */
-
-static atomic_int to_log; /* nobody looks at standard error any more */
-
-void mount_say_to_log(void)
-{
-    openlog("cachefs", LOG_PID, LOG_DAEMON);
-    atomic_store(&to_log, 1);
-}
-
-void mount_say(void *baton, int level, const char *line)
-{
-    static const int levels[] = {LOG_ERR, LOG_WARNING, LOG_INFO};
-    if (atomic_load(&to_log))
-        syslog(levels[level > 2 ? 2 : level], "%s", line);
-    else if (level < 2)
-        cli_error(baton, "%s", line);
-    else
-        cli_note(baton, "%s", line);
-}
 
 static void say_left(void *baton, const char *line)
 {

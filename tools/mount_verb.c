@@ -54,6 +54,7 @@ static int start(mount_run_t *run)
                              .state_baton = run,
                              .log = mount_say,
                              .baton = cli};
+    if (cli->opt.log_level != NULL) (void)mount_log_set(cli->opt.log_level); /* it is one */
     share_ttl(run, &cli->opt.config, &config);
     config.watch = cli->opt.config.watch;
     config.flush_on_close = cli->opt.config.mode == CACHEFS_BACK && cli->opt.config.flush_on_close;

@@ -145,6 +145,14 @@ static const char *set_how(cli_t *cli, const char *value)
     return NULL;
 }
 
+static const char *set_log_level(cli_t *cli, const char *value)
+{
+    if (strcmp(value, "error") != 0 && strcmp(value, "warning") != 0 && strcmp(value, "info") != 0)
+        return "it is error, warning or info";
+    cli->opt.log_level = value;
+    return NULL;
+}
+
 #define STORES (CLI_FSCK | CLI_GC)
 #define ALL (CLI_STACKED | CLI_REPLAY | CLI_VERSION | CLI_ASKING | STORES)
 #define SHOWING (CLI_STATUS | CLI_STATS | CLI_SET)
@@ -211,6 +219,7 @@ const cli_option_t cli_options[] = {
     { "threads", 0, "N", CLI_MOUNT, CLI_COUNT, AT(threads), NULL, NULL, "calls of the kernel served at once (32)" },
     { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
+    { "log-level", 0, "LEVEL", CLI_MOUNT, CLI_CALL, 0, NULL, set_log_level, "which messages are shown: error, warning or info (info)" },
     { "metrics", 0, "ADDR:PORT", CLI_MOUNT, CLI_TEXT, AT(metrics), NULL, NULL, "serve /metrics, /stats.json and /healthz there by HTTP: 127.0.0.1:9470" },
     { "metrics-any", 0, NULL, CLI_MOUNT, CLI_FLAG, AT(metrics_any), NULL, NULL, "let --metrics be an address that other machines reach" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },

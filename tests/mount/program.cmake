@@ -9,6 +9,9 @@ foreach(file ${files})
   if(CACHEFS_HTTP_FOUND)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_HTTP=1")
   endif()
+  if(name STREQUAL mount_log)
+    target_sources(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/tools/mount_log.c)
+  endif()
   set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "CACHEFS_PROGRAM=$<TARGET_FILE:cachefs>"
     "CACHEFS_LOCKSTEP=$<TARGET_FILE:lockstep>"
     "CACHEFS_PLUGIN_SICK=$<TARGET_FILE:cachefs_plugin_sick>" "CACHEFS_UNIT=${CMAKE_BINARY_DIR}/tools/cachefs@.service")
