@@ -1,0 +1,158 @@
+/*
+ * test_nginx.c - what a user meets: credentials, certificates, wrong names, and how few requests
+ * it takes.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_general.h>
+
+#include <criterion/criterion.h>
+
+#include "tests/remote/support_site.h"
+
+#define LOCKED                                                                                     \
+    "if ($http_authorization != \"Basic am9lOnRvcHNlY3JldA==\") { return 401; }" /* joe:topsecret  \
+                                                                                  */
+
+static apr_pool_t *pool;
+static site_t site;
+static vfs_t *fs;
+static char err[512];
+
+static void begin(void)
+{
+    cr_assert_eq(apr_initialize(), APR_SUCCESS);
+    cr_assert_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
+}
+
+static void end(void)
+{
+    apr_pool_destroy(pool);
+}
+
+TestSuite(remote_nginx, .init = begin, .fini = end);
+
+/* Opens, and ends it again where it was opened. */
+static apr_status_t try_open(const char *format, int port, const char *rest)
+{
+    char uri[256];
+    snprintf(uri, sizeof(uri), format, port, rest);
+    err[0] = '\0';
+    apr_status_t status = vfs_http_create(&fs, uri, err, sizeof(err), pool);
+    if (status == APR_SUCCESS) cr_expect_eq(vfs_destroy(fs), APR_SUCCESS);
+    return status;
+}
+
+Test(remote_nginx, wrong_credentials_are_told_and_right_ones_never)
+{
+    const apr_status_t refused = APR_FROM_OS_ERROR(EACCES);
+    char options[192], secret[96];
+    site_start(&site, LOCKED, 0);
+    int port = site.nginx.port;
+    cr_assert_eq(unsetenv("CACHEFS_SECRET"), 0);
+    cr_expect_eq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, ""), refused);
+    cr_expect_not_null(strstr(err, "the server asks who we are"), "%s", err);
+    cr_expect_eq(try_open("http://joe@127.0.0.1:%d/?proxy=none%s", port, ""), refused);
+    cr_expect_not_null(strstr(err, "no password or token"), "%s", err);
+    cr_expect_eq(try_open("http://joe:topsecret@127.0.0.1:%d/%s", port, ""), APR_EINVAL);
+    cr_expect_null(strstr(err, "topsecret"), "%s", err);
+    cr_assert_eq(setenv("CACHEFS_SECRET", "wrongsecret", 1), 0);
+    cr_expect_eq(try_open("http://joe@127.0.0.1:%d/?proxy=none%s", port, ""), refused);
+    cr_expect_null(strstr(err, "wrongsecret"), "%s", err);
+    cr_assert_eq(setenv("CACHEFS_SECRET", "topsecret", 1), 0);
+    cr_expect_eq(try_open("http://joe@127.0.0.1:%d/?proxy=none&listing=off%s", port, ""), 0, "%s",
+                 err);
+    cr_assert_eq(unsetenv("CACHEFS_SECRET"), 0);
+    snprintf(secret, sizeof(secret), "%s/secret", site.nginx.dir);
+    FILE *file = fopen(secret, "we");
+    cr_assert_not_null(file);
+    cr_assert_geq(fputs("topsecret\n", file), 0);
+    cr_assert_eq(fclose(file), 0);
+    snprintf(options, sizeof(options), "&user=joe&auth=basic&secret_file=%s", secret);
+    cr_expect_eq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
+    site_stop(&site);
+}
+
+Test(remote_nginx, a_certificate_is_checked_unless_that_is_turned_off)
+{
+    char options[192];
+    site_start(&site, "", 1);
+    int port = site.nginx.tls_port;
+    cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, ""),
+                 APR_FROM_OS_ERROR(EACCES));
+    cr_expect_not_null(strstr(err, "cacert=FILE"), "%s", err);
+    cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, "&verify=no"), 0, "%s", err);
+    snprintf(options, sizeof(options), "&cacert=%s/cert.pem", site.nginx.dir);
+    cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
+    site_stop(&site);
+}
+
+Test(remote_nginx, what_is_not_there_is_said_to_be_away)
+{
+    site_start(&site, "", 0);
+    int port = site.nginx.port;
+    cr_expect_eq(try_open("http://127.0.0.1:%d/none%s", port, "?proxy=none"), APR_ENOENT);
+    cr_expect_not_null(strstr(err, "no such directory"), "%s", err);
+    site_stop(&site);
+    cr_expect_eq(try_open("http://127.0.0.1:%d/%s", port, "?proxy=none&retries=0"), VFS_EOFFLINE);
+    cr_expect_not_null(strstr(err, "is the server up"), "%s", err);
+    cr_expect_eq(try_open("http://127.0.0.1:%d/%s", port, "?proxy=none&probe=no"), 0, "%s", err);
+}
+
+Test(remote_nginx, a_wrong_option_is_refused_with_what_would_be_right)
+{
+    static const char *const rows[][2] = {{"listing=apache", "auto,html,json,off"},
+                                          {"colour=red", "unknown option 'colour'"},
+                                          {"connections=0", "from 1 to 1024"},
+                                          {"stall_timeout=5", "a time, such as 10s"},
+                                          {"verify=maybe", "yes or no"},
+                                          {"skip_max=-1", "a size, such as 16m"},
+                                          {"auth=basic", "needs a user"},
+                                          {"user=%zz", "hexadecimal"},
+                                          {"probe=perhaps", "no,yes"},
+                                          {"redirects=", "any,origin,none"}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        cr_expect_eq(try_open("http://127.0.0.1:%d/?%s", 9, rows[i][0]), APR_EINVAL, "%s",
+                     rows[i][0]);
+        cr_expect_not_null(strstr(err, rows[i][1]), "%s: %s", rows[i][0], err);
+    }
+}
+
+Test(remote_nginx, it_takes_few_requests_on_one_connection)
+{
+    vfs_remote_figures_t figures = {.size = sizeof(figures)};
+    char uri[256], trace[96], buf[100], line[256];
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    struct stat st;
+    size_t got = 0;
+    site_start(&site, "", 0);
+    snprintf(trace, sizeof(trace), "%s/trace", site.nginx.dir);
+    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none&probe=no&trace=%s", site.nginx.port,
+             trace);
+    cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);
+    cr_assert_eq(vfs_get(fs, NULL, "/big", buf, sizeof(buf), &got, &attr, &validator), APR_SUCCESS);
+    cr_expect_eq(got, sizeof(buf));
+    cr_expect_eq(attr.size, SITE_BYTES);
+    cr_expect_eq(validator.kind, VFS_VALIDATOR_ETAG);
+    cr_assert_eq(vfs_remote_figures(fs, &figures), APR_SUCCESS);
+    cr_expect_eq(figures.attempts, 1);
+    cr_expect_eq(figures.bytes_in, sizeof(buf));
+    cr_expect_eq(site_read_big(&site, fs), APR_SUCCESS);
+    cr_assert_eq(vfs_remote_figures(fs, &figures), APR_SUCCESS);
+    cr_expect_eq(figures.attempts, 3, "HEAD and GET");
+    cr_expect_eq(figures.connections, 1);
+    cr_assert_eq(vfs_destroy(fs), APR_SUCCESS);
+    cr_assert_eq(stat(trace, &st), 0);
+    cr_expect_eq(st.st_mode & 0777, 0600);
+    FILE *file = fopen(trace, "re");
+    cr_assert_not_null(file);
+    cr_assert_not_null(fgets(line, sizeof(line), file));
+    cr_expect_not_null(strstr(line, "/big 206 100 bytes"), "%s", line);
+    cr_assert_eq(fclose(file), 0);
+    site_stop(&site);
+}
