@@ -156,3 +156,34 @@ Test(remote_nginx, it_takes_few_requests_on_one_connection)
     cr_assert_eq(fclose(file), 0);
     site_stop(&site);
 }
+
+Test(remote_nginx, a_listing_is_gone_through_by_cookies_and_read_anew_from_its_beginning)
+{
+    char uri[128], name[96];
+    vfs_dir_t *dir = NULL;
+    vfs_dirent_t entry;
+    site_start(&site, "autoindex on; autoindex_format json;", 0);
+    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none", site.nginx.port);
+    cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);
+    cr_assert_eq(vfs_opendir(&dir, fs, NULL, "/", VFS_DIR_ATTRS), APR_SUCCESS);
+    cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);
+    cr_expect_str_eq(entry.name, "big");
+    cr_expect_neq(entry.has_attr, 0);
+    cr_expect_eq(entry.attr.size, SITE_BYTES);
+    cr_expect_eq(vfs_readdir(dir, NULL, &entry), APR_EOF);
+    snprintf(name, sizeof(name), "%s/a", site.root);
+    cr_assert_eq(mkdir(name, 0755), 0);
+    cr_expect_eq(vfs_seekdir(dir, NULL, 2), APR_EINVAL, "there is no such entry");
+    cr_assert_eq(vfs_seekdir(dir, NULL, 1), APR_SUCCESS);
+    cr_expect_eq(vfs_readdir(dir, NULL, &entry), APR_EOF, "behind the only one");
+    cr_assert_eq(vfs_seekdir(dir, NULL, 0), APR_SUCCESS);
+    cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);
+    cr_expect_str_eq(entry.name, "a");
+    cr_expect_eq(entry.type, VFS_TYPE_DIR);
+    cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);
+    cr_expect_str_eq(entry.name, "big");
+    cr_assert_eq(vfs_closedir(dir), APR_SUCCESS);
+    cr_assert_eq(vfs_destroy(fs), APR_SUCCESS);
+    cr_assert_eq(rmdir(name), 0);
+    site_stop(&site);
+}
