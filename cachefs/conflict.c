@@ -174,6 +174,7 @@ typedef struct below_t {
     vfs_path_t path;
     char buf[VFS_PATH_MAX + 1];
     vfs_validator_t base; /* what ours is based on */
+    int by_link;          /* the path may lead to it by a symbolic link */
     vfs_attr_t attr;      /* what is there now, if it is not gone */
     vfs_validator_t val;
     apr_status_t found;
@@ -183,6 +184,7 @@ typedef struct below_t {
 static int has_base(cache_t *c, const obj_t *o, below_t *b)
 {
     b->base = o->validator;
+    b->by_link = (o->flags & (OBJ_BY_LINK | OBJ_BY_PATH)) == OBJ_BY_LINK;
     return !(o->flags & (OBJ_OWN_CHANGE | OBJ_UNLINKED)) && b->base.kind != VFS_VALIDATOR_NONE &&
            !cachefs__obj_name(c, o, &b->path, b->buf);
 }
@@ -227,6 +229,8 @@ static int changed_by_others(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t
             return 0;
         }
         if (!b->found && vfs_validator_equal(&b->base, &b->val)) return 0;
+        /* it may be the link that was changed: nothing is said about the file */
+        if (b->by_link && (b->found || !cachefs__may_be(o, &b->attr))) return 0;
         if (undisturbed(c, o, ctx, &b->path, asked, st)) return 1;
         if (*st) return 0; /* no time to know */
     }

@@ -17,7 +17,8 @@ int cachefs__record_can(cache_t *c, const obj_t *o)
     vfs_path_t path;
     int links = (o->j_flags & J_LINKS) && (o->flags & OBJ_ATTR_OLD);
     return !links && o->attr.type == VFS_TYPE_FILE && o->attr.nlink <= 1 &&
-           !(o->flags & (OBJ_UNLINKED | OBJ_BY_PATH)) && !cachefs__obj_name(c, o, &path, buf);
+           !(o->flags & (OBJ_UNLINKED | OBJ_BY_PATH | OBJ_BY_LINK)) &&
+           !cachefs__obj_name(c, o, &path, buf);
 }
 
 /* The same with data that it may have and that is not recorded. Object locked. */

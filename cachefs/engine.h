@@ -234,6 +234,7 @@ typedef struct obj_t {
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
 #define OBJ_NAMED 0x1000u    /* `name` is its name: whoever changes it knows that we have it */
 #define OBJ_BY_PATH 0x2000u  /* the backend has no number for it: its path is its identity */
+#define OBJ_BY_LINK 0x4000u  /* `name` may lead to it by a symbolic link, which may change alone */
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {

@@ -187,6 +187,7 @@ typedef struct opening_t {
     int doubt; /* the name may be another file's */
     vfs_file_t *file;
     uint32_t flags;
+    uint32_t told; /* of the attributes of what it led to */
 } opening_t;
 
 static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
@@ -205,6 +206,8 @@ static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
         st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
     }
     if (st) return APR_STATUS_IS_ENOENT(st) || APR_STATUS_IS_ENOTDIR(st) ? VFS_ESTALE : st;
+    op->told = attr.flags;
+    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) op->told |= VFS_ATTR_DIRECT;
     int known = !op->doubt || (attr.flags & VFS_ATTR_STABLE_ID);
     if (!known || !cachefs__may_be(op->o, &attr)) {
         (void)vfs_close(op->file, ctx); /* the name leads to another file by now */
@@ -221,7 +224,8 @@ static apr_status_t open_by_names(const vfs_ctx_t *ctx, vfs_path_t *path, char *
         uint64_t asked = atomic_load_explicit(&op->c->mut_seq, memory_order_acquire);
         apr_status_t st = open_below(op, ctx);
         if (APR_STATUS_IS_EACCES(st)) st = cachefs__as_opener(op->c, op->o, ctx, open_below, op);
-        if (!st && op->doubt) (void)cachefs__obj_name_seen(op->c, op->o, path, asked, CLAIM_NONE);
+        if (!st && op->doubt)
+            (void)cachefs__obj_name_seen(op->c, op->o, path, asked, CLAIM_NONE, op->told);
         if (st != VFS_ESTALE) return st;
         cachefs__obj_look(op->c, op->o);
         int is = cachefs__obj_name_nth(op->c, op->o, nth, path, buf);

@@ -64,16 +64,17 @@ handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32
 }
 
 handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags,
-                                const vfs_path_t *path, uint64_t asked, int *good)
+                                const vfs_path_t *path, uint64_t asked, uint32_t attr_flags,
+                                int *good)
 {
     handle_t *h = handle_init(c, o, flags);
     if (!h) return NULL;
     cachefs__obj_look(c, o);
     note_handle(c, h);
-    *good = cachefs__obj_name_confirmed(c, o, path, asked);
+    *good = cachefs__obj_name_confirmed(c, o, path, asked, attr_flags);
     cachefs__obj_looked(c, o);
     if (ctx) cachefs__opener_note(c, o, ctx);
-    if (!*good) *good = cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE);
+    if (!*good) *good = cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE, attr_flags);
     return h;
 }
 

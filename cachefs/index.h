@@ -348,13 +348,15 @@ apr_status_t cachefs__obj_wait(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64
 void cachefs__obj_wake(cache_t *c, const obj_t *o);
 /* The object has this name, by whoever changes it right now. */
 /* The same if `path` is the name that it had; else 0, and see above. Object locked or looked at. */
-int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked);
+int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                                uint32_t attr_flags);
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
-/* The object, which somebody has open, had this name at `asked`. 0: not noted, since a change of
+/* The object, which somebody has open, had this name at `asked`. `attr_flags`: VFS_ATTR_DIRECT, or
+ * the name leads through a symbolic link, and is taken if it has no other. 0: not noted, since a change of
  * ours overlaps (other than the caller's, if it is his, `mine`), or for want of memory; it may have
  * no name then, and lives by its handle below. */
 int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
-                           cachefs__claim_e mine);
+                           cachefs__claim_e mine, uint32_t attr_flags);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
 apr_status_t cachefs__obj_name(cache_t *c, const obj_t *o, vfs_path_t *out, char *buf);
 /* ---- doubt_name.c: names after renames that failed and may have been done */

@@ -19,17 +19,31 @@ static int same_name(const cache_t *c, const obj_t *o, const vfs_path_t *path)
            memcmp(cachefs__chunk_ptr(&c->arena, o->name), path->str, path->len) == 0;
 }
 
-/* `sure`: that is its name, whatever changes. */
+/* How a name is known. */
+enum {
+    NAME_DIRECT = 1, /* no symbolic link on the way */
+    NAME_SURE = 2    /* that is its name, whatever changes; as direct as the one that it had */
+};
+
+/* A name of its own is better than one by a symbolic link: when the link changes, nothing tells the
+ * file. Object locked. */
+static int has_better(const obj_t *o, int how)
+{
+    return !how && o->name && !o->name_more &&
+           (o->flags & (OBJ_NAMED | OBJ_BY_LINK | OBJ_BY_PATH)) == OBJ_NAMED;
+}
+
 static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
-                   cachefs__claim_e mine, int sure)
+                   cachefs__claim_e mine, int how)
 {
     uint32_t chunk = NONE;
-    int good, done;
+    int good, better, done;
     for (;;) {
         cachefs__obj_lock(c, o);
-        good = sure || (cachefs__name_believed(c, path, asked, mine) &&
-                        (o->flags & (OBJ_BY_PATH | OBJ_HASHED)) != OBJ_BY_PATH);
-        done = !good || same_name(c, o, path);
+        good = how == NAME_SURE || (cachefs__name_believed(c, path, asked, mine) &&
+                                    (o->flags & (OBJ_BY_PATH | OBJ_HASHED)) != OBJ_BY_PATH);
+        better = has_better(o, how);
+        done = !good || better || same_name(c, o, path);
         if (!done && chunk) {
             uint32_t old = o->name;
             o->name = chunk;
@@ -37,9 +51,11 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
             chunk = old;
             done = 1;
         }
-        if (done && good) {
+        if (done && good && !better) {
             o->flags |= OBJ_NAMED;
             o->name_more = 0;
+            if (how == NAME_DIRECT) o->flags &= ~OBJ_BY_LINK;
+            if (!how) o->flags |= OBJ_BY_LINK;
         }
         cachefs__obj_unlock(c, o);
         if (done) break;
@@ -51,24 +67,27 @@ static int name_it(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
     return good;
 }
 
-int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked)
+int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
+                                uint32_t attr_flags)
 {
     if (!same_name(c, o, path) || !cachefs__name_believed(c, path, asked, CLAIM_NONE)) return 0;
+    if (!(attr_flags & VFS_ATTR_DIRECT) != !!(o->flags & OBJ_BY_LINK)) return 0;
     o->flags |= OBJ_NAMED; /* which nobody copies without a lock */
     o->name_more = 0;
     return 1;
 }
 
 int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
-                           cachefs__claim_e mine)
+                           cachefs__claim_e mine, uint32_t attr_flags)
 {
-    return name_it(c, o, path, asked, mine, 0); /* if not, who changes it says what it is */
+    int how = attr_flags & VFS_ATTR_DIRECT ? NAME_DIRECT : 0;
+    return name_it(c, o, path, asked, mine, how); /* if not, who changes it says what it is */
 }
 
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path)
 {
     cachefs__obj_moved(c, o, path);
-    if (name_it(c, o, path, 0, CLAIM_NONE, 1)) {
+    if (name_it(c, o, path, 0, CLAIM_NONE, NAME_SURE)) {
         cachefs__durable_renamed(c, o);
         return;
     }

@@ -69,7 +69,9 @@ static apr_status_t opened(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx,
     cachefs__obj_ref(o); /* for our caller; give_handle takes or drops the first */
     apr_status_t st = give_handle(file, c, o, ctx, flags);
     cachefs__lower_adopt(c, o, lower, lower_flags);
-    if (!st) (void)cachefs__obj_name_seen(c, o, path, asked, mine); /* else it has that handle */
+    if (!st)
+        (void)cachefs__obj_name_seen(c, o, path, asked, mine,
+                                     attr->flags); /* else it has that handle */
     if (!st && made && cachefs__obj_outdates(c, o, asked))
         (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked has told what it knew */
     if (!st && !mine) { /* removed before our handle was known: what was dirty of it is gone */
@@ -173,7 +175,8 @@ static int open_hit(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx, const v
     int good =
         attr->type == VFS_TYPE_DIR || (attr->type == VFS_TYPE_FILE && !(flags & VFS_O_DIRECTORY));
     if (good && (flags & VFS_O_READ)) good = may_read(c, ctx, attr);
-    handle_t *h = good ? cachefs__handle_named(c, o, ctx, flags, path, asked, &sure) : NULL;
+    handle_t *h =
+        good ? cachefs__handle_named(c, o, ctx, flags, path, asked, attr->flags, &sure) : NULL;
     if (!h) {
         cachefs__obj_put(c, o);
         return 0;
@@ -228,7 +231,7 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
     if (!st && fetched) /* its first pass */
         atomic_store_explicit(&cachefs__handle(*file)->window, HANDLE_WATCHED,
                               memory_order_relaxed);
-    return st || cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE)
+    return st || cachefs__obj_name_seen(c, o, path, asked, CLAIM_NONE, attr->flags)
                ? st
                : open_moving(file, c, ctx, path, flags, attr, validator);
 }
@@ -339,7 +342,8 @@ apr_status_t cachefs__use_begin(cachefs__use_t *use, cache_t *c, const vfs_ctx_t
     apr_status_t st = cachefs__lookup(c, ctx, path, want, &use->obj, attr, validator);
     if (st || attr->type != VFS_TYPE_FILE) return st;
     cachefs__hold(c, use->obj, &use->holder);
-    if (cachefs__obj_name_seen(c, use->obj, path, asked, CLAIM_NONE)) return APR_SUCCESS;
+    if (cachefs__obj_name_seen(c, use->obj, path, asked, CLAIM_NONE, attr->flags))
+        return APR_SUCCESS;
     cachefs__use_end(use, c); /* it moves: what is there is there by its handle */
     st = cachefs_op_open(&use->file, c->fs, ctx, path, VFS_O_READ, 0, attr,
                          validator ? validator : &own);

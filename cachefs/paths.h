@@ -314,7 +314,8 @@ void cachefs__obj_drop_end(cache_t *c, obj_t *o, const cachefs__dropped_t *was);
 handle_t *cachefs__handle_new(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags);
 /* The same, and note the object's name as cachefs__obj_name_seen does: *good is its answer. */
 handle_t *cachefs__handle_named(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags,
-                                const vfs_path_t *path, uint64_t asked, int *good);
+                                const vfs_path_t *path, uint64_t asked, uint32_t attr_flags,
+                                int *good);
 /* Keep the lower handle open between two calls, as an open file does. */
 void cachefs__hold(cache_t *c, obj_t *o, cachefs__holder_t *k);
 void cachefs__unhold(cache_t *c, cachefs__holder_t *k);

@@ -210,6 +210,24 @@ static void a_directory_rename_carries_dirty_files_along(conf_t *t)
     CHECK(strcmp(conf_names(t, t->sut.lower, "/"), "e ") == 0);
 }
 
+/* Its bytes may still be on their way below: that has nothing to do with how it was read. */
+static void a_file_that_was_read_by_a_link_keeps_its_own_name(conf_t *t)
+{
+    size_t n = 0;
+    NEED_OPEN(f, "/f", RW | CR);
+    OK(vfs_write_at(f, NULL, "bytes", 5, 0, &n, NULL));
+    OK(vfs_symlink(t->fs, NULL, "f", "/l"));
+    HOLDS("/l", "bytes");
+    OK(vfs_rename(t->fs, NULL, "/l", "/m", 0));
+    HOLDS("/m", "bytes");
+    OK(vfs_unlink(t->fs, NULL, "/m"));
+    OK(vfs_write_at(f, NULL, " and more", 9, 5, &n, NULL));
+    CLOSE(f);
+    SETTLE();
+    LOWER_HOLDS("/f", "bytes and more");
+    CHECK(strcmp(conf_names(t, t->sut.lower, "/"), "f ") == 0);
+}
+
 static void unlinked_dirty_data_ends_with_its_last_handle(conf_t *t)
 {
     vfs_attr_t attr;
@@ -365,6 +383,8 @@ static const conf_behaviour_t behaviours[] = {
     B_KEYS(many_small_writes_become_few_large_ones, BACK, LAZY),
     B_KEYS(a_partial_write_keeps_the_rest_of_its_file, CONF_CACHE | CONF_EAGER, NULL),
     B_KEYS(invalidate_and_clear_keep_dirty_data, BACK, LAZIER),
+    {"a_file_that_was_read_by_a_link_keeps_its_own_name",
+     a_file_that_was_read_by_a_link_keeps_its_own_name, CONF_RW | VFS_CAP_SYMLINK, BACK, LAZIER},
     B_KEYS(dirty_data_moves_with_a_rename, BACK, LAZIER),
     B_KEYS(a_directory_rename_carries_dirty_files_along, BACK, LAZIER),
     B_KEYS(unlinked_dirty_data_ends_with_its_last_handle, BACK, LAZIER),

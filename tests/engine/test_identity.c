@@ -154,7 +154,8 @@ Test(identity, while_a_name_changes_its_answer_is_its_caller_s_alone)
     CHECK(made && is_new(&rig, "/f"));
     cachefs__mut_release(rig.c, &m);
     cachefs__hold(rig.c, o, &holder);
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, atomic_load(&rig.c->mut_seq), CLAIM_NONE),
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, atomic_load(&rig.c->mut_seq), CLAIM_NONE,
+                              VFS_ATTR_DIRECT),
        0); /* not to be opened */
     cachefs__unhold(rig.c, &holder);
     OK(cachefs__mut_begin(rig.c, NULL, &p, NULL, &m));

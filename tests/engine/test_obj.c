@@ -300,6 +300,34 @@ Test(obj, the_name_is_kept_until_the_last_name_is_gone)
     rig_close(&rig);
 }
 
+Test(obj, a_name_by_a_link_is_taken_only_where_there_is_no_other)
+{
+    rig_t rig;
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t name, f = rig_path("/f"), l = rig_path("/l"), m = rig_path("/m");
+    cachefs__holder_t holder;
+    int made;
+
+    rig_open(&rig, LONG);
+    vfs_attr_t a = some_attr(1, 10);
+    obj_t *o = cachefs__obj_get(rig.c, &a, &made);
+    cachefs__hold(rig.c, o, &holder);
+    EQ(cachefs__obj_name_seen(rig.c, o, &l, now_seq(&rig), CLAIM_NONE, 0), 1);
+    CHECK(o->flags & OBJ_BY_LINK);
+    EQ(cachefs__obj_name_seen(rig.c, o, &m, now_seq(&rig), CLAIM_NONE, 0), 1);
+    OK(cachefs__obj_name(rig.c, o, &name, buf));
+    cr_assert_str_eq(name.str, "/m");
+    EQ(cachefs__obj_name_seen(rig.c, o, &f, now_seq(&rig), CLAIM_NONE, VFS_ATTR_DIRECT), 1);
+    CHECK(!(o->flags & OBJ_BY_LINK));
+    EQ(cachefs__obj_name_seen(rig.c, o, &l, now_seq(&rig), CLAIM_NONE, 0), 1);
+    OK(cachefs__obj_name(rig.c, o, &name, buf));
+    cr_assert_str_eq(name.str, "/f");
+    CHECK(!(o->flags & OBJ_BY_LINK));
+    cachefs__unhold(rig.c, &holder);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
+
 Test(obj, a_name_that_is_changing_is_noted_by_nobody_but_who_changes_it)
 {
     rig_t rig;
@@ -315,19 +343,21 @@ Test(obj, a_name_that_is_changing_is_noted_by_nobody_but_who_changes_it)
     cachefs__hold(rig.c, o, &first);
     uint64_t before = now_seq(&rig);
     OK(cachefs__mut_begin(rig.c, NULL, &p, NULL, &m));
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, now_seq(&rig), CLAIM_NONE), 0);
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, now_seq(&rig), CLAIM_NONE, VFS_ATTR_DIRECT), 0);
     IS(APR_NOTFOUND,
        cachefs__obj_name(rig.c, o, &name, buf)); /* none is better than one that goes */
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, m.asked, CLAIM_NAME), 1);
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, m.asked, CLAIM_NAME, VFS_ATTR_DIRECT), 1);
     OK(cachefs__obj_name(rig.c, o, &name, buf));
     cachefs__mut_end(rig.c, &m, 0);
-    EQ(cachefs__obj_name_seen(rig.c, o, &p, before, CLAIM_NONE), 0); /* asked before it changed */
+    EQ(cachefs__obj_name_seen(rig.c, o, &p, before, CLAIM_NONE, VFS_ATTR_DIRECT),
+       0); /* asked before it changed */
     OK(cachefs__mut_begin(rig.c, NULL, &q, NULL, &m));
     OK(cachefs__mut_begin(rig.c, NULL, &dir, NULL, &tree));
     OK(cachefs__mut_tree(rig.c, NULL, &tree));
-    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME), 0); /* all names move, his too */
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME, VFS_ATTR_DIRECT),
+       0); /* all names move, his too */
     cachefs__mut_end(rig.c, &tree, 1);
-    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME), 0);
+    EQ(cachefs__obj_name_seen(rig.c, o, &q, m.asked, CLAIM_NAME, VFS_ATTR_DIRECT), 0);
     cachefs__mut_end(rig.c, &m, 0);
     OK(cachefs__obj_name(rig.c, o, &name, buf));
     cr_assert_str_eq(name.str, "/d/f");
