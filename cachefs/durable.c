@@ -118,6 +118,13 @@ apr_status_t cachefs__durable_attach(cache_t *c, const cachefs__joptions_t *opti
     apr_status_t st = cachefs__journal_open(&j, &o, err, errlen);
     if (st) return st;
     int use = c->mode == CACHEFS_BACK;
+    c->journal_lost = cachefs__journal_found(j)->lost;
+    if (c->journal_lost)
+        cachefs__log(c, 0,
+                     "the journal is damaged: %" PRIu64
+                     " records that were acknowledged cannot be read and are lost; the others are "
+                     "written back, and the damaged files set aside in the store",
+                     c->journal_lost);
     if (use || cachefs__journal_found(j)->files) st = cachefs__recovery_begin(c, j, err, errlen);
     if (!st && !use) st = cachefs__journal_void(j); /* it is empty, or was not used */
     if (!st && use) {
@@ -213,7 +220,8 @@ enum {
     RECOVERED_BYTES,
     RECOVERY_TIME,
     CONFLICTS,
-    RUNNING
+    RUNNING,
+    LOST
 };
 
 static double read_metric(void *baton)
@@ -243,6 +251,7 @@ static double read_metric(void *baton)
         [RECOVERY_TIME] = (double)replay_us / 1e6,
         [CONFLICTS] = (double)replayed.conflicts,
         [RUNNING] = (double)cachefs__recovering(c),
+        [LOST] = (double)c->journal_lost,
     };
     return values[m->what];
 }
@@ -273,6 +282,8 @@ apr_status_t cachefs__durable_metrics(cache_t *c)
         ROW(RECOVERED, 0, "cachefs_recovery_files", "Files that the start found in the journal."),
         ROW(RECOVERED_BYTES, 0, "cachefs_recovery_bytes", "Bytes of them written back."),
         ROW(RECOVERY_TIME, 0, "cachefs_recovery_seconds", "Time that it took."),
+        ROW(LOST, 0, "cachefs_recovery_lost_records",
+            "Acknowledged records of the journal that the start could not read."),
         ROW(CONFLICTS, 0, "cachefs_recovery_conflicts", "Of them changed by others."),
         ROW(RUNNING, 0, "cachefs_recovery_running", "1 while it goes on behind the cache."),
 #undef ROW

@@ -417,6 +417,7 @@ struct cache_t {
     pthread_t j_thread;
     cachefs__replayed_t replayed; /* what the recovery did, and how long it took */
     uint64_t replay_us;
+    uint64_t journal_lost;  /* acknowledged records that the start could not read */
     _Atomic int recovering; /* it goes on: durable_recover.c */
     cachefs__recovery_t *recovery;
 
