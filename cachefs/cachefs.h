@@ -503,6 +503,12 @@ typedef struct cachefs_stats_t {
     uint64_t l2_bad;           /**< records that were not what they should be */
     uint64_t l2_errors;        /**< calls to the store that failed, or took too long */
     uint64_t compacted_bytes;  /**< memory of blocks that moved, to make room of another size */
+    /* the journal; 0 without one */
+    uint64_t journal_bytes;  /**< now: of its files and buffers */
+    uint64_t journal_max;    /**< what they may come to */
+    uint64_t journal_failed; /**< now, 1: its disk failed; 2: and it is void: see durability.md */
+    uint64_t recovering;     /**< now, 1: the recovery goes on behind the cache */
+    uint64_t recovery_lost;  /**< acknowledged records that the start could not read */
 } cachefs_stats_t;
 /** What the cache did.
  *  @param fs  the cache

@@ -224,6 +224,17 @@ enum {
     LOST
 };
 
+void cachefs__durable_stats(cache_t *c, cachefs_stats_t *out)
+{
+    cachefs__jstats_t s = {0};
+    if (c->journal) cachefs__journal_stats(c->journal, &s);
+    out->journal_bytes = s.bytes;
+    out->journal_max = s.bytes_max;
+    out->journal_failed = (uint64_t)atomic_load(&c->journal_state);
+    out->recovering = cachefs__recovering(c) != 0;
+    out->recovery_lost = c->journal_lost;
+}
+
 static double read_metric(void *baton)
 {
     const metric_t *m = baton;

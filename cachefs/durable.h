@@ -18,6 +18,8 @@ apr_status_t cachefs__durable_attach(cache_t *c, const cachefs__joptions_t *opti
  *  @return APR_SUCCESS; why the journal, which died, is not void */
 apr_status_t cachefs__durable_detach(cache_t *c);
 apr_status_t cachefs__durable_metrics(cache_t *c);
+/* The journal's part of it. */
+void cachefs__durable_stats(cache_t *c, cachefs_stats_t *out);
 /* Bytes of dirty data that the journal does not have. */
 uint64_t cachefs__durable_unrecorded(cache_t *c);
 /* The same after what it has was made durable: it is there for the next start. */

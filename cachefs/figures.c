@@ -81,6 +81,7 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     s.l2_index_bytes = l2.index_bytes;
     s.l2_bad = l2.bad;
     s.l2_errors = l2.errors;
+    cachefs__durable_stats(c, &s);
     memcpy(out, &s, out->size);
     return APR_SUCCESS;
 }

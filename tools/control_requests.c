@@ -89,6 +89,10 @@ static const char *status(control_client_t *client, const control_line_t *line)
     control_number(client, "dirty_files", now.dirty_files);
     control_number(client, "oldest_dirty_age_us", now.oldest_dirty_age_us);
     control_number(client, "flush_errors", now.flush_errors);
+    control_number(client, "journal_bytes", now.journal_bytes);
+    control_number(client, "journal_failed", now.journal_failed);
+    control_number(client, "recovering", now.recovering);
+    control_number(client, "recovery_lost", now.recovery_lost);
     return NULL;
 }
 

@@ -67,6 +67,12 @@ static const struct {
     FIGURE(l2_index_bytes),
     FIGURE(l2_bad),
     FIGURE(l2_errors),
+    FIGURE(journal_bytes),
+    FIGURE(journal_max),
+    FIGURE(journal_failed),
+    FIGURE(recovering),
+    FIGURE(recovery_lost),
+    FIGURE(compacted_bytes),
 #undef FIGURE
 };
 

@@ -48,6 +48,7 @@ Test(mount_store, a_record_that_was_damaged_is_told_and_the_others_are_recovered
            "no 4 \"$CACHEFS\" fsck disk/s; grep -q '^damage .*journal' tmp/said\n"
            "up $O; test \"$(cat mnt/a)\" = 'text of a'; test \"$(cat mnt/c)\" = 'text of c'\n"
            "test ! -s mnt/b; grep -q '1 records that were acknowledged cannot be read' tmp/log\n"
+           "\"$CACHEFS\" status $M | grep -q 'recovery_lost  *1$'\n"
            "\"$CACHEFS\" unmount $M; wait $server\n"
            "test \"$(cat origin/c)\" = 'text of c'; ls disk/s/journal | grep -q damaged\n"
            "\"$CACHEFS\" fsck disk/s | grep -q '^note .*journal/damaged'");
