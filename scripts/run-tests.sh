@@ -12,7 +12,7 @@ print_failures() {
     local dir="$1" name
     while IFS=: read -r _ name; do
         echo "-- $name"
-        awk -v name="$name" '/^[0-9]+\/[0-9]+ Testing: / { on = ($3 == name) } on && !/^<end of output>/' "$dir/LastTest.log" | tail -n 60
+        awk -v name="$name" '/^[0-9]+\/[0-9]+ Testing: / { on = ($3 == name) } on; /time elapsed: / { on = 0 }' "$dir/LastTest.log" | tail -n 60
     done <"$dir/LastTestsFailed.log"
 }
 

@@ -14,6 +14,18 @@
     "held() { pid=$(\"$CACHEFS\" status $M | awk '$1 == \"pid\" {print $2}')\n"                    \
     "sed -n \"s/^$1:[^0-9]*\\([0-9]*\\) kB/\\1/p\" /proc/$pid/status; }\n"
 
+/* The memory of an instrumented process is mostly that of its sanitizer: not looked at there. */
+#if defined(__SANITIZE_ADDRESS__)
+#define GREW_LESS_THAN(kib) ":\n"
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GREW_LESS_THAN(kib) ":\n"
+#endif
+#endif
+#ifndef GREW_LESS_THAN
+#define GREW_LESS_THAN(kib) "test $((after - before)) -lt " #kib "\n"
+#endif
+
 /* Only what the kernel was told of a name stays: a plain listing keeps nothing of it. */
 Test(mount_trials, a_directory_of_100000_names_is_listed_in_little_memory)
 {
@@ -22,9 +34,8 @@ Test(mount_trials, a_directory_of_100000_names_is_listed_in_little_memory)
     rig_sh_beside(&rig, "mkdir origin/d; cd origin/d; seq 100000 | xargs touch");
     rig_mount(&rig, "file:", "--ram 16m");
     rig_sh_beside(&rig, HELD "before=$(held VmHWM); test $(ls -f mnt/d | wc -l) = 100002\n"
-                             "after=$(held VmHWM); echo $before $after\n"
-                             "test $((after - before)) -lt 24000\n"
-                             "test $(ls -f mnt/d | sort -u | wc -l) = 100002");
+                             "after=$(held VmHWM); echo $before $after\n" GREW_LESS_THAN(
+                                 24000) "test $(ls -f mnt/d | sort -u | wc -l) = 100002");
     rig_end(&rig);
 }
 
@@ -106,10 +117,11 @@ Test(mount_trials, memory_goes_back_when_all_is_forgotten)
     rig_make(&rig);
     rig_sh_beside(&rig, "for i in $(seq 40); do head -c 1000000 /dev/zero >origin/f$i; done");
     rig_mount(&rig, "file:", "--ram 64m");
-    rig_sh_beside(&rig, HELD "before=$(held VmRSS); cat mnt/f* >/dev/null; full=$(held VmRSS)\n"
-                             "\"$CACHEFS\" invalidate mnt --all; after=$(held VmRSS)\n"
-                             "echo $before $full $after; test $((full - before)) -gt 35000\n"
-                             "test $((after - before)) -lt 12000");
+    rig_sh_beside(
+        &rig, HELD
+        "before=$(held VmRSS); cat mnt/f* >/dev/null; full=$(held VmRSS)\n"
+        "\"$CACHEFS\" invalidate mnt --all; after=$(held VmRSS)\n"
+        "echo $before $full $after; test $((full - before)) -gt 35000\n" GREW_LESS_THAN(12000));
     rig_end(&rig);
 }
 
