@@ -44,25 +44,35 @@ static inline int vfs__breaker_may(vfs__breaker_t *b, int64_t now_us, int *trial
     return 1;
 }
 
-/** A call ended that was let go on. */
-static inline void vfs__breaker_ended(vfs__breaker_t *b, vfs__breaker_e how, int64_t now_us,
-                                      int trial)
+/** A call ended that was let go on. Returns 1 if that opened the breaker, or closed it. */
+static inline int vfs__breaker_ended(vfs__breaker_t *b, vfs__breaker_e how, int64_t now_us,
+                                     int trial)
 {
+    int was = b->open;
     if (trial) b->trying = 0;
-    if (b->open && !trial) return; /* it began before the failures */
-    if (how == VFS__BREAKER_NONE) return;
+    if (was && !trial) return 0; /* it began before the failures */
+    if (how == VFS__BREAKER_NONE) return 0;
     if (how == VFS__BREAKER_GOOD) {
         b->failures = 0;
         b->open = 0;
         b->wait_us = 0;
-        return;
+        return was;
     }
-    if (++b->failures < b->failures_max && !trial) return;
-    if (!trial) b->opened++;
+    if (++b->failures < b->failures_max && !was) return 0;
+    if (!was) b->opened++;
     b->open = 1;
     b->wait_us = b->wait_us ? b->wait_us * 2 : b->min_us;
     if (b->wait_us > b->max_us) b->wait_us = b->max_us;
     b->until_us = now_us + b->wait_us;
+    return !was;
+}
+
+/** A call does not come back: it is opened at once. Returns 1 if it was closed. */
+static inline int vfs__breaker_trip(vfs__breaker_t *b, int64_t now_us)
+{
+    if (b->open) return 0;
+    b->failures = b->failures_max;
+    return vfs__breaker_ended(b, VFS__BREAKER_BAD, now_us, 0);
 }
 
 #endif

@@ -108,7 +108,7 @@ static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx
     atomic_fetch_add_explicit(&r->attempts, 1, memory_order_relaxed);
     if (end.transient) atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
     pthread_mutex_lock(&r->mutex);
-    vfs__breaker_ended(&r->breaker, verdict(&end, answer), apr_time_now(), trial);
+    (void)vfs__breaker_ended(&r->breaker, verdict(&end, answer), apr_time_now(), trial);
     pthread_mutex_unlock(&r->mutex);
     return end;
 }

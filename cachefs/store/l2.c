@@ -18,6 +18,10 @@
 #define RECORD_BYTES 16384u
 #define PACKED_BYTES 8192u
 #define SLOW_US 2000000u
+/* When the store is put aside, and for how long. */
+#define BREAKER_FAILURES 3u
+#define BREAKER_MIN_US 1000000
+#define BREAKER_MAX_US 60000000
 #define AT_ONCE 4096u /* records that are forgotten under one hold of the lock */
 
 int64_t cachefs__l2_now_us(void)
@@ -108,6 +112,9 @@ apr_status_t cachefs__l2_open(cachefs__l2_t **out, cachefs__store_t *store,
     l2->fs = cachefs__store_fs(store);
     l2->config = *config;
     if (!l2->config.slow_us) l2->config.slow_us = SLOW_US;
+    l2->breaker.failures_max = BREAKER_FAILURES;
+    l2->breaker.min_us = BREAKER_MIN_US;
+    l2->breaker.max_us = BREAKER_MAX_US;
     l2->active = l2->spare = -1;
     l2->next_seq = 1;
     locks(l2);

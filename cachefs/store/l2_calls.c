@@ -39,6 +39,7 @@ void cachefs__l2_began(cachefs__l2_t *l2, l2_call_t *call)
     call->start_us = cachefs__l2_now_us();
     call->before = l2->newest;
     call->behind = NULL;
+    call->trial = 0;
     *(l2->newest ? &l2->newest->behind : &l2->oldest) = call;
     l2->newest = call;
 }
@@ -51,7 +52,8 @@ void cachefs__l2_ended(cachefs__l2_t *l2, l2_call_t *call, apr_status_t st)
     *(call->before ? &call->before->behind : &l2->oldest) = call->behind;
     *(call->behind ? &call->behind->before : &l2->newest) = call->before;
     if (st || slow) l2->stats.errors++;
-    if (cachefs__breaker_ended(&l2->breaker, !st && !slow, now))
+    vfs__breaker_e how = st || slow ? VFS__BREAKER_BAD : VFS__BREAKER_GOOD;
+    if (vfs__breaker_ended(&l2->breaker, how, now, call->trial))
         say_turned(l2, st ? vfs_strerror(st, text, sizeof(text)) : "it is too slow");
     if (l2->breaker.open) pthread_cond_signal(&l2->work); /* it may wait for this one */
 }
@@ -68,6 +70,6 @@ int cachefs__l2_aside(cachefs__l2_t *l2)
     if (l2->breaker.open || !l2->oldest) return l2->breaker.open;
     int64_t now = cachefs__l2_now_us();
     if (!suspected && !cachefs__l2_hangs(l2, now)) return 0;
-    if (cachefs__breaker_trip(&l2->breaker, now)) say_turned(l2, "a call does not come back");
+    if (vfs__breaker_trip(&l2->breaker, now)) say_turned(l2, "a call does not come back");
     return l2->breaker.open;
 }

@@ -18,11 +18,11 @@
 
 #include <pthread.h>
 
-#include "cachefs/store/breaker.h"
 #include "cachefs/store/l2.h"
 #include "cachefs/store/l2_admit.h"
 #include "cachefs/store/l2_index.h"
 #include "cachefs/store/l2_pack.h"
+#include "vfs/breaker.h"
 
 #define L2_BUFFERS 4u
 #define L2_FILES_MAX 128u /* open files of segments */
@@ -57,6 +57,7 @@ typedef struct l2_buffer_t {
 typedef struct l2_call_t {
     struct l2_call_t *before, *behind;
     int64_t start_us;
+    int trial; /* the one that tells whether the store works again */
 } l2_call_t;
 
 /* Where a scrub is: the entry `next` of segment `seq`, which had that slot. */
@@ -90,7 +91,7 @@ struct cachefs__l2_t {
     l2_scrub_t scrub;
     l2_call_t *oldest, *newest; /* calls that are under way */
     int suspected;              /* one of them holds somebody for too long */
-    cachefs__breaker_t breaker;
+    vfs__breaker_t breaker;
     cachefs__l2_packer_t *packers; /* that nobody uses just now */
     unsigned idle_packers;
     cachefs__l2_stats_t stats;

@@ -351,8 +351,10 @@ static apr_status_t try_store(const cachefs__l2_t *l2)
 static void probe(cachefs__l2_t *l2)
 {
     l2_call_t call;
-    if (!cachefs__breaker_may(&l2->breaker, cachefs__l2_now_us())) return;
+    int trial;
+    if (!vfs__breaker_may(&l2->breaker, cachefs__l2_now_us(), &trial)) return;
     cachefs__l2_began(l2, &call);
+    call.trial = trial;
     cachefs__unlock(&l2->lock, RANK_LEAF);
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = try_store(l2);
