@@ -188,6 +188,10 @@ static inline int64_t cachefs__now_us(void)
     clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
+static inline uint64_t cachefs__min64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
 static inline int64_t cachefs__clock_us(void)
 {
     struct timespec ts;

@@ -75,11 +75,6 @@ typedef struct run_t {
     cachefs__tier_key_t key;
 } run_t;
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Where the granules of a block that are not valid end, from granule k on: the first that is,
  * or 32.
  */
@@ -95,13 +90,13 @@ static int find_run(cache_t *c, run_t *r, uint64_t off, uint64_t end)
     uint32_t gs = cachefs__granule_shift(r->shift), most = 1u << (r->shift - gs);
     uint64_t g = 1ull << gs, align = g > MOVE_BYTES ? g : MOVE_BYTES, floor = off & ~(align - 1);
     uint64_t no = off >> r->shift, first = no, base = no << r->shift;
-    uint64_t limit = min64((end + align - 1) & ~(align - 1), (off & ~(g - 1)) + r->most);
+    uint64_t limit = cachefs__min64((end + align - 1) & ~(align - 1), (off & ~(g - 1)) + r->most);
     uint32_t valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
     uint32_t k = (uint32_t)((off - base) >> gs), below = valid & ((1u << k) - 1), stop;
     if (valid >> k & 1) return 0;
     r->start = below ? base + ((uint64_t)(32 - __builtin_clz(below)) << gs) : base;
     if (r->start < floor) r->start = floor;
-    limit = min64((limit + g - 1) & ~(g - 1), r->size);
+    limit = cachefs__min64((limit + g - 1) & ~(g - 1), r->size);
     while ((stop = missing_end(valid, k)) >= most && base + (1ull << r->shift) < limit &&
            no + 1 - first < RUN_BLOCKS) {
         base = ++no << r->shift;
@@ -109,7 +104,7 @@ static int find_run(cache_t *c, run_t *r, uint64_t off, uint64_t end)
         k = 0;
     }
     if (stop > most) stop = most;
-    r->end = min64(base + ((uint64_t)stop << gs), limit);
+    r->end = cachefs__min64(base + ((uint64_t)stop << gs), limit);
     return 1;
 }
 
@@ -125,8 +120,9 @@ static int run_memory(cache_t *c, run_t *r, int low)
 {
     uint64_t block = 1ull << r->shift, at = r->start;
     for (r->count = 0; at < r->end && r->count < RUN_BLOCKS; r->count++) {
-        uint64_t no = at >> r->shift, base = no << r->shift, stop = min64(base + block, r->end);
-        uint64_t need = at == base ? min64(block, r->size - base) : stop - at;
+        uint64_t no = at >> r->shift, base = no << r->shift,
+                 stop = cachefs__min64(base + block, r->end);
+        uint64_t need = at == base ? cachefs__min64(block, r->size - base) : stop - at;
         uint32_t hint = cachefs__top(c, cachefs__mix(r->ver, (uint32_t)no));
         uint32_t chunk = cachefs__chunk_get(c, need, OWNER_PRIVATE | 4, hint, low);
         if (!chunk) {
@@ -148,7 +144,7 @@ static void to_sink(const run_t *r, cachefs__sink_t *sink)
     for (uint32_t i = 0; i < r->count; i++) {
         uint64_t end = at + r->iov[i].len;
         if (want >= at && want < end && want < stop) {
-            uint64_t n = min64(end, stop) - want;
+            uint64_t n = cachefs__min64(end, stop) - want;
             memcpy(sink->buf + sink->done, (uint8_t *)r->iov[i].base + (want - at), n);
             sink->done += n;
             want += n;
@@ -180,7 +176,7 @@ static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, un
         p.to = (uint32_t)(stop - base);
         p.bytes = r->iov[i].base;
         p.valid = cachefs__granules(r->shift, p.from, p.to);
-        p.end = (uint32_t)min64(1ull << r->shift, r->size - base);
+        p.end = (uint32_t)cachefs__min64(1ull << r->shift, r->size - base);
         p.only_missing = 1;
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
@@ -256,7 +252,7 @@ static void zero_rest(run_t *r)
 static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *r,
                                 cachefs__sink_t *sink, uint64_t *fetched)
 {
-    uint64_t at = sink->off + sink->done, stop = min64(sink->off + sink->len, r->end);
+    uint64_t at = sink->off + sink->done, stop = cachefs__min64(sink->off + sink->len, r->end);
     vfs_file_t *file;
     vfs_validator_t val;
     size_t got = 0;
@@ -326,7 +322,8 @@ static int stays_there(cache_t *c, const vfs_ctx_t *ctx, const run_t *r, unsigne
 {
     if (c->fixed.l2_promote < 2 || !sink || !sink->buf || (flags & (FILL_AHEAD | FILL_WANTED)))
         return 0;
-    uint64_t at = sink->off + sink->done, end = sink->off + sink->len, stop = min64(end, r->end);
+    uint64_t at = sink->off + sink->done, end = sink->off + sink->len,
+             stop = cachefs__min64(end, r->end);
     if (at < r->start || at >= stop || (ctx && ctx->priority == VFS_PRIORITY_HIGH)) return 0;
     if (stop < end && stop >> r->shift == at >> r->shift) return 0;
     return cachefs__l2_uses(c->l2, &r->key.key, at) + 1 < c->fixed.l2_promote;
@@ -337,7 +334,7 @@ static int stays_there(cache_t *c, const vfs_ctx_t *ctx, const run_t *r, unsigne
 static apr_status_t past_memory(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const run_t *r,
                                 gate_t *gate, cachefs__sink_t *sink, uint64_t *fetched)
 {
-    uint64_t at = sink->off + sink->done, len = min64(sink->off + sink->len, r->end) - at;
+    uint64_t at = sink->off + sink->done, len = cachefs__min64(sink->off + sink->len, r->end) - at;
     vfs_iovec_t iov = {sink->buf + sink->done, (size_t)len};
     int read = !cachefs__tier_read(c, &r->key, ctx, at, &iov, 1);
     if (!cachefs__gate_keep(c, o, gate)) return FILL_AGAIN;
@@ -425,7 +422,7 @@ static apr_status_t find_again(cache_t *c, obj_t *o, run_t *r, uint64_t off, uin
     uint64_t start = r->start, stop = r->end;
     r->size = atomic_load(&o->size);
     if (!find_run(c, r, off, end) || r->start != start || r->size < stop) return FILL_AGAIN;
-    r->end = min64(r->end, stop);
+    r->end = cachefs__min64(r->end, stop);
     return APR_SUCCESS;
 }
 
@@ -451,8 +448,8 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     r.ver = ver;
     r.count = 0;
     r.keyed = 0;
-    r.most = sink && sink->buf ? min64(RUN_BYTES, c->arena.bytes / RUN_WANTED)
-                               : min64(RUN_AHEAD, c->burst_bytes / RUN_SHARE);
+    r.most = sink && sink->buf ? cachefs__min64(RUN_BYTES, c->arena.bytes / RUN_WANTED)
+                               : cachefs__min64(RUN_AHEAD, c->burst_bytes / RUN_SHARE);
     apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
     if (!file) {
@@ -487,7 +484,7 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
     if (st) return st;
     run_t r = {.ver = ver, .start = sink->off, .size = atomic_load(&o->size)};
-    r.end = min64(gate.end, r.size);
+    r.end = cachefs__min64(gate.end, r.size);
     if (c->mode == CACHEFS_BACK) st = cachefs__flush_obj(c, o, ctx);
     if (!st) st = r.start < r.end ? read_around(c, o, ctx, &r, sink, fetched) : FILL_AGAIN;
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);

@@ -4,25 +4,20 @@
  */
 #include "cachefs/engine.h"
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 void cachefs__put_bytes(cache_t *c, obj_t *o, uint64_t ver, uint32_t shift, const void *buf,
                         uint64_t off, size_t len, unsigned flags, const vfs_ctx_t *ctx)
 {
     uint64_t size = atomic_load(&o->size), block = 1ull << shift, g = cachefs__granule(shift);
     uint64_t stop = off + len >= size ? size : (off + len) / g * g;
     for (uint64_t at = off; at < stop;) {
-        uint64_t no = at >> shift, base = no << shift, end = min64(base + block, stop);
+        uint64_t no = at >> shift, base = no << shift, end = cachefs__min64(base + block, stop);
         cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .only_missing = 1};
         p.ahead = p.first = (flags & FILL_AHEAD) != 0;
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(end - base);
         p.bytes = (const uint8_t *)buf + (at - off);
         p.valid = cachefs__granules(shift, p.from, p.to);
-        p.end = (uint32_t)min64(block, size - base);
+        p.end = (uint32_t)cachefs__min64(block, size - base);
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
         p.wanted = (flags & FILL_WANTED) && !p.low;

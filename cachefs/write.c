@@ -9,10 +9,6 @@
  */
 #include "cachefs/engine.h"
 
-static uint64_t min64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
 static uint64_t max64(uint64_t a, uint64_t b)
 {
     return a > b ? a : b;
@@ -26,7 +22,7 @@ static uint32_t known_after(uint32_t shift, uint64_t base, uint32_t from, uint32
     uint32_t g = cachefs__granule(shift), valid = 0;
     for (uint32_t lo = from / g * g; lo < to; lo += g) {
         uint32_t bit = 1u << (lo / g);
-        uint64_t existed = old > base + lo ? min64(old - base - lo, g) : 0;
+        uint64_t existed = old > base + lo ? cachefs__min64(old - base - lo, g) : 0;
         int covered = from <= lo && (uint64_t)to >= lo + existed;
         if ((had & bit) || !existed || covered) valid |= bit;
     }
@@ -57,14 +53,14 @@ static apr_status_t put_range(cache_t *c, obj_t *o, place_t place, const cachefs
     uint32_t shift = place.shift;
     for (*done = 0; *done < len;) {
         uint64_t at = off + *done, no = at >> shift, base = no << shift;
-        uint64_t n = min64((1ull << shift) - (at - base), len - *done);
+        uint64_t n = cachefs__min64((1ull << shift) - (at - base), len - *done);
         cachefs__put_t p = {.ver = ver, .no = (uint32_t)no, .shift = shift, .dirty = is_dirty};
         p.from = (uint32_t)(at - base);
         p.to = (uint32_t)(at - base + n);
         p.pieces = buf;
         p.pos = pos + *done;
         p.bytes = cachefs__pieces_at(buf, p.pos, n);
-        p.end = (uint32_t)min64(1ull << shift, size - base);
+        p.end = (uint32_t)cachefs__min64(1ull << shift, size - base);
         uint32_t had = cachefs__valid_mask(c, ver, (uint32_t)no, NULL);
         p.valid = known_after(shift, base, p.from, p.to, old, had);
         p.leans = p.valid & ~known_after(shift, base, p.from, p.to, old, 0);
@@ -91,7 +87,8 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end)
     uint32_t shift = atomic_load(&o->shift);
     if (!shift || !ver) return;
     for (uint64_t at = off; at < end && atomic_load(&o->resident);) {
-        uint64_t no = at >> shift, base = no << shift, stop = min64(base + (1ull << shift), end);
+        uint64_t no = at >> shift, base = no << shift,
+                 stop = cachefs__min64(base + (1ull << shift), end);
         int is_dirty = 0;
         (void)cachefs__valid_mask(c, ver, (uint32_t)no, &is_dirty);
         if (!is_dirty)
@@ -160,7 +157,7 @@ static apr_status_t read_edges(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
         if (lo == edges[i] || lo >= size) continue;
         if (i == 1 && edges[1] >= size && lo >= off) continue; /* covered up to the end of file */
         apr_status_t st =
-            cachefs__prefetch(c, o, ctx, lo, min64(lo + g, size), FILL_HASTY, &fetched);
+            cachefs__prefetch(c, o, ctx, lo, cachefs__min64(lo + g, size), FILL_HASTY, &fetched);
         if (st && st != VFS_ELIMIT) return st;
     }
     return APR_SUCCESS;
@@ -260,7 +257,7 @@ static apr_status_t back_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
 static uint64_t back_step_bytes(const cache_t *c, uint32_t shift, uint64_t max)
 {
     uint64_t most = c->journal ? BACK_STEP / 4 : BACK_STEP; /* a buffer of the journal holds two */
-    uint64_t step = min64(most, max / 4) >> shift << shift;
+    uint64_t step = cachefs__min64(most, max / 4) >> shift << shift;
     return step ? step : 1ull << shift;
 }
 
@@ -275,7 +272,7 @@ static apr_status_t back_pass(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
         uint32_t shift = atomic_load(&o->shift); /* 0: somebody began a new version */
         if (!shift) shift = BLOCK_SHIFT_MAX;
         uint64_t step = back_step_bytes(c, shift, max),
-                 m = min64(step - (off + *pos) % step, len - *pos);
+                 m = cachefs__min64(step - (off + *pos) % step, len - *pos);
         uint64_t g = cachefs__granule(shift), at = off + *pos;
         uint64_t room = (at + m + g - 1) / g * g - at / g * g; /* granules that it touches */
         st = room > max ? BACK_AROUND : cachefs__dirty_reserve(c, ctx, room, max);
@@ -449,7 +446,7 @@ static apr_status_t truncate_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
 
 apr_status_t cachefs__obj_truncate(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t size)
 {
-    uint64_t old = atomic_load(&o->size), low = min64(old, size);
+    uint64_t old = atomic_load(&o->size), low = cachefs__min64(old, size);
     gate_t gate = {.start = low, .end = UINT64_MAX, .kind = GATE_WRITE};
     apr_status_t st = cachefs__gate_enter(c, o, ctx, &gate, NULL);
     if (st) return st;
