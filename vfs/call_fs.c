@@ -365,10 +365,26 @@ apr_status_t vfs_call_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
     return fs->ops.sync_fs(fs, ctx);
 }
 
-static int commit_ok(const vfs_commit_t *how)
+/* What is kept: ranges of the new bytes, in order, and of a version that is named. */
+static int kept_ok(const vfs_commit_t *how, uint64_t size)
+{
+    uint64_t end = 0;
+    if (how->kept_count == 0) return 1;
+    if (how->kept == NULL || how->expected.kind == VFS_VALIDATOR_NONE) return 0;
+    if (how->flags & VFS_COMMIT_IF_NONE) return 0;
+    for (size_t i = 0; i < how->kept_count; i++) {
+        const vfs_range_t *range = &how->kept[i];
+        if (range->len == 0 || range->off < end || range->off > size) return 0;
+        if (range->len > size - range->off) return 0;
+        end = range->off + range->len;
+    }
+    return 1;
+}
+
+static int commit_ok(const vfs_commit_t *how, uint64_t size)
 {
     if ((how->flags & ~(VFS_COMMIT_IF_MATCH | VFS_COMMIT_IF_NONE)) != 0) return 0;
-    if ((how->mode & ~VFS__MODE_BITS) != 0) return 0;
+    if ((how->mode & ~VFS__MODE_BITS) != 0 || !kept_ok(how, size)) return 0;
     if (!(how->flags & VFS_COMMIT_IF_MATCH)) return 1;
     return !(how->flags & VFS_COMMIT_IF_NONE) && how->expected.kind != VFS_VALIDATOR_NONE;
 }
@@ -377,7 +393,7 @@ apr_status_t vfs_call_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
                              const vfs_source_t *source, const vfs_commit_t *how, vfs_attr_t *attr,
                              vfs_validator_t *validator)
 {
-    static const vfs_commit_t plainly = VFS_COMMIT_INIT;
+    vfs_commit_t whole = VFS_COMMIT_INIT; /* what a caller of an older header did not know is 0 */
     vfs_attr_t attr_unwanted;
     vfs_validator_t validator_unwanted;
     vfs__assert_fs(fs);
@@ -385,11 +401,15 @@ apr_status_t vfs_call_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     if (validator == NULL) validator = &validator_unwanted;
     vfs__attr_clear(attr);
     memset(validator, 0, sizeof(*validator));
-    if (how == NULL) how = &plainly;
     VFS_CHECK_ARG(source != NULL && (source->read_at != NULL || source->size == 0));
     VFS_CHECK_ARG(source->size <= (uint64_t)VFS__OFF_MAX);
-    VFS_CHECK_ARG(how->size >= sizeof(*how) && commit_ok(how));
+    if (how != NULL) {
+        VFS_CHECK_ARG(how->size >= offsetof(vfs_commit_t, kept));
+        memcpy(&whole, how, how->size < sizeof(whole) ? how->size : sizeof(whole));
+        whole.size = sizeof(whole);
+    }
+    VFS_CHECK_ARG(commit_ok(&whole, source->size));
     ENTER(commit);
     if (vfs__is_root(path) || (path->flags & VFS_PATH_DIR)) return EISDIR_STATUS;
-    return fs->ops.commit(fs, ctx, path, source, how, attr, validator);
+    return fs->ops.commit(fs, ctx, path, source, &whole, attr, validator);
 }

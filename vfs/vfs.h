@@ -928,27 +928,32 @@ typedef struct vfs_source_t {
     uint64_t size; /**< bytes of the whole */
 } vfs_source_t;
 
+/** A range of a file. */
+typedef struct vfs_range_t {
+    uint64_t off; /**< its first byte */
+    uint64_t len; /**< bytes */
+} vfs_range_t;
+
 #define VFS_COMMIT_IF_MATCH 0x1u /**< only if the file has the version `expected` */
 #define VFS_COMMIT_IF_NONE 0x2u  /**< only if there is no such file */
 
-/** How to commit: VFS_COMMIT_INIT, then set. */
+/** How to commit: VFS_COMMIT_INIT, then set. One of an older header ends behind `expected`. */
 typedef struct vfs_commit_t {
     size_t size;              /**< sizeof(vfs_commit_t) */
     uint32_t flags;           /**< VFS_COMMIT_* */
     uint32_t mode;            /**< permission bits of a new file */
     int64_t mtime_ns;         /**< VFS_TIME_NOW: as it comes */
-    vfs_validator_t expected; /**< with VFS_COMMIT_IF_MATCH */
+    vfs_validator_t expected; /**< with VFS_COMMIT_IF_MATCH or `kept` */
+    /** What of the new bytes is the same, at the same place, in the version `expected`: a backend
+     * that can copy may take it from there instead of asking the source, which has it all the same.
+     * Ascending, no two overlap, none is empty or leaves the source. */
+    const vfs_range_t *kept;
+    size_t kept_count; /**< of these */
 } vfs_commit_t;
 /** No condition, mode 0644, the time of now. */
 #define VFS_COMMIT_INIT                                                                            \
     {                                                                                              \
-        sizeof(vfs_commit_t), 0, 0644, VFS_TIME_NOW,                                               \
-        {                                                                                          \
-            0, 0, 0, 0,                                                                            \
-            {                                                                                      \
-                0                                                                                  \
-            }                                                                                      \
-        }                                                                                          \
+        sizeof(vfs_commit_t), 0, 0644, VFS_TIME_NOW, {0, 0, 0, 0, {0}}, NULL, 0                    \
     }
 
 /** Replace the whole content of `path` at once: readers see the old bytes or the new ones.

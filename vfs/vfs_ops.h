@@ -12,7 +12,7 @@
  *  - Dispatch has done its work before an op runs: paths are normal, arguments checked, flags
  * known, the context neither expired nor cancelled, required out-parameters not NULL and zeroed.
  * `attr` and `validator` of open, get, stat, lstat, fstat, write_at and commit are never NULL in an
- * op.
+ * op, nor is `how` of commit, which has all fields of this header.
  *  - An op borrows its arguments, keeps no pointer after it returns, and never writes through
  * const.
  *  - An op may be called by many threads at once. close and closedir are the last call on a handle.

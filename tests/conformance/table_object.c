@@ -283,6 +283,30 @@ static void commit_if_match_needs_the_expected_version(conf_t *t)
     NAMES("/", "f ");
 }
 
+static void a_commit_may_keep_ranges_of_the_version_before(conf_t *t)
+{
+    enum { SIZE = 300000, EDIT = 123456, MORE = 5000 };
+    char *data = malloc(SIZE + MORE);
+    vfs_range_t kept[] = {{0, EDIT}, {EDIT + 1, SIZE - EDIT - 1}};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    vfs_source_t source = {from_text, data, SIZE + MORE};
+    conf_fill(data, SIZE + MORE, 52);
+    if (CHECK(data != NULL) && PUTN("/f", data, SIZE)) {
+        data[EDIT] ^= 1;
+        how.flags = VFS_COMMIT_IF_MATCH;
+        how.kept = kept;
+        how.kept_count = 2;
+        OK(vfs_validator(t->fs, NULL, "/f", &how.expected));
+        OK(vfs_commit(t->fs, NULL, "/f", &source, &how, NULL, NULL));
+        HOLDSN("/f", data, SIZE + MORE);
+        data[EDIT] ^= 1; /* the version that `kept` is of is gone */
+        IS(VFS_ECONFLICT, vfs_commit(t->fs, NULL, "/f", &source, &how, NULL, NULL));
+        data[EDIT] ^= 1;
+        HOLDSN("/f", data, SIZE + MORE);
+    }
+    free(data);
+}
+
 static void wrong_arguments_of_commit(conf_t *t)
 {
     char text[] = "text";
@@ -370,6 +394,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(a_handle_keeps_reading_after_a_commit, VFS_CAP_COMMIT),
     B_CAPS(commit_if_none_makes_a_new_file_only, VFS_CAP_COMMIT),
     B_WANTS(commit_if_match_needs_the_expected_version, VFS_CAP_COMMIT, CONF_EAGER),
+    B_WANTS(a_commit_may_keep_ranges_of_the_version_before, VFS_CAP_COMMIT, CONF_EAGER),
     B_CAPS(wrong_arguments_of_commit, VFS_CAP_COMMIT),
     B_CAPS(a_watch_hears_of_changes_below_it, VFS_CAP_WATCH),
     B_CAPS(nothing_is_heard_after_unwatch, VFS_CAP_WATCH),

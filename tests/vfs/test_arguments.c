@@ -40,6 +40,46 @@ Test(vfs_arguments, open_knows_which_flags_go_together, .init = setup, .fini = t
     cr_assert_eq(vfs_opendir(&dir, w.fs, NULL, "/a", 2), APR_EINVAL);
 }
 
+static apr_status_t zeros(void *baton, void *bytes, size_t len, apr_off_t off)
+{
+    (void)baton;
+    (void)off;
+    memset(bytes, 0, len);
+    return APR_SUCCESS;
+}
+
+Test(vfs_arguments, what_a_commit_keeps_is_in_order_and_of_a_version, .init = setup,
+     .fini = teardown)
+{
+    static const vfs_range_t bad[][2] = {{{0, 0}, {1, 1}},  {{0, 2}, {1, 2}},
+                                         {{4, 2}, {1, 2}},  {{0, 1}, {9, 2}},
+                                         {{0, 1}, {11, 1}}, {{0, 1}, {5, UINT64_MAX}}};
+    static const vfs_range_t good[2] = {{0, 4}, {4, 6}};
+    vfs_source_t ten = {zeros, NULL, 10};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    how.kept_count = 2;
+    how.expected.kind = VFS_VALIDATOR_ETAG;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        how.kept = bad[i];
+        cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_EINVAL, "%zu", i);
+    }
+    how.kept = good;
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_SUCCESS);
+    how.flags = VFS_COMMIT_IF_NONE;
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_EINVAL);
+    how.flags = 0;
+    how.expected.kind = VFS_VALIDATOR_NONE;
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_EINVAL);
+    how.kept = NULL;
+    how.expected.kind = VFS_VALIDATOR_ETAG;
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_EINVAL);
+    /* whoever was built against an older header has no such fields, whatever lies there */
+    how.size = offsetof(vfs_commit_t, kept);
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_SUCCESS);
+    how.size--;
+    cr_assert_eq(vfs_commit(w.fs, NULL, "/p", &ten, &how, NULL, NULL), APR_EINVAL);
+}
+
 Test(vfs_arguments, unknown_flags_and_impossible_values_are_refused, .init = setup,
      .fini = teardown)
 {
