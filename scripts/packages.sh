@@ -5,7 +5,7 @@
 packages_of() {
     case "$1" in
     build) echo build-essential cmake ninja-build pkg-config libapr1-dev libxxhash-dev libzstd-dev libfuse3-dev libmicrohttpd-dev libcurl4-openssl-dev ;;
-    test) echo libcriterion-dev locales prometheus python3 fuse3 attr git sqlite3 rsync procps fio stress-ng acl nginx openssl ;;
+    test) echo libcriterion-dev locales prometheus python3 fuse3 attr git sqlite3 rsync procps fio stress-ng acl nginx apache2-bin lighttpd openssl ;;
     clang) echo clang ;;
     valgrind) echo valgrind libc6-dbg ;;
     lint) echo clang clang-tidy cppcheck ;;

@@ -57,15 +57,16 @@ static apr_status_t understand(const http_t *h, const page_t *page, http_names_t
     return http__parse_page(names, text, page->len, h->listing == HTTP_LISTING_AUTO);
 }
 
-/* A server that has no such directory may have a file of that name. */
-static apr_status_t no_directory(http_t *h, const vfs_ctx_t *ctx, const char *path)
+/* A server that has no such directory may have a file of that name; it may even serve that, as
+ * lighttpd does. `said` is what came of the question for the directory. */
+static apr_status_t no_directory(http_t *h, const vfs_ctx_t *ctx, const char *path,
+                                 apr_status_t said)
 {
     vfs_attr_t attr;
     vfs_validator_t validator;
     apr_status_t status = http__stat(h, ctx, path, &attr, &validator);
-    if (status == APR_SUCCESS)
-        return attr.type == VFS_TYPE_DIR ? APR_FROM_OS_ERROR(ENOENT) : APR_FROM_OS_ERROR(ENOTDIR);
-    return status;
+    if (status == APR_SUCCESS && attr.type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
+    return status == APR_SUCCESS || said == VFS_EFORMAT ? said : status;
 }
 
 static apr_status_t load(http_t *h, const vfs_ctx_t *ctx, const char *path, http_names_t *names)
@@ -79,7 +80,8 @@ static apr_status_t load(http_t *h, const vfs_ctx_t *ctx, const char *path, http
     remote__answer_free(&answer);
     if (status == APR_SUCCESS) status = understand(h, &page, names);
     free(page.text);
-    if (APR_STATUS_IS_ENOENT(status)) return no_directory(h, ctx, path);
+    if (APR_STATUS_IS_ENOENT(status) || status == VFS_EFORMAT)
+        return no_directory(h, ctx, path, status);
     if (status == APR_SUCCESS) http__names_settle(names);
     return status;
 }

@@ -1,6 +1,8 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c)
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/apache.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c)
 target_link_libraries(test_stacks PUBLIC cachefs_flags)
 
 # stack_program(NAME sources...): a plain program over stacks under test
@@ -55,7 +57,7 @@ foreach(mode through back around)
 endforeach()
 
 if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
-  conformance_stacks(short http-html/local http-json/local readonly/cache-through-large/http-json/local
+  conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local readonly/cache-through-large/http-json/local
                      readonly/cache-back-tiny-s8/http-html/local)
 endif()
 

@@ -13,6 +13,11 @@
 
 void site_start(site_t *site, const char *lines, int tls)
 {
+    site_start_with(site, nginx_start, lines, tls ? WEBSERVER_TLS : 0);
+}
+
+void site_start_with(site_t *site, webserver_start_fn start, const char *lines, int flags)
+{
     char name[80];
     memset(site, 0, sizeof(*site));
     snprintf(site->root, sizeof(site->root), "/tmp/cachefs-site-XXXXXX");
@@ -29,13 +34,13 @@ void site_start(site_t *site, const char *lines, int tls)
     cr_assert_not_null(file);
     cr_assert_eq(fwrite(site->bytes, 1, SITE_BYTES, file), SITE_BYTES);
     cr_assert_eq(fclose(file), 0);
-    cr_assert_neq(nginx_start(&site->nginx, site->root, lines, tls), 0);
+    cr_assert_neq(start(&site->web, site->root, lines, flags), 0);
 }
 
 void site_stop(site_t *site)
 {
     char name[80];
-    nginx_stop(&site->nginx);
+    webserver_stop(&site->web);
     snprintf(name, sizeof(name), "%s/big", site->root);
     cr_expect_eq(unlink(name), 0);
     cr_expect_eq(rmdir(site->root), 0);

@@ -36,11 +36,11 @@ static void start(fault_e fault, uint64_t amount, unsigned times, int tls, const
 {
     char uri[320];
     int port = 0;
-    proxy = proxy_start(tls ? site.nginx.tls_port : site.nginx.port, fault, amount, times, &port);
+    proxy = proxy_start(tls ? site.web.tls_port : site.web.port, fault, amount, times, &port);
     if (tls)
         snprintf(uri, sizeof(uri),
                  "https://127.0.0.1:%d/?probe=no&proxy=none&cacert=%s/cert.pem&%s", port,
-                 site.nginx.dir, options);
+                 site.web.dir, options);
     else
         snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?probe=no&proxy=none&%s", port, options);
     cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);

@@ -52,7 +52,7 @@ Test(remote_nginx, wrong_credentials_are_told_and_right_ones_never)
     const apr_status_t refused = APR_FROM_OS_ERROR(EACCES);
     char options[192], secret[96];
     site_start(&site, LOCKED, 0);
-    int port = site.nginx.port;
+    int port = site.web.port;
     cr_assert_eq(unsetenv("CACHEFS_SECRET"), 0);
     cr_expect_eq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, ""), refused);
     cr_expect_not_null(strstr(err, "the server asks who we are"), "%s", err);
@@ -67,7 +67,7 @@ Test(remote_nginx, wrong_credentials_are_told_and_right_ones_never)
     cr_expect_eq(try_open("http://joe@127.0.0.1:%d/?proxy=none&listing=off%s", port, ""), 0, "%s",
                  err);
     cr_assert_eq(unsetenv("CACHEFS_SECRET"), 0);
-    snprintf(secret, sizeof(secret), "%s/secret", site.nginx.dir);
+    snprintf(secret, sizeof(secret), "%s/secret", site.web.dir);
     FILE *file = fopen(secret, "we");
     cr_assert_not_null(file);
     cr_assert_geq(fputs("topsecret\n", file), 0);
@@ -81,12 +81,12 @@ Test(remote_nginx, a_certificate_is_checked_unless_that_is_turned_off)
 {
     char options[192];
     site_start(&site, "", 1);
-    int port = site.nginx.tls_port;
+    int port = site.web.tls_port;
     cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, ""),
                  APR_FROM_OS_ERROR(EACCES));
     cr_expect_not_null(strstr(err, "cacert=FILE"), "%s", err);
     cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, "&verify=no"), 0, "%s", err);
-    snprintf(options, sizeof(options), "&cacert=%s/cert.pem", site.nginx.dir);
+    snprintf(options, sizeof(options), "&cacert=%s/cert.pem", site.web.dir);
     cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
     site_stop(&site);
 }
@@ -94,7 +94,7 @@ Test(remote_nginx, a_certificate_is_checked_unless_that_is_turned_off)
 Test(remote_nginx, what_is_not_there_is_said_to_be_away)
 {
     site_start(&site, "", 0);
-    int port = site.nginx.port;
+    int port = site.web.port;
     cr_expect_eq(try_open("http://127.0.0.1:%d/none%s", port, "?proxy=none"), APR_ENOENT);
     cr_expect_not_null(strstr(err, "no such directory"), "%s", err);
     site_stop(&site);
@@ -131,8 +131,8 @@ Test(remote_nginx, it_takes_few_requests_on_one_connection)
     struct stat st;
     size_t got = 0;
     site_start(&site, "", 0);
-    snprintf(trace, sizeof(trace), "%s/trace", site.nginx.dir);
-    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none&probe=no&trace=%s", site.nginx.port,
+    snprintf(trace, sizeof(trace), "%s/trace", site.web.dir);
+    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none&probe=no&trace=%s", site.web.port,
              trace);
     cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);
     cr_assert_eq(vfs_get(fs, NULL, "/big", buf, sizeof(buf), &got, &attr, &validator), APR_SUCCESS);
@@ -163,7 +163,7 @@ Test(remote_nginx, a_listing_is_gone_through_by_cookies_and_read_anew_from_its_b
     vfs_dir_t *dir = NULL;
     vfs_dirent_t entry;
     site_start(&site, "autoindex on; autoindex_format json;", 0);
-    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none", site.nginx.port);
+    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none", site.web.port);
     cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);
     cr_assert_eq(vfs_opendir(&dir, fs, NULL, "/", VFS_DIR_ATTRS), APR_SUCCESS);
     cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);

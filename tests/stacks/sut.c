@@ -121,14 +121,25 @@ static apr_status_t add_cache(sut_t *sut, const char *words, const char *keys, c
 }
 
 /* The directory below, as a web server shows it. */
-static apr_status_t add_http(sut_t *sut, const char *format, char *err, size_t errlen)
+static apr_status_t add_http(sut_t *sut, const char *what, char *err, size_t errlen)
 {
+    static const struct {
+        const char *what;
+        webserver_start_fn start;
+        const char *lines;
+    } rows[] = {{"html", nginx_start, "autoindex on;"},
+                {"json", nginx_start, "autoindex on; autoindex_format json;"},
+                {"apache", apache_start, "IndexOptions FancyIndexing HTMLTable"},
+                {"lighttpd", lighttpd_start,
+                 "dir-listing.activate = \"enable\"\ndir-listing.hide-dotfiles = \"disable\""}};
     vfs_t *fs = NULL;
-    char lines[64], uri[96];
-    if (sut->root[0] == '\0' || sut->fs != sut->bottom) return APR_EINVAL;
-    snprintf(lines, sizeof lines, "autoindex on; autoindex_format %s;", format);
-    if (!nginx_start(&sut->nginx, sut->root, lines, 0)) return apr_get_os_error();
-    snprintf(uri, sizeof uri, "http://127.0.0.1:%d/?proxy=none", sut->nginx.port);
+    char uri[96];
+    size_t row = 0;
+    while (row < 4 && strcmp(rows[row].what, what) != 0)
+        row++;
+    if (row == 4 || sut->root[0] == '\0' || sut->fs != sut->bottom) return APR_EINVAL;
+    if (!rows[row].start(&sut->web, sut->root, rows[row].lines, 0)) return apr_get_os_error();
+    snprintf(uri, sizeof uri, "http://127.0.0.1:%d/?proxy=none", sut->web.port);
     apr_status_t rv = vfs_http_create(&fs, uri, err, errlen, sut->pool);
     if (rv != APR_SUCCESS) return rv;
     sut->lower = sut->fs;
@@ -280,7 +291,7 @@ apr_status_t sut_close(sut_t *sut)
         rv = rv != APR_SUCCESS ? rv : store_rv;
     }
     sut->store = sut->bad_store = NULL;
-    nginx_stop(&sut->nginx);
+    webserver_stop(&sut->web);
     remove_root(sut);
     apr_pool_destroy(sut->pool);
     sut->pool = NULL;

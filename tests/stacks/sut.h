@@ -4,7 +4,9 @@
  *
  * A spec names layers from the top down, separated by '/':
  *   mem local                 backends; local is a temporary directory that goes with the stack
- *   http-html http-json       over local: what nginx serves of that directory, with such listings
+ *   http-html http-json http-apache http-lighttpd
+ *                             over local: what nginx, with such listings, Apache or lighttpd serves
+ *                             of that directory
  *   null trace count sub readonly bare noid fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...
@@ -14,7 +16,7 @@
 #define TESTS_STACKS_SUT_H
 
 #include "cachefs/cachefs.h"
-#include "tests/stacks/nginx.h"
+#include "tests/stacks/webserver.h"
 #include "vfs/shims/shims.h"
 #include "vfs/vfs.h"
 
@@ -49,7 +51,7 @@ typedef struct sut_t {
     vfs_t *copy;                   /**< the second file system of a corfs layer */
     vfs_t *store, *bad_store;      /**< that of a cache, and the fault shim on it; or NULL */
     size_t nlayers;
-    nginx_t nginx; /**< of an http layer */
+    webserver_t web; /**< of an http layer */
     apr_pool_t *pool;
 } sut_t;
 
