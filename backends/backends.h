@@ -62,13 +62,14 @@ typedef struct vfs_remote_figures_t {
     uint64_t failures;       /**< of them: without an answer, or the server was overloaded */
     uint64_t refused;        /**< not sent, since the server is known to be away */
     uint64_t bytes_in;       /**< of bodies */
+    uint64_t bytes_out;      /**< likewise; what was sent again counts again */
     uint64_t connections;    /**< that were made */
     uint64_t breaker_opened; /**< how often the server was found to be away */
     uint32_t breaker_open;   /**< 1: it is */
     uint32_t reserved;       /**< 0 */
 } vfs_remote_figures_t;
 /** The figures of a remote backend.
- *  @param fs  the backend itself, no layer above it
+ *  @param fs  the backend, or a layer above it
  *  @param out  its size is set; receives the rest
  *  @return APR_SUCCESS; APR_EINVAL (a NULL, another size, no remote backend).
  *  Threads: any. Blocks: no. Owns: nothing. */

@@ -19,10 +19,15 @@ static int is_redirect(const remote_answer_t *answer)
 static apr_status_t send_to(http_t *h, const vfs_ctx_t *ctx, const http_ask_t *ask, const char *url,
                             remote_answer_t *answer)
 {
-    remote_request_t request = {ask->method, url,       REMOTE_AGAIN, ask->prepare,
-                                ask->begin,  ask->body, ask->baton};
+    remote_request_t request = {.method = ask->method,
+                                .url = url,
+                                .flags = REMOTE_AGAIN,
+                                .prepare = ask->prepare,
+                                .begin = ask->begin,
+                                .body = ask->body,
+                                .baton = ask->baton};
     if (!remote__same_origin(h->base, url)) request.flags |= REMOTE_FOREIGN;
-    return remote__send(h->remote, ctx, &request, answer);
+    return remote__send(h->state.remote, ctx, &request, answer);
 }
 
 static int may_follow(const http_t *h, const char *from, const char *to)

@@ -166,13 +166,11 @@ static apr_status_t http_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_
 
 /* ---- life */
 
-static apr_status_t http_destroy(vfs_t *fs);
-
 static const vfs_ops_t http_ops = {
     .abi = VFS_ABI,
     .size = sizeof(vfs_ops_t),
     .name = "http",
-    .destroy = http_destroy,
+    .destroy = remote__destroy_fs,
     .open = http_open,
     .opendir = http__opendir,
     .close = http_close,
@@ -215,20 +213,14 @@ static const vfs_ops_t http_ops = {
     .seekdir = http__seekdir,
 };
 
-static void http_free(http_t *h)
+static void http_free(void *state)
 {
+    http_t *h = state;
     apr_pool_t *pool = h->pool;
-    if (h->remote != NULL) remote__destroy(h->remote);
+    if (h->state.remote != NULL) remote__destroy(h->state.remote);
     free(h->base);
     free(h);
     if (pool != NULL) apr_pool_destroy(pool);
-}
-
-static apr_status_t http_destroy(vfs_t *fs)
-{
-    http_free(fs->state);
-    fs->state = NULL;
-    return APR_SUCCESS;
 }
 
 /* ---- options */
@@ -315,14 +307,16 @@ static apr_status_t http_new(http_t **out, const http_options_t *o, char *err, s
     char why[256] = "";
     http_t *h = calloc(1, sizeof(*h));
     if (h == NULL) return APR_ENOMEM;
+    h->state.end = http_free;
     h->listing = o->listing;
     h->redirects = o->redirects;
     h->skip_max = o->skip_max;
     h->uid = (uint32_t)geteuid();
     h->gid = (uint32_t)getegid();
     h->base = strdup(o->remote.base);
-    apr_status_t status =
-        h->base != NULL ? remote__create(&h->remote, &o->remote, why, sizeof(why)) : APR_ENOMEM;
+    apr_status_t status = h->base != NULL
+                              ? remote__create(&h->state.remote, &o->remote, why, sizeof(why))
+                              : APR_ENOMEM;
     if (status != APR_SUCCESS)
         (void)snprintf(err, errlen, "%s: %s", o->remote.base, why);
     else if (o->probe)
@@ -381,12 +375,4 @@ apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t err
     status = open_uri(out, uri, err, errlen, pool, own);
     if (status != APR_SUCCESS) apr_pool_destroy(own);
     return status;
-}
-
-apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
-{
-    VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
-    VFS_CHECK_ARG(fs->ops.destroy == http_destroy);
-    remote__figures(((http_t *)fs->state)->remote, out);
-    return APR_SUCCESS;
 }

@@ -25,8 +25,8 @@ typedef enum http_redirects_e {
 
 /** One instance. */
 typedef struct http_t {
-    remote_t *remote;
-    char *base; /**< of every URL */
+    remote_state_t state; /**< its first member */
+    char *base;           /**< of every URL */
     http_listing_e listing;
     http_redirects_e redirects;
     uint64_t skip_max; /**< bytes that may be read in vain where a server has no ranges */

@@ -17,7 +17,8 @@
 
 void remote__answer_clear(remote_answer_t *answer)
 {
-    curl_free(answer->location);
+    free(answer->location);
+    free(answer->said);
     memset(answer, 0, offsetof(remote_answer_t, why));
     answer->length = answer->range_first = answer->range_last = answer->range_total = -1;
     answer->modified_s = answer->date_s = answer->retry_us = -1;
@@ -117,9 +118,10 @@ static void take(remote_answer_t *answer, const char *name, const char *value)
     }
 }
 
-void remote__answer_header(remote_answer_t *answer, const char *line, size_t len)
+void remote__answer_header(remote_answer_t *answer, const remote_request_t *request,
+                           const char *line, size_t len)
 {
-    char text[REMOTE_TAG_MAX + 64];
+    char text[REMOTE_HEADER_MAX];
     while (len > 0 && isspace((unsigned char)line[len - 1]))
         len--;
     if (len >= sizeof(text) || memchr(line, '\0', len) != NULL) return;
@@ -131,6 +133,7 @@ void remote__answer_header(remote_answer_t *answer, const char *line, size_t len
     while (isspace((unsigned char)*value))
         value++;
     take(answer, text, value);
+    if (request->header != NULL) request->header(request->baton, text, value);
 }
 
 apr_status_t remote__status(const remote_answer_t *answer)

@@ -13,6 +13,9 @@
 #include "vfs/wait.h"
 
 #define IDLE_MS 1000 /* the longest sleep; libcurl wakes for its sockets and its own timers */
+/* A server may close a connection that is idle for longer, just when a request sets out on it. Then
+ * nobody knows whether the request was heard. */
+#define FRESH_S 2L
 
 typedef struct attempt_t {
     remote_t *remote;
@@ -23,9 +26,13 @@ typedef struct attempt_t {
     int enough;
     int in_body;
     int late; /* a limit of ours is over */
+    int sent; /* so often the request set out on a connection */
+    int all_sent;
+    int lost; /* and again, which is not allowed: its answer was lost */
     size_t header_bytes;
     uint64_t body_bytes;
-    uint64_t mark_bytes; /* what had come at mark_us */
+    uint64_t given;      /* bytes of our body, from its beginning */
+    uint64_t mark_bytes; /* what had been moved at mark_us */
     int64_t mark_us;
     int64_t begun_us;
 } attempt_t;
@@ -63,16 +70,34 @@ static size_t on_header(char *line, size_t one, size_t len, void *baton)
     if (a->in_body) return len; /* a trailer */
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         remote__answer_clear(a->answer);
+        if (a->request->header != NULL) a->request->header(a->request->baton, NULL, NULL);
         (void)curl_easy_getinfo(a->easy, CURLINFO_RESPONSE_CODE, &a->answer->status);
         (void)curl_easy_getinfo(a->easy, CURLINFO_HTTP_VERSION, &version);
         a->answer->framed = version >= CURL_HTTP_VERSION_2_0; /* has frames of its own */
         return len;
     }
     if (len > 2 || (line[0] != '\r' && line[0] != '\n')) {
-        remote__answer_header(a->answer, line, len);
+        remote__answer_header(a->answer, a->request, line, len);
         return len;
     }
     return headers_end(a) ? len : 0;
+}
+
+/* What a refusal says, as far as it is wanted. */
+static size_t on_refusal(attempt_t *a, const char *data, size_t len)
+{
+    remote_answer_t *answer = a->answer;
+    if (a->body_bytes > REMOTE_REFUSAL_MAX) {
+        a->enough = 1; /* what it means is in its status */
+        return 0;
+    }
+    if (!(a->request->flags & REMOTE_TELL)) return len;
+    if (answer->said == NULL) answer->said = malloc(REMOTE_REFUSAL_MAX + 1);
+    if (answer->said == NULL) return len;
+    memcpy(answer->said + answer->said_len, data, len);
+    answer->said_len += len;
+    answer->said[answer->said_len] = '\0';
+    return len;
 }
 
 static size_t on_body(char *data, size_t one, size_t len, void *baton)
@@ -80,11 +105,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *baton)
     attempt_t *a = baton;
     (void)one; /* always 1 */
     a->body_bytes += len;
-    if (a->answer->status < 200 || a->answer->status > 299) {
-        if (a->body_bytes <= REMOTE_REFUSAL_MAX) return len;
-        a->enough = 1; /* what it says is in its status */
-        return 0;
-    }
+    if (a->answer->status < 200 || a->answer->status > 299) return on_refusal(a, data, len);
     apr_status_t status =
         a->request->body != NULL ? a->request->body(a->request->baton, data, len) : REMOTE_ENOUGH;
     if (status == APR_SUCCESS) return len;
@@ -93,6 +114,75 @@ static size_t on_body(char *data, size_t one, size_t len, void *baton)
     else
         a->status = status;
     return 0;
+}
+
+/* More of our body. */
+static size_t on_fill(char *data, size_t one, size_t room, void *baton)
+{
+    attempt_t *a = baton;
+    const remote_send_t *send = a->request->send;
+    (void)one; /* always 1 */
+    uint64_t left = send != NULL ? send->len - a->given : 0;
+    size_t len = left < room ? (size_t)left : room;
+    if (len == 0) return 0;
+    if (send->data != NULL)
+        memcpy(data, (const char *)send->data + a->given, len);
+    else
+        a->status =
+            send->source->read_at(send->source->baton, data, len, send->off + (apr_off_t)a->given);
+    if (a->status != APR_SUCCESS) return CURL_READFUNC_ABORT;
+    a->given += len;
+    return len;
+}
+
+/* libcurl begins again: the connection turned out to be dead. */
+static int on_rewind(void *baton, curl_off_t off, int origin)
+{
+    attempt_t *a = baton;
+    const remote_send_t *send = a->request->send;
+    if (origin != SEEK_SET || off < 0 || (uint64_t)off > (send != NULL ? send->len : 0))
+        return CURL_SEEKFUNC_CANTSEEK;
+    a->given = a->mark_bytes = (uint64_t)off;
+    return CURL_SEEKFUNC_OK;
+}
+
+/* A request sets out. If a connection ends before an answer, libcurl sends it once more on another
+ * one, whatever it asks for. */
+static int on_set_out(void *baton, char *ip, char *own_ip, int port, int own_port)
+{
+    attempt_t *a = baton;
+    (void)ip;
+    (void)own_ip;
+    (void)port;
+    (void)own_port;
+    a->lost = a->sent > 0 && !(a->request->flags & REMOTE_AGAIN);
+    a->sent++;
+    return a->lost ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
+/* The method, and the body that it brings. No server is waited for to say "100 Continue": most
+ * never would, and one that refuses early is heard all the same. */
+static apr_status_t set_method(attempt_t *a, struct curl_slist *headers)
+{
+    const remote_request_t *request = a->request;
+    CURL *easy = a->easy;
+    int head = strcmp(request->method, "HEAD") == 0;
+    if (head || strcmp(request->method, "GET") == 0) {
+        curl_easy_setopt(easy, CURLOPT_NOBODY, head ? 1L : 0L);
+        return APR_SUCCESS;
+    }
+    if (request->send != NULL || strcmp(request->method, "PUT") == 0 ||
+        strcmp(request->method, "POST") == 0) {
+        curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_fill);
+        curl_easy_setopt(easy, CURLOPT_READDATA, a);
+        curl_easy_setopt(easy, CURLOPT_SEEKFUNCTION, on_rewind);
+        curl_easy_setopt(easy, CURLOPT_SEEKDATA, a);
+        curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE,
+                         (curl_off_t)(request->send != NULL ? request->send->len : 0));
+    }
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
+    return curl_slist_append(headers, "Expect:") != NULL ? APR_SUCCESS : APR_ENOMEM;
 }
 
 static void set_credentials(attempt_t *a)
@@ -132,10 +222,11 @@ static void set_network(attempt_t *a)
 static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
 {
     CURL *easy = a->easy;
+    apr_status_t status = APR_SUCCESS;
     *headers = curl_slist_append(NULL, "Accept-Encoding: identity");
     if (*headers == NULL) return APR_ENOMEM;
     if (a->request->prepare != NULL) {
-        apr_status_t status = a->request->prepare(a->request->baton, headers);
+        status = a->request->prepare(a->request->baton, headers);
         if (status != APR_SUCCESS) return status;
     }
     curl_easy_reset(easy);
@@ -144,8 +235,12 @@ static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "cachefs");
     curl_easy_setopt(easy, CURLOPT_URL, a->request->url);
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(easy, CURLOPT_NOBODY, strcmp(a->request->method, "HEAD") == 0 ? 1L : 0L);
+    status = set_method(a, *headers);
+    if (status != APR_SUCCESS) return status;
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, *headers);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_set_out);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, a);
+    if (!(a->request->flags & REMOTE_AGAIN)) curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, FRESH_S);
     curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, a);
@@ -156,6 +251,25 @@ static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
     return APR_SUCCESS;
 }
 
+/* When is it too late? While a body is under way, ours or that of the answer, it must move; before
+ * and after, the server may take its time. */
+static int64_t limit(attempt_t *a, const remote_config_t *config, int64_t now)
+{
+    const remote_send_t *send = a->request->send;
+    curl_off_t up = 0;
+    if (send != NULL) (void)curl_easy_getinfo(a->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    uint64_t moved = a->body_bytes + (uint64_t)up;
+    if (moved < a->mark_bytes) a->mark_bytes = moved; /* it was sent anew */
+    int sending = up > 0 && !a->in_body && (uint64_t)up < send->len;
+    if (!a->in_body && up == 0) return a->begun_us + config->connect_us + config->first_byte_us;
+    if (moved - a->mark_bytes >= REMOTE_STALL_BYTES || (!a->in_body && !sending && !a->all_sent)) {
+        a->mark_bytes = moved;
+        a->mark_us = now;
+    }
+    a->all_sent = !a->in_body && !sending;
+    return a->mark_us + (a->all_sent ? config->first_byte_us : config->stall_us);
+}
+
 /* How long may it sleep? -1: it is over. */
 static int sleep_ms(attempt_t *a, const vfs_ctx_t *ctx)
 {
@@ -163,12 +277,7 @@ static int sleep_ms(attempt_t *a, const vfs_ctx_t *ctx)
     int64_t now = now_us(), left = IDLE_MS * 1000;
     a->status = vfs_ctx_check(ctx);
     if (a->status != APR_SUCCESS) return -1;
-    if (a->in_body && a->body_bytes - a->mark_bytes >= REMOTE_STALL_BYTES) {
-        a->mark_bytes = a->body_bytes;
-        a->mark_us = now;
-    }
-    int64_t until = a->in_body ? a->mark_us + config->stall_us
-                               : a->begun_us + config->connect_us + config->first_byte_us;
+    int64_t until = limit(a, config, now);
     a->late = now >= until;
     if (a->late) return -1;
     if (until - now < left) left = until - now;
@@ -215,10 +324,11 @@ static CURLcode transfer_quietly(attempt_t *a, CURLM *multi, const vfs_ctx_t *ct
 
 static remote_end_t judge(const attempt_t *a, CURLcode code)
 {
-    remote_end_t end = {APR_SUCCESS, 0, 0, 0};
+    remote_end_t end = {.twice = a->sent > 1};
     if (a->status != APR_SUCCESS) {
         end.status = a->status;
         end.caller = !a->in_body;
+        end.untouched = !a->sent;
         return end;
     }
     if (a->enough || (code == CURLE_OK && a->in_body)) {
@@ -254,8 +364,7 @@ static remote_end_t judge(const attempt_t *a, CURLcode code)
     default:
         end.status = VFS_EOFFLINE;
         end.transient = 1;
-        end.untouched = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-                        code == CURLE_COULDNT_RESOLVE_PROXY;
+        end.untouched = !a->sent;
     }
     return end;
 }
@@ -264,6 +373,9 @@ static void account(attempt_t *a)
 {
     long made = 0;
     char *to = NULL;
+    curl_off_t up = 0;
+    (void)curl_easy_getinfo(a->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+    atomic_fetch_add_explicit(&a->remote->bytes_out, (uint64_t)up, memory_order_relaxed);
     (void)curl_easy_getinfo(a->easy, CURLINFO_NUM_CONNECTS, &made);
     atomic_fetch_add_explicit(&a->remote->connections, (uint64_t)made, memory_order_relaxed);
     atomic_fetch_add_explicit(&a->remote->bytes_in, a->body_bytes, memory_order_relaxed);
@@ -277,7 +389,7 @@ remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ct
 {
     attempt_t a = {.remote = remote, .request = request, .answer = answer, .easy = slot->easy};
     struct curl_slist *headers = NULL;
-    remote_end_t end = {APR_SUCCESS, 0, 0, 1};
+    remote_end_t end = {.untouched = 1, .caller = 1};
     remote__answer_clear(answer);
     answer->why[0] = '\0';
     a.begun_us = now_us();
@@ -290,6 +402,9 @@ remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ct
             (void)snprintf(answer->why, sizeof(answer->why), "%s",
                            a.late ? "the server does not answer in time"
                                   : curl_easy_strerror(code));
+        if (a.lost)
+            (void)snprintf(answer->why, sizeof(answer->why),
+                           "the answer is lost, and it must not be done twice");
     }
     curl_easy_reset(slot->easy); /* the headers go now, and `a` with this frame */
     curl_slist_free_all(headers);

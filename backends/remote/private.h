@@ -10,6 +10,8 @@
 #include "backends/remote/remote.h"
 #include "vfs/breaker.h"
 
+#define REMOTE_HEADER_MAX 2176u /* bytes of a header that is looked at */
+
 /** A handle of libcurl, and the connections that it keeps. */
 typedef struct remote_slot_t {
     CURL *easy;
@@ -28,7 +30,8 @@ struct remote_t {
     remote_slot_t *idle;  /**< the one used last first: its connection is the likeliest to live */
     uint64_t nslots;
     vfs__breaker_t breaker;
-    _Atomic uint64_t requests, attempts, failures, refused, bytes_in, connections, chance;
+    _Atomic uint64_t requests, attempts, failures, refused, bytes_in, bytes_out, connections;
+    _Atomic uint64_t chance;
 };
 
 /** How an attempt ended. */
@@ -37,6 +40,7 @@ typedef struct remote_end_t {
     int transient;       /**< another attempt may help */
     int untouched;       /**< nothing reached the server */
     int caller;          /**< the caller's doing: says nothing of the server */
+    int twice;           /**< libcurl sent it once more */
 } remote_end_t;
 
 /** One attempt, in attempt.c. */
@@ -45,7 +49,8 @@ remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ct
 /** Empty an answer, but for `why`. */
 void remote__answer_clear(remote_answer_t *answer);
 /** One line of the headers, in answer.c. */
-void remote__answer_header(remote_answer_t *answer, const char *line, size_t len);
+void remote__answer_header(remote_answer_t *answer, const remote_request_t *request,
+                           const char *line, size_t len);
 /** A line for who traces: no query, no user, no header. */
 void remote__trace(remote_t *remote, const vfs_ctx_t *ctx, const remote_request_t *request,
                    const remote_answer_t *answer, const remote_end_t *end, int64_t us,

@@ -136,11 +136,30 @@ void remote__figures(remote_t *r, vfs_remote_figures_t *out)
     out->failures = atomic_load_explicit(&r->failures, memory_order_relaxed);
     out->refused = atomic_load_explicit(&r->refused, memory_order_relaxed);
     out->bytes_in = atomic_load_explicit(&r->bytes_in, memory_order_relaxed);
+    out->bytes_out = atomic_load_explicit(&r->bytes_out, memory_order_relaxed);
     out->connections = atomic_load_explicit(&r->connections, memory_order_relaxed);
     pthread_mutex_lock(&r->mutex);
     out->breaker_open = (uint32_t)r->breaker.open;
     out->breaker_opened = r->breaker.opened;
     pthread_mutex_unlock(&r->mutex);
+}
+
+apr_status_t remote__destroy_fs(vfs_t *fs)
+{
+    remote_state_t *state = fs->state;
+    state->end(state);
+    fs->state = NULL;
+    return APR_SUCCESS;
+}
+
+apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
+{
+    VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
+    while (fs != NULL && fs->ops.destroy != remote__destroy_fs)
+        fs = fs->lower;
+    VFS_CHECK_ARG(fs != NULL);
+    remote__figures(((const remote_state_t *)fs->state)->remote, out);
+    return APR_SUCCESS;
 }
 
 /* The part of a URL that is no secret: a redirect can carry a signature in its query. */

@@ -39,7 +39,7 @@ typedef struct remote_config_t {
     uint64_t retries;        /**< attempts beyond the first */
     int64_t connect_us;
     int64_t first_byte_us; /**< from the connection to the end of the headers */
-    int64_t stall_us;      /**< a body must bring REMOTE_STALL_BYTES in such a time */
+    int64_t stall_us;      /**< a body must move REMOTE_STALL_BYTES in such a time */
 } remote_config_t;
 
 #define REMOTE_STALL_BYTES 4096u
@@ -65,20 +65,32 @@ typedef struct remote_answer_t {
     char etag[REMOTE_TAG_MAX]; /**< with its quotes; "": none */
     char type[128];            /**< Content-Type, lower case, without parameters */
     char *location;            /**< where a redirect leads, absolute; NULL: none */
+    char *said;                /**< with REMOTE_TELL: the body, if that is no 2xx; else NULL */
+    size_t said_len;           /**< of it; a NUL is behind it */
+    int unknown;               /**< an attempt that has no clear answer may have been obeyed */
     char why[CURL_ERROR_SIZE]; /**< in words, where there is no answer */
 } remote_answer_t;
 
 #define REMOTE_AGAIN 0x1u   /**< it does no harm if it is done twice */
 #define REMOTE_FOREIGN 0x2u /**< to another server: no credentials, not through the Unix socket */
+#define REMOTE_TELL 0x4u    /**< the body of an answer that is no 2xx is wanted, in `said` */
 
 /** From `begin` or `body`: that is enough, end it well. */
 #define REMOTE_ENOUGH (VFS_EEND + 64)
 
+/** What a request brings. Each attempt reads it from its beginning. */
+typedef struct remote_send_t {
+    const void *data;           /**< `len` bytes; NULL: of the source */
+    const vfs_source_t *source; /**< or these */
+    apr_off_t off;              /**< of the source: where they begin */
+    uint64_t len;               /**< bytes of the body */
+} remote_send_t;
+
 /** One request. Each function may be NULL; an error of one ends the request with that error. */
 typedef struct remote_request_t {
-    const char *method; /**< "GET" or "HEAD" */
+    const char *method; /**< any; PUT and POST bring a body, if an empty one */
     const char *url;
-    uint32_t flags; /**< REMOTE_AGAIN, REMOTE_FOREIGN */
+    uint32_t flags; /**< REMOTE_AGAIN, REMOTE_FOREIGN, REMOTE_TELL */
     /** Before each attempt: what it adds to the headers. So a later one can ask for the rest. */
     apr_status_t (*prepare)(void *baton, struct curl_slist **headers);
     /** The headers are here. REMOTE_ENOUGH: and that is all that is wanted. */
@@ -86,9 +98,20 @@ typedef struct remote_request_t {
     /** Bytes of the body of a 2xx. */
     apr_status_t (*body)(void *baton, const void *data, size_t len);
     void *baton;
+    const remote_send_t *send; /**< NULL: nothing */
+    /** A header of an answer, before `begin`; both NULL: those of another answer begin. */
+    void (*header)(void *baton, const char *name, const char *value);
 } remote_request_t;
 
 typedef struct remote_t remote_t; /**< a server with its slots */
+
+/** What the state of each backend begins with. */
+typedef struct remote_state_t {
+    remote_t *remote;
+    void (*end)(void *state); /**< frees the whole state */
+} remote_state_t;
+/** The `destroy` of each. */
+apr_status_t remote__destroy_fs(vfs_t *fs);
 
 /** What nobody said otherwise. */
 void remote__config_init(remote_config_t *config);
@@ -128,7 +151,9 @@ void remote__figures(remote_t *remote, vfs_remote_figures_t *out);
 
 /** Send it, again where that may help. APR_SUCCESS: there is an answer, whatever it says, and
  * remote__answer_free ends it, on an error too. VFS_EOFFLINE: there is none to be had; APR_EACCES:
- * the server's certificate is refused; VFS_EFORMAT: what came is no HTTP, or without measure.
+ * the server's certificate is refused; VFS_EFORMAT: what came is no HTTP, or without measure. What
+ * the source of the body says ends it too. Without REMOTE_AGAIN it is sent a second time only if
+ * the server cannot have acted on the first.
  * Threads: any. Blocks: until the answer, at most as long as the limits say. */
 apr_status_t remote__send(remote_t *remote, const vfs_ctx_t *ctx, const remote_request_t *request,
                           remote_answer_t *answer);

@@ -100,7 +100,7 @@ static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx
     int may = vfs__breaker_may(&r->breaker, apr_time_now(), &trial);
     pthread_mutex_unlock(&r->mutex);
     if (!may) {
-        remote_end_t away = {VFS_EOFFLINE, 0, 0, 1};
+        remote_end_t away = {.status = VFS_EOFFLINE, .untouched = 1, .caller = 1};
         atomic_fetch_add_explicit(&r->refused, 1, memory_order_relaxed);
         return away;
     }
@@ -117,22 +117,28 @@ apr_status_t remote__send(remote_t *r, const vfs_ctx_t *ctx, const remote_reques
                           remote_answer_t *answer)
 {
     remote_slot_t *slot = NULL;
-    remote_end_t end = {APR_SUCCESS, 0, 0, 0};
-    answer->location = NULL;
+    remote_end_t end = {.status = APR_SUCCESS};
+    int unknown = 0;
+    answer->location = answer->said = NULL;
     remote__answer_clear(answer);
     answer->why[0] = '\0';
     atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);
     for (uint64_t attempt = 0;; attempt++) {
-        apr_status_t status = slot_get(r, ctx, &slot);
-        if (status != APR_SUCCESS) return status;
+        end.status = slot_get(r, ctx, &slot);
+        if (end.status != APR_SUCCESS) break;
         end = attempt_once(r, slot, ctx, request, answer);
         slot_put(r, slot); /* others may go on while this one waits */
+        unknown |= end.twice || ((end.status != APR_SUCCESS || end.transient) && !end.untouched);
         if (!end.transient || attempt >= r->config.retries) break;
         if (!(request->flags & REMOTE_AGAIN) && !end.untouched) break;
         int64_t us = pause_us(r, answer, attempt);
         if (us > REMOTE_RETRY_AFTER_MAX_US) break;
-        status = wait_us(r, ctx, us);
-        if (status != APR_SUCCESS) return status;
+        apr_status_t status = wait_us(r, ctx, us);
+        if (status != APR_SUCCESS) {
+            end.status = status;
+            break;
+        }
     }
+    answer->unknown = unknown;
     return end.status;
 }

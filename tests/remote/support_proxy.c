@@ -15,6 +15,7 @@
 typedef struct pair_t {
     int client, server; /* -1: none */
     uint64_t passed;    /* bytes of answers */
+    uint64_t asked;     /* bytes of requests */
     int faulty;
     int stalled;
 } pair_t;
@@ -49,11 +50,11 @@ static void pause_ms(uint64_t ms)
     (void)poll(NULL, 0, (int)ms);
 }
 
-static void send_slowly(pair_t *pair, const char *data, size_t len, uint64_t piece)
+static void send_slowly(int fd, const char *data, size_t len, uint64_t piece)
 {
     while (len > 0) {
         size_t n = len < piece ? len : (size_t)piece;
-        if (!send_all(pair->client, data, n)) return;
+        if (!send_all(fd, data, n)) return;
         data += n;
         len -= n;
         pause_ms(1);
@@ -91,7 +92,7 @@ static void pass_answer(const proxy_t *p, pair_t *pair)
     if (pair->stalled) return;
     if (pair->faulty && p->fault == FAULT_DELAY) pause_ms(p->amount);
     if (pair->faulty && p->fault == FAULT_SLOW)
-        send_slowly(pair, data, (size_t)n, p->amount);
+        send_slowly(pair->client, data, (size_t)n, p->amount);
     else if (pair->faulty && p->fault >= FAULT_RESET && pair->passed <= p->amount &&
              p->amount < pair->passed + (uint64_t)n)
         strike(p, pair, data, (size_t)n);
@@ -100,11 +101,20 @@ static void pass_answer(const proxy_t *p, pair_t *pair)
     pair->passed += (uint64_t)n;
 }
 
-static void pass_request(pair_t *pair)
+static int stuck(const proxy_t *p, const pair_t *pair)
+{
+    return pair->faulty && p->fault == FAULT_STALL_UP && pair->asked >= p->amount;
+}
+
+static void pass_request(const proxy_t *p, pair_t *pair)
 {
     char data[PIECE];
     ssize_t n = recv(pair->client, data, sizeof(data), 0);
-    if (n <= 0 || !send_all(pair->server, data, (size_t)n)) end_pair(pair);
+    if (n > 0) pair->asked += (uint64_t)n;
+    if (n > 0 && pair->faulty && p->fault == FAULT_SLOW_UP)
+        send_slowly(pair->server, data, (size_t)n, p->amount);
+    else if (n <= 0 || !send_all(pair->server, data, (size_t)n))
+        end_pair(pair);
 }
 
 static void greet(proxy_t *p)
@@ -116,8 +126,9 @@ static void greet(proxy_t *p)
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         pair_t *pair = &p->pairs[i];
         if (pair->client >= 0) continue;
-        *pair = (pair_t){fd, socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), 0,
-                         p->times == 0 || number < p->times, 0};
+        *pair = (pair_t){.client = fd,
+                         .server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                         .faulty = p->times == 0 || number < p->times};
         if (connect(pair->server, (struct sockaddr *)&at, sizeof(at)) != 0) end_pair(pair);
         return;
     }
@@ -131,14 +142,15 @@ static void *run(void *arg)
         struct pollfd polls[2 * PAIRS_MAX + 2] = {{p->stop[0], POLLIN, 0},
                                                   {p->listener, POLLIN, 0}};
         for (size_t i = 0; i < PAIRS_MAX; i++) {
-            polls[2 * i + 2] = (struct pollfd){p->pairs[i].client, POLLIN, 0};
+            polls[2 * i + 2] =
+                (struct pollfd){stuck(p, &p->pairs[i]) ? -1 : p->pairs[i].client, POLLIN, 0};
             polls[2 * i + 3] = (struct pollfd){p->pairs[i].server, POLLIN, 0};
         }
         if (poll(polls, 2 * PAIRS_MAX + 2, -1) < 0) continue;
         if (polls[0].revents != 0) return NULL;
         for (size_t i = 0; i < PAIRS_MAX; i++) {
             pair_t *pair = &p->pairs[i];
-            if (polls[2 * i + 2].revents != 0 && pair->client >= 0) pass_request(pair);
+            if (polls[2 * i + 2].revents != 0 && pair->client >= 0) pass_request(p, pair);
             if (polls[2 * i + 3].revents != 0 && pair->server >= 0) pass_answer(p, pair);
         }
         if (polls[1].revents != 0) greet(p);

@@ -14,6 +14,7 @@
 typedef struct client_t {
     int fd; /* -1: free */
     size_t len;
+    size_t more; /* bytes of a body that have no room and are still to come */
     char request[REQUEST_MAX];
 } client_t;
 
@@ -64,17 +65,50 @@ static int answer(server_t *s, client_t *client)
     return alive && !(r->flags & REPLY_CLOSE);
 }
 
+/* A request is whole. Returns 0 where the connection ends. */
+static int finish(server_t *s, client_t *client)
+{
+    hear(s, client);
+    client->len = 0;
+    return answer(s, client);
+}
+
+/* Bytes of the request with its body, once its headers are there; else 0. */
+static size_t whole_len(const client_t *client)
+{
+    const char *end = strstr(client->request, "\r\n\r\n");
+    const char *length = strstr(client->request, "Content-Length: ");
+    if (end == NULL) return 0;
+    size_t len = (size_t)(end + 4 - client->request);
+    return length == NULL || length > end ? len : len + strtoul(length + 16, NULL, 10);
+}
+
+/* The rest of a body that has no room. Returns 0 where the connection ends. */
+static int swallow(client_t *client)
+{
+    char data[REQUEST_MAX];
+    size_t want = client->more < sizeof(data) ? client->more : sizeof(data);
+    ssize_t n = recv(client->fd, data, want, 0);
+    if (n > 0) client->more -= (size_t)n;
+    return n > 0;
+}
+
 /* Returns 0 where the connection ends. */
 static int take(server_t *s, client_t *client)
 {
+    if (client->more > 0) {
+        if (!swallow(client)) return 0;
+        return client->more > 0 || finish(s, client);
+    }
     ssize_t n = recv(client->fd, client->request + client->len, REQUEST_MAX - 1 - client->len, 0);
     if (n <= 0) return 0;
     client->len += (size_t)n;
     client->request[client->len] = '\0';
-    if (strstr(client->request, "\r\n\r\n") == NULL) return client->len + 1 < REQUEST_MAX;
-    hear(s, client);
-    client->len = 0;
-    return answer(s, client);
+    size_t whole = whole_len(client);
+    if (whole == 0 || (client->len < whole && client->len + 1 < REQUEST_MAX))
+        return client->len + 1 < REQUEST_MAX;
+    client->more = whole > client->len ? whole - client->len : 0;
+    return client->more > 0 || finish(s, client);
 }
 
 static void greet(server_t *s)
@@ -83,7 +117,7 @@ static void greet(server_t *s)
     for (size_t i = 0; fd >= 0 && i < CLIENTS_MAX; i++) {
         if (s->clients[i].fd >= 0) continue;
         s->clients[i].fd = fd;
-        s->clients[i].len = 0;
+        s->clients[i].len = s->clients[i].more = 0;
         return;
     }
     if (fd >= 0) (void)close(fd); /* there is no room: the client sees it */

@@ -25,12 +25,15 @@ typedef struct reply_t {
 typedef struct server_t server_t;
 /** Answers are `replies` until one without a match, which is not copied. Returns the port. */
 server_t *server_start(const reply_t *replies, int *port);
-/** Everything that was asked so far, as it came. Valid until the next call or the end. */
+/** Everything that was asked so far, as it came, but for what does not fit 64 KiB of a request.
+ * Valid until the next call or the end. */
 const char *server_heard(server_t *server);
 void server_stop(server_t *server);
 
 typedef enum fault_e {
     FAULT_NONE,
+    FAULT_SLOW_UP,    /**< requests pass in pieces of `amount` bytes, a millisecond apart */
+    FAULT_STALL_UP,   /**< after `amount` bytes of requests no more pass */
     FAULT_DELAY,      /**< each piece waits for `amount` milliseconds */
     FAULT_SLOW,       /**< in pieces of `amount` bytes, a millisecond apart */
     FAULT_RESET,      /**< after `amount` bytes of answers the connection is reset */
