@@ -139,6 +139,9 @@ int mount__path_in(table_t *table, inode_t *dir, const char *name, path_t *path)
 int mount__path_both(table_t *table, inode_t *inode, path_t *path, inode_t *dir, const char *name,
                      path_t *in);
 void mount__path_end(table_t *table, path_t *path);
+/* The text of a path as it is at the moment, to be shown: who changes it is not waited for, and
+ * nothing is to be given back. `name` may be NULL. NULL: there is none. */
+const char *mount__path_seen(table_t *table, inode_t *inode, const char *name, path_t *path);
 /* Take names, and the paths of their directories. Likewise. */
 int mount__claim(table_t *table, claim_t *claim, inode_t *dir, const char *name, inode_t *to_dir,
                  const char *to_name);
@@ -209,8 +212,9 @@ struct mount_t {
     call_slot_t *slots;                            /* of the threads that serve */
     _Atomic double attr_timeout, negative_timeout; /* seconds */
     notify_t notify;
-    int locks; /* below are locks */
-    int acl;   /* the stack has access rules */
+    atomic_int listens; /* somebody hears of calls */
+    int locks;          /* below are locks */
+    int acl;            /* the stack has access rules */
     void (*ready)(void *baton);
     void *ready_baton;
     char said[256]; /* the first message of libfuse */
@@ -229,6 +233,8 @@ inode_t *mount__inode_of(mount_t *m, fuse_ino_t ino);
 fuse_ino_t mount__ino_of(mount_t *m, const inode_t *inode);
 /* The context of a call: it ends when its caller is killed. Valid until the thread's next one. */
 const vfs_ctx_t *mount__ctx(fuse_req_t req);
+/* When the thread's call began, if somebody listens; else 0. */
+uint64_t mount__began_ns(void);
 /* Give up all calls that are under way. */
 void mount__slots_raise(mount_t *m);
 void mount__slots_end(mount_t *m);
@@ -254,6 +260,29 @@ void mount__stat(const inode_t *inode, const vfs_attr_t *attr, struct stat *st);
 int mount__entry(mount_t *m, inode_t *dir, const char *name, const vfs_attr_t *attr,
                  inode_t *source, struct fuse_entry_param *entry);
 void mount__reply_attr(fuse_req_t req, inode_t *inode, const vfs_attr_t *attr);
+
+/* ---- access.c: who listens */
+
+/* As in mount_access_t; `name` in the directory `inode`, or NULL: the inode itself. `text`: what
+ * `to` shall be, instead of a name. */
+typedef struct heard_t {
+    const char *op;
+    inode_t *inode;
+    const char *name;
+    inode_t *to_dir;
+    const char *to_name, *text;
+    uint64_t offset, bytes, done;
+    int error;
+} heard_t;
+
+void mount__hear(fuse_req_t req, const heard_t *what);
+/* Say what was done, before the answer: afterwards the kernel may let go of the inode. */
+#define mount__heard(req, ...)                                                                     \
+    do {                                                                                           \
+        if (atomic_load_explicit(&mount__of(req)->listens, memory_order_relaxed))                  \
+            mount__hear(req, &(heard_t){__VA_ARGS__});                                             \
+    } while (0)
+uint64_t mount__clock_ns(void);
 
 /* ---- the calls; see struct fuse_lowlevel_ops */
 

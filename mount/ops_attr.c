@@ -63,6 +63,7 @@ void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     apr_status_t status = ask(m, ctx, &target, &attr);
     target_end(m, fi, &target);
+    mount__heard(req, .op = "getattr", .inode = inode, .error = mount__errno(status));
     if (status == APR_SUCCESS)
         mount__reply_attr(req, inode, &attr);
     else
@@ -154,6 +155,9 @@ void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
     apr_status_t status = set(m, ctx, inode, &target, st, which);
     if (status == APR_SUCCESS) status = ask(m, ctx, &target, &attr);
     target_end(m, fi, &target);
+    mount__heard(req, .op = which & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr", .inode = inode,
+                 .bytes = which & FUSE_SET_ATTR_SIZE ? (uint64_t)st->st_size : 0,
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS)
         mount__reply_attr(req, inode, &attr);
     else
@@ -175,6 +179,8 @@ void mount__readlink(fuse_req_t req, fuse_ino_t ino)
     }
     apr_status_t status = vfs_readlink(m->fs, ctx, path.text, text, sizeof(text), NULL);
     mount__path_end(&m->table, &path);
+    mount__heard(req, .op = "readlink", .inode = mount__inode_of(m, ino),
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS)
         (void)fuse_reply_readlink(req, text);
     else
@@ -277,6 +283,8 @@ void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
             ? vfs_fgetxattr(target.file->file, ctx, name, buf, size, &len)
             : vfs_getxattr(m->fs, ctx, target.path.text, name, buf, size, &len, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
+    mount__heard(req, .op = "getxattr", .inode = mount__inode_of(m, ino), .text = name,
+                 .error = mount__errno(status));
     reply_bytes(req, status, buf, size, len);
     free(buf);
 }
@@ -315,6 +323,8 @@ void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
             ? vfs_flistxattr(target.file->file, ctx, buf, XATTR_MAX, &len)
             : vfs_listxattr(m->fs, ctx, target.path.text, buf, XATTR_MAX, &len, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
+    mount__heard(req, .op = "listxattr", .inode = mount__inode_of(m, ino),
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS && fuse_req_ctx(req)->uid != 0) len = hide_trusted(buf, len);
     if (status == APR_SUCCESS && size > 0 && len > size) status = APR_FROM_OS_ERROR(ERANGE);
     reply_bytes(req, status, buf, size, len);
@@ -339,6 +349,8 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
             ? vfs_fsetxattr(target.file->file, ctx, name, value, size, how)
             : vfs_setxattr(m->fs, ctx, target.path.text, name, value, size, how, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
+    mount__heard(req, .op = "setxattr", .inode = mount__inode_of(m, ino), .text = name,
+                 .error = mount__errno(status));
     mount__reply_status(req, status);
 }
 
@@ -356,5 +368,7 @@ void mount__removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
                               ? vfs_fremovexattr(target.file->file, ctx, name)
                               : vfs_removexattr(m->fs, ctx, target.path.text, name, VFS_NOFOLLOW);
     target_end(m, NULL, &target);
+    mount__heard(req, .op = "removexattr", .inode = mount__inode_of(m, ino), .text = name,
+                 .error = mount__errno(status));
     mount__reply_status(req, status);
 }

@@ -67,6 +67,7 @@ void mount__opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (error == ESTALE && mount__inode_removed(&m->table, inode, &attr)) {
         error = 0;
     }
+    mount__heard(req, .op = "opendir", .inode = inode, .error = error);
     if (error != 0) {
         free(dir);
         (void)fuse_reply_err(req, error);
@@ -232,6 +233,8 @@ static void read_page(fuse_req_t req, size_t size, off_t off, struct fuse_file_i
     (void)pthread_mutex_lock(&dir->mutex);
     apr_status_t status = fill(m, &page, dir, off);
     (void)pthread_mutex_unlock(&dir->mutex);
+    mount__heard(req, .op = "readdir", .inode = dir->inode, .offset = (uint64_t)off, .bytes = size,
+                 .done = page.used, .error = mount__errno(status));
     if (status == APR_SUCCESS)
         (void)fuse_reply_buf(req, page.buf, page.used);
     else

@@ -156,8 +156,10 @@ void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (error == ESTALE) {
         file = open_again(m, ctx, inode, flags, &status);
     }
+    if (status != APR_SUCCESS) error = mount__errno(status);
+    mount__heard(req, .op = "open", .inode = inode, .error = file == NULL ? error : 0);
     if (file == NULL) {
-        (void)fuse_reply_err(req, status != APR_SUCCESS ? mount__errno(status) : error);
+        (void)fuse_reply_err(req, error);
         return;
     }
     opened(m, fi, file, &validator);
@@ -223,6 +225,7 @@ void mount__create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
         error = mount__errno(status);
     }
     if (error == 0) error = created(m, dir, name, &attr, file, flags, &entry, &open);
+    mount__heard(req, .op = "create", .inode = dir, .name = name, .error = error);
     if (error != 0) {
         (void)fuse_reply_err(req, error);
         return;
@@ -247,10 +250,12 @@ void mount__read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 {
     size_t got = 0;
     char *buf = malloc(size);
-    (void)ino;
     apr_status_t status =
         buf != NULL ? vfs_read_at(mount__file_of(fi)->file, mount__ctx(req), buf, size, off, &got)
                     : APR_ENOMEM;
+    mount__heard(req, .op = "read", .inode = mount__inode_of(mount__of(req), ino),
+                 .offset = (uint64_t)off, .bytes = size, .done = got,
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS)
         (void)fuse_reply_buf(req, buf, got);
     else
@@ -278,6 +283,8 @@ void mount__write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
     apr_status_t status =
         vfs_write_at(file->file, ctx, buf, size, appends ? VFS_OFFSET_END : off, &written, NULL);
     wrote(m, mount__inode_of(m, ino));
+    mount__heard(req, .op = "write", .inode = mount__inode_of(m, ino), .offset = (uint64_t)off,
+                 .bytes = size, .done = written, .error = mount__errno(status));
     if (status == APR_SUCCESS || written > 0)
         (void)fuse_reply_write(req, written);
     else
@@ -291,18 +298,22 @@ void mount__flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     const vfs_ctx_t *ctx = mount__ctx(req);
     open_file_t *file = mount__file_of(fi);
     apr_status_t status = APR_SUCCESS;
-    (void)ino;
     if (m->locks && file->inode->locks) mount__unlock_owner(file, fi->lock_owner);
     if (m->config.flush_on_close && (file->flags & VFS_O_WRITE))
         status = vfs_flush(file->file, ctx);
-    mount__reply_status(req, status == APR_ENOTIMPL ? APR_SUCCESS : status);
+    if (status == APR_ENOTIMPL) status = APR_SUCCESS;
+    mount__heard(req, .op = "close", .inode = mount__inode_of(m, ino),
+                 .error = mount__errno(status));
+    mount__reply_status(req, status);
 }
 
 void mount__fsync(fuse_req_t req, fuse_ino_t ino, int data, struct fuse_file_info *fi)
 {
     uint32_t how = data ? VFS_SYNC_DATA : VFS_SYNC_ALL;
-    (void)ino;
-    mount__reply_status(req, vfs_sync(mount__file_of(fi)->file, mount__ctx(req), how));
+    apr_status_t status = vfs_sync(mount__file_of(fi)->file, mount__ctx(req), how);
+    mount__heard(req, .op = "fsync", .inode = mount__inode_of(mount__of(req), ino),
+                 .error = mount__errno(status));
+    mount__reply_status(req, status);
 }
 
 /* ---- ranges */
@@ -333,6 +344,8 @@ void mount__fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t
     }
     apr_status_t status = vfs_allocate(mount__file_of(fi)->file, ctx, how, off, len);
     wrote(m, mount__inode_of(m, ino));
+    mount__heard(req, .op = "allocate", .inode = mount__inode_of(m, ino), .offset = (uint64_t)off,
+                 .bytes = (uint64_t)len, .error = mount__errno(status));
     mount__reply_status(req, status);
 }
 
@@ -356,11 +369,13 @@ void mount__copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fu
     mount_t *m = mount__of(req);
     const vfs_ctx_t *ctx = mount__ctx(req);
     size_t copied = 0;
-    (void)ino;
     (void)flags; /* there are none yet */
     apr_status_t status = vfs_copy_range(mount__file_of(fi)->file, ctx, off,
                                          mount__file_of(to_fi)->file, to_off, len, &copied);
     wrote(m, mount__inode_of(m, to_ino));
+    mount__heard(req, .op = "copy", .inode = mount__inode_of(m, ino),
+                 .to_dir = mount__inode_of(m, to_ino), .offset = (uint64_t)off, .bytes = len,
+                 .done = copied, .error = mount__errno(status));
     if (status == APR_SUCCESS || copied > 0)
         (void)fuse_reply_write(req, copied);
     else

@@ -42,6 +42,7 @@ void mount__lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     apr_status_t status = vfs_lstat(m->fs, mount__ctx(req), path.text, &attr);
     if (APR_STATUS_IS_ENOENT(status) && known != 0) mount__name_gone(&m->table, dir, name, known);
     mount__path_end(&m->table, &path);
+    mount__heard(req, .op = "lookup", .inode = dir, .name = name, .error = mount__errno(status));
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, NULL);
     else if (APR_STATUS_IS_ENOENT(status) && m->negative_timeout > 0)
@@ -69,6 +70,7 @@ void mount__forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *
 /* ---- making */
 
 typedef struct make_t {
+    const char *op;
     vfs_type_e type;
     mode_t mode;
     dev_t rdev;
@@ -118,6 +120,8 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const make
     mount__caller_end(&caller);
     if (status == APR_SUCCESS) status = vfs_lstat(m->fs, caller.own, path.text, &attr);
     mount__path_end(&m->table, &path);
+    mount__heard(req, .op = how->op, .inode = dir, .name = name, .text = how->target,
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, NULL);
     else
@@ -126,7 +130,7 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, const make
 
 void mount__mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-    make_t how = {.type = VFS_TYPE_FILE, .mode = mode, .rdev = rdev};
+    make_t how = {.op = "mknod", .type = VFS_TYPE_FILE, .mode = mode, .rdev = rdev};
     if (S_ISFIFO(mode)) how.type = VFS_TYPE_FIFO;
     if (S_ISSOCK(mode)) how.type = VFS_TYPE_SOCKET;
     if (S_ISCHR(mode)) how.type = VFS_TYPE_CHAR;
@@ -136,13 +140,13 @@ void mount__mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
 
 void mount__mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-    const make_t how = {.type = VFS_TYPE_DIR, .mode = mode};
+    const make_t how = {.op = "mkdir", .type = VFS_TYPE_DIR, .mode = mode};
     make(req, parent, name, &how);
 }
 
 void mount__symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-    const make_t how = {.type = VFS_TYPE_LINK, .target = target};
+    const make_t how = {.op = "symlink", .type = VFS_TYPE_LINK, .target = target};
     make(req, parent, name, &how);
 }
 
@@ -162,6 +166,8 @@ void mount__link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *
     if (status == APR_SUCCESS) status = vfs_lstat(m->fs, ctx, to.text, &attr);
     mount__path_end(&m->table, &to);
     mount__path_end(&m->table, &from);
+    mount__heard(req, .op = "link", .inode = source, .to_dir = dir, .to_name = name,
+                 .error = mount__errno(status));
     if (status == APR_SUCCESS)
         reply_entry(req, dir, name, &attr, source);
     else
@@ -186,6 +192,8 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, int
         is_dir ? vfs_rmdir(m->fs, ctx, claim.at[0].text) : vfs_unlink(m->fs, ctx, claim.at[0].text);
     if (status == APR_SUCCESS) mount__claim_removed(&m->table, &claim);
     mount__claim_end(&m->table, &claim);
+    mount__heard(req, .op = is_dir ? "rmdir" : "unlink", .inode = mount__inode_of(m, parent),
+                 .name = name, .error = mount__errno(status));
     mount__reply_status(req, status);
 }
 
@@ -221,5 +229,8 @@ void mount__rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino
     if (status == APR_SUCCESS)
         mount__claim_moved(&m->table, &claim, (flags & RENAME_EXCHANGE) != 0);
     mount__claim_end(&m->table, &claim);
+    mount__heard(req, .op = "rename", .inode = mount__inode_of(m, parent), .name = name,
+                 .to_dir = mount__inode_of(m, to_parent), .to_name = to_name,
+                 .error = mount__errno(status));
     mount__reply_status(req, status);
 }

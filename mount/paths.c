@@ -18,22 +18,25 @@
 
 enum { BUSY = -1 };
 
+/* What a path is for: to go by it, to change its last name, to be shown. */
+typedef enum { TO_USE = 0, TO_TAKE, TO_SHOW } why_e;
+
 /* The name by which a path can go up from here: a file may have others that are free. */
-static name_t *way_up(const inode_t *inode, int takes)
+static name_t *way_up(const inode_t *inode, why_e why)
 {
     name_t *name = inode->names;
-    while (name != NULL && (name->taken || (name->wanted && !takes)))
+    while (name != NULL && why != TO_SHOW && (name->taken || (name->wanted && why == TO_USE)))
         name = name->next;
     return name;
 }
 
 /* Go up from `inode`, and put the names together in front of the text that is there from `at` on.
  * The place where it begins, or -errno, or BUSY. */
-static int walk_up(table_t *table, inode_t *inode, int takes, char *text, int at, name_t **last)
+static int walk_up(table_t *table, inode_t *inode, why_e why, char *text, int at, name_t **last)
 {
     *last = NULL;
     while (inode != &table->root) {
-        name_t *name = way_up(inode, takes);
+        name_t *name = way_up(inode, why);
         if (name == NULL) return inode->names != NULL ? BUSY : -ESTALE;
         if (at < (int)name->len + 1) return -ENAMETOOLONG;
         at -= name->len;
@@ -52,7 +55,7 @@ static void use(name_t *last, int by)
 }
 
 /* BUSY, 0, or an errno. `name` may be NULL. */
-static int path_once(table_t *table, inode_t *inode, const char *name, int takes, path_t *path)
+static int path_once(table_t *table, inode_t *inode, const char *name, why_e why, path_t *path)
 {
     char text[VFS_PATH_MAX + 1];
     int at = VFS_PATH_MAX;
@@ -64,7 +67,7 @@ static int path_once(table_t *table, inode_t *inode, const char *name, int takes
         memcpy(text + at, name, len);
         text[--at] = '/';
     }
-    at = walk_up(table, inode, takes, text, at, &path->last);
+    at = walk_up(table, inode, why, text, at, &path->last);
     if (at == BUSY) return BUSY;
     if (at < 0) return -at;
     if (text[at] == '\0') text[--at] = '/';
@@ -76,7 +79,7 @@ static int get_path(table_t *table, inode_t *inode, const char *name, path_t *pa
 {
     int error;
     (void)pthread_mutex_lock(&table->mutex);
-    while ((error = path_once(table, inode, name, 0, path)) == BUSY)
+    while ((error = path_once(table, inode, name, TO_USE, path)) == BUSY)
         mount__table_wait(table);
     if (error == 0) use(path->last, 1);
     (void)pthread_mutex_unlock(&table->mutex);
@@ -93,14 +96,22 @@ int mount__path_in(table_t *table, inode_t *dir, const char *name, path_t *path)
     return get_path(table, dir, name, path);
 }
 
+const char *mount__path_seen(table_t *table, inode_t *inode, const char *name, path_t *path)
+{
+    (void)pthread_mutex_lock(&table->mutex);
+    int error = path_once(table, inode, name, TO_SHOW, path);
+    (void)pthread_mutex_unlock(&table->mutex);
+    return error == 0 ? path->text : NULL;
+}
+
 int mount__path_both(table_t *table, inode_t *inode, path_t *path, inode_t *dir, const char *name,
                      path_t *in)
 {
     int error;
     (void)pthread_mutex_lock(&table->mutex);
     for (;;) {
-        error = path_once(table, inode, NULL, 0, path);
-        if (error == 0) error = path_once(table, dir, name, 0, in);
+        error = path_once(table, inode, NULL, TO_USE, path);
+        if (error == 0) error = path_once(table, dir, name, TO_USE, in);
         if (error != BUSY) break;
         mount__table_wait(table);
     }
@@ -133,7 +144,7 @@ void mount__path_end(table_t *table, path_t *path)
 static int claim_once(table_t *table, claim_t *claim)
 {
     for (int i = 0; i < claim->count; i++) {
-        int error = path_once(table, claim->dir[i], claim->text[i], 1, &claim->at[i]);
+        int error = path_once(table, claim->dir[i], claim->text[i], TO_TAKE, &claim->at[i]);
         if (error != 0) return error;
         claim->name[i] =
             mount__name_find(table, claim->dir[i], claim->text[i], strlen(claim->text[i]));

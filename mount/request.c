@@ -33,6 +33,7 @@ struct call_slot_t {
     apr_pool_t *pool;
     vfs_cancel_t *cancel;
     vfs_ctx_t ctx;
+    uint64_t began_ns; /* 0: nobody listens */
 };
 
 static _Thread_local call_slot_t *own_slot;
@@ -103,10 +104,18 @@ static int take_slot(call_slot_t *slot, fuse_req_t req)
     return slot->cancel != NULL;
 }
 
+uint64_t mount__began_ns(void)
+{
+    return own_slot != NULL ? own_slot->began_ns : 0;
+}
+
 const vfs_ctx_t *mount__ctx(fuse_req_t req)
 {
-    if (own_slot == NULL) own_slot = new_slot(mount__of(req));
+    mount_t *m = mount__of(req);
+    if (own_slot == NULL) own_slot = new_slot(m);
     if (own_slot == NULL || !take_slot(own_slot, req)) return NULL; /* then it cannot be given up */
+    int listens = atomic_load_explicit(&m->listens, memory_order_relaxed);
+    own_slot->began_ns = listens ? mount__clock_ns() : 0;
     fuse_req_interrupt_func(req, interrupted, own_slot);
     return &own_slot->ctx;
 }

@@ -15,6 +15,24 @@ typedef void (*mount_log_fn)(void *baton, int level, const char *line);
 typedef apr_status_t (*mount_state_fn)(void *baton, const vfs_ctx_t *ctx, const char *path,
                                        const char *name, char *buf, size_t size);
 
+/* One call of the kernel that was served. Its texts live as long as the listener's call. */
+typedef struct mount_access_t {
+    const char *op;         /* such as "read" */
+    const char *path;       /* NULL: the file has no name any more */
+    const char *to;         /* of a second name, or the text of a new link; or NULL */
+    uint64_t number;        /* st_ino of what is meant; 0: a name is */
+    uint64_t offset, bytes; /* that were asked for */
+    uint64_t done;          /* bytes */
+    int error;              /* an errno, or 0 */
+    uint64_t began_ns;      /* of CLOCK_MONOTONIC; 0: not known */
+    uint64_t ended_ns;
+    uint32_t uid;
+    int64_t pid; /* of the thread that called */
+} mount_access_t;
+
+/* Hears of each call just before it is answered, on the thread that serves it: it must not wait. */
+typedef void (*mount_access_fn)(void *baton, const mount_access_t *access);
+
 typedef struct mount_config_t {
     const char *mountpoint;   /* a directory, absolute, without symbolic links */
     const char *source;       /* what df and mount show */
@@ -27,6 +45,8 @@ typedef struct mount_config_t {
     int watch;                /* change events of the stack reach the kernel at once */
     mount_state_fn state;     /* or NULL */
     void *state_baton;
+    mount_access_fn access; /* or NULL; see mount_set_access */
+    void *access_baton;
     mount_log_fn log;
     void *baton; /* of log */
 } mount_config_t;
@@ -47,6 +67,9 @@ void mount_stop(mount_t *m);
 void mount_look(mount_t *m);
 /* How long the kernel trusts what it is told from now on; as in mount_config_t. Any thread. */
 void mount_set_ttl(mount_t *m, uint64_t attr_ttl_us, uint64_t negative_ttl_us);
+/* Does the listener hear of calls? Not until this says so. One that is just under way may be heard
+ * of afterwards. Any thread. */
+void mount_set_access(mount_t *m, int on);
 /* How many files the kernel holds. Any thread. */
 uint64_t mount_inodes(mount_t *m);
 

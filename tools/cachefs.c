@@ -157,6 +157,7 @@ static int start(cli_t *cli)
     cli->opt.inodes_max = 1u << 20;
     cli->opt.threads = 32;
     cli->opt.end_timeout_us = 60000000;
+    cli->opt.access_log_bytes = 256u << 20;
     cli->opt.interval_us = 1000000;
     cli->opt.gc_bytes = UINT64_MAX;
     cli->opt.corfs_flags = VFS_CORFS_SERVE;

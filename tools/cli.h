@@ -56,6 +56,8 @@ typedef struct cli_options_t {
     int foreground;
     const char *kernel_options, *how;
     const char *log_level;
+    const char *access_log; /* a file, or NULL */
+    uint64_t access_log_bytes;
     const char *config_file, *source, *mountpoint; /* the file that was read, and what it names */
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;

@@ -153,6 +153,11 @@ static const char *set(control_client_t *client, const control_line_t *line)
     mount_run_t *run = client->run;
     if (strcmp(key, "log_level") == 0)
         return mount_log_set(value) ? NULL : "log_level is error, warning or info";
+    if (strcmp(key, "access_log") == 0) {
+        char why[VFS_PATH_MAX + 256];
+        const char *wrong = mount_access_set(run, value, why, sizeof(why));
+        return wrong != NULL ? apr_pstrdup(client->pool, wrong) : NULL;
+    }
     (void)pthread_mutex_lock(&run->keys);
     apr_status_t st = is_shared(key) ? set_shared(client, key, value, err, sizeof(err))
                                      : cachefs_set(run->stack.cache, key, value, err, sizeof(err));
@@ -181,6 +186,11 @@ static const char *get(control_client_t *client, const control_line_t *line)
     size_t found = 0;
     if (wanted == NULL || strcmp(wanted, "log_level") == 0) {
         control_text(client, "log_level", mount_log_get());
+        found++;
+    }
+    if (wanted == NULL || strcmp(wanted, "access_log") == 0) {
+        mount_access_get(value, sizeof(value));
+        control_text(client, "access_log", value);
         found++;
     }
     for (size_t i = 0; cachefs_key_at(i) != NULL; i++) {

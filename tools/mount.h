@@ -104,9 +104,23 @@ apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *pat
 /* A message of the mount, to the terminal or, behind it, the system's log. */
 void mount_say(void *baton, int level, const char *line);
 void mount_say_to_log(void);
-/* Show messages of a level (error, warning, info) and those that weigh more. 0: there is no such. */
+/* Show messages of a level (error, warning, info) and those that weigh more. 0: there is no such.
+ */
 int mount_log_set(const char *name);
 const char *mount_log_get(void);
+
+/* ---- mount_access.c: a line for each call of the kernel */
+
+/* Begin, or go on, in a file (that is opened anew), or "off". NULL, or what is wrong, which may be
+ * in `why`; then it is as it was. Waits for the disk. */
+const char *mount_access_set(mount_run_t *run, const char *path, char *why, size_t size);
+/* The path, or "off". */
+void mount_access_get(char *path, size_t size);
+/* Lines since the mount began; `left_out`: for which there was no room. */
+void mount_access_counts(uint64_t *lines, uint64_t *left_out);
+/* No call is heard of any more: write the rest. */
+void mount_access_end(void);
+void mount_access_line(void *baton, const mount_access_t *access); /* see mount_access_fn */
 
 /* ---- mount_figures.c */
 

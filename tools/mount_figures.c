@@ -105,10 +105,14 @@ static void put_times(mount_run_t *run, apr_pool_t *pool, mount_figure_fn put, v
 apr_status_t mount_figures(mount_run_t *run, apr_pool_t *pool, mount_figure_fn put, void *baton)
 {
     cachefs_stats_t now = {.size = sizeof(now)};
+    uint64_t lines = 0, left_out = 0;
     apr_status_t status = cachefs_stats(run->stack.cache, &now);
     if (status != APR_SUCCESS) return status;
     put(baton, "up_us", (uint64_t)(apr_time_now() - run->began_us));
     put(baton, "kernel_inodes", mount_inodes(run->mount));
+    mount_access_counts(&lines, &left_out);
+    put(baton, "access_log_lines", lines);
+    put(baton, "access_log_left_out", left_out);
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
         uint64_t value = 0;
         memcpy(&value, (const char *)&now + figures[i].offset, sizeof(value));

@@ -231,6 +231,7 @@ int mount_run(mount_run_t *run)
         cli_error(run->cli, "cannot start threads");
         mount_http_close(run->http);
         mount_close(run->mount);
+        mount_access_end();
         return end_cache(run) == CLI_DONE ? CLI_INTERNAL : CLI_SOME_FAILED;
     }
     apr_status_t status = mount_serve(run->mount, tell_ready, run);
@@ -238,6 +239,7 @@ int mount_run(mount_run_t *run)
     shut(run);
     mount_http_close(run->http);
     mount_close(run->mount);
+    mount_access_end();
     int code = end_cache(run); /* signals still count */
     end_signals(run, signals);
     mount_control_end(run, control, code);

@@ -42,6 +42,16 @@ static const char *kernel_options(const cli_t *cli, vfs_t *fs)
     return list;
 }
 
+static int start_access(mount_run_t *run)
+{
+    char why[VFS_PATH_MAX + 256];
+    if (run->cli->opt.access_log == NULL) return CLI_DONE;
+    const char *wrong = mount_access_set(run, run->cli->opt.access_log, why, sizeof(why));
+    if (wrong == NULL) return CLI_DONE;
+    cli_error(run->cli, "--access-log: %s", wrong);
+    return CLI_USAGE;
+}
+
 static int start(mount_run_t *run)
 {
     cli_t *cli = run->cli;
@@ -52,6 +62,7 @@ static int start(mount_run_t *run)
                              .threads = cli->opt.threads,
                              .state = mount_state,
                              .state_baton = run,
+                             .access = mount_access_line,
                              .log = mount_say,
                              .baton = cli};
     if (cli->opt.log_level != NULL) (void)mount_log_set(cli->opt.log_level); /* it is one */
@@ -69,8 +80,12 @@ static int start(mount_run_t *run)
             cli_error(cli, "%s: %s", run->point, err);
             code = CLI_UNREACHABLE;
         } else {
-            code = mount_http_open(&run->http, run);
-            if (code != CLI_DONE) mount_close(run->mount);
+            code = start_access(run);
+            if (code == CLI_DONE) code = mount_http_open(&run->http, run);
+            if (code != CLI_DONE) {
+                mount_close(run->mount);
+                mount_access_end();
+            }
         }
         if (code != CLI_DONE) mount_control_close(run);
     }
@@ -202,6 +217,8 @@ static int run_mount(cli_t *cli)
     if (code != CLI_DONE) return code;
     /* behind, the working directory is another one */
     if (cli->opt.store != NULL) cli->opt.store = cli_absolute(cli->opt.store, cli->pool);
+    if (cli->opt.access_log != NULL)
+        cli->opt.access_log = cli_absolute(cli->opt.access_log, cli->pool);
     return cli->opt.foreground ? serve(&run) : serve_behind(&run);
 }
 

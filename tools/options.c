@@ -188,7 +188,7 @@ const cli_option_t cli_options[] = {
     { "size", 0, "LIST", CLI_REPLAY, CLI_TEXT, AT(sizes), NULL, NULL, "sizes of the cache, with commas (1%,10%)" },
     { "shards", 0, "N", CLI_REPLAY, CLI_COUNT, AT(replay_shards), NULL, NULL, "shards of the cache (1)" },
     { "bytes", 0, NULL, CLI_REPLAY, CLI_FLAG, AT(bytes), NULL, NULL, "let the sizes of objects count" },
-    { "format", 0, "NAME", CLI_REPLAY, CLI_TEXT, AT(format), NULL, NULL, "oracle, csv, lirs or arc (by the name and the first line)" },
+    { "format", 0, "NAME", CLI_REPLAY, CLI_TEXT, AT(format), NULL, NULL, "oracle, csv, lirs, arc or access (by the name and the first line)" },
 
     { "list", 0, "FILE", PLANNED, CLI_TEXT, AT(list), NULL, NULL, "paths of the stack, one a line, # for comments; - is standard input" },
     { "glob", 0, "PATTERN", PLANNED, CLI_TEXT, AT(glob), NULL, NULL, "files that match, such as '/**/*.h'" },
@@ -220,6 +220,8 @@ const cli_option_t cli_options[] = {
     { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
     { "log-level", 0, "LEVEL", CLI_MOUNT, CLI_CALL, 0, NULL, set_log_level, "which messages are shown: error, warning or info (info)" },
+    { "access-log", 0, "FILE", CLI_MOUNT, CLI_TEXT, AT(access_log), NULL, NULL, "a line there for each call of the kernel, which `cachefs replay` reads" },
+    { "access-log-max", 0, "SIZE", CLI_MOUNT, CLI_SIZE, AT(access_log_bytes), NULL, NULL, "of that size it becomes FILE.1, and a new one begins; 0: never (256m)" },
     { "metrics", 0, "ADDR:PORT", CLI_MOUNT, CLI_TEXT, AT(metrics), NULL, NULL, "serve /metrics, /stats.json and /healthz there by HTTP: 127.0.0.1:9470" },
     { "metrics-any", 0, NULL, CLI_MOUNT, CLI_FLAG, AT(metrics_any), NULL, NULL, "let --metrics be an address that other machines reach" },
     { "how", 0, "HOW", CLI_UNMOUNT, CLI_CALL, 0, NULL, set_how, "wait (the default), detach or fail" },

@@ -117,7 +117,7 @@ static int take_format(replay_t *replay)
     const char *name = replay->cli->opt.format;
     int format = name != NULL ? trace_format_find(name) : TRACE_GUESS;
     if (format < 0) {
-        cli_error(replay->cli, "--format %s: it is oracle, csv, lirs or arc", name);
+        cli_error(replay->cli, "--format %s: it is oracle, csv, lirs, arc or access", name);
         return CLI_USAGE;
     }
     replay->format = (trace_format_e)format;
@@ -326,7 +326,8 @@ const cli_verb_t cli_replay = {
         "one of\n"
         "their bytes, and a plain size is bytes. Formats of traces: oracle (libCacheSim's "
         "oracleGeneral),\n"
-        "csv, lirs, arc; a name that ends in .zst is unpacked. It is the code that the cache "
-        "runs.\n",
+        "csv, lirs, arc, access (the access log of a mount); a name that ends in .zst is "
+        "unpacked.\n"
+        "It is the code that the cache runs.\n",
     .run = run,
 };

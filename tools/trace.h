@@ -25,7 +25,8 @@ typedef enum trace_format_e {
     TRACE_ORACLE,
     TRACE_CSV,
     TRACE_LIRS,
-    TRACE_ARC
+    TRACE_ARC,
+    TRACE_ACCESS
 } trace_format_e;
 
 /* The format of a name such as "csv"; -1 if there is none. */

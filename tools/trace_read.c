@@ -10,6 +10,8 @@
  *         time, object, size. An object is a number or any text
  * lirs    one block number a line; "*" and empty lines are nothing
  * arc     lines of four numbers: first block, how many, and two that are ignored
+ * access  the access log of a mount, which begins with "# cachefs access log": each 16 KiB that a
+ *         successful read or write touched is a request of that block; other calls are nothing
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -20,11 +22,14 @@
 #include "tools/trace.h"
 #include "vfs/digest.h"
 
-#define LINE_MAX_BYTES 8192u
+#define LINE_MAX_BYTES 32768u
 #define RECORD_BYTES 24u
 #define RECORDS 4096u
 #define ARC_BLOCKS_MAX (1u << 20) /* a line that asks for more is damaged */
 #define COLUMNS_MAX 64
+#define ACCESS_HEAD "# cachefs access log "
+#define ACCESS_BLOCK 16384u         /* what the cache fetches at least */
+#define ACCESS_BYTES_MAX (1u << 30) /* a call of more is damaged */
 
 typedef struct reader_t {
     trace_source_t *source;
@@ -37,11 +42,11 @@ typedef struct reader_t {
     size_t why_size;
 } reader_t;
 
-static const char *const format_names[] = {"guess", "oracle", "csv", "lirs", "arc"};
+static const char *const format_names[] = {"guess", "oracle", "csv", "lirs", "arc", "access"};
 
 int trace_format_find(const char *name)
 {
-    for (int i = TRACE_ORACLE; i <= TRACE_ARC; i++)
+    for (int i = TRACE_ORACLE; i <= TRACE_ACCESS; i++)
         if (strcmp(format_names[i], name) == 0) return i;
     return -1;
 }
@@ -188,6 +193,32 @@ static int arc_line(reader_t *reader, char *line)
     return 0;
 }
 
+static int number_in(const char *text, uint64_t *number)
+{
+    char *end = NULL;
+    *number = strtoull(text, &end, 10);
+    return isdigit((unsigned char)text[0]) && *end == '\0';
+}
+
+/* time, op, path, offset, bytes, done, error, ... */
+static int access_line(reader_t *reader, char *line)
+{
+    char *columns[COLUMNS_MAX];
+    uint64_t offset, done, error;
+    int count = split(line, columns);
+    if (strcmp(columns[0], "time_us") == 0) return 0; /* their names, at the head of each file */
+    if (count < 7 || !number_in(columns[3], &offset) || !number_in(columns[5], &done) ||
+        !number_in(columns[6], &error) || done > ACCESS_BYTES_MAX || offset > INT64_MAX)
+        return fail(reader, "it is no line of an access log: time, op, path, offset, bytes, done, "
+                            "error, ...");
+    if (strcmp(columns[1], "read") != 0 && strcmp(columns[1], "write") != 0) return 0;
+    if (error != 0 || done == 0) return 0;
+    for (uint64_t i = offset / ACCESS_BLOCK; i <= (offset + done - 1) / ACCESS_BLOCK; i++)
+        if (add(reader, vfs__hash64(columns[2], strlen(columns[2]), i), ACCESS_BLOCK) != 0)
+            return -1;
+    return 0;
+}
+
 static trace_format_e guess_by_line(const char *line)
 {
     if (strchr(line, ',') != NULL) return TRACE_CSV;
@@ -198,9 +229,12 @@ static int one_line(reader_t *reader, char *line)
 {
     reader->line++;
     line = trim(line);
+    if (reader->format == TRACE_GUESS && strncmp(line, ACCESS_HEAD, sizeof(ACCESS_HEAD) - 1) == 0)
+        reader->format = TRACE_ACCESS;
     if (line[0] == '\0' || line[0] == '#') return 0;
     if (reader->format == TRACE_GUESS) reader->format = guess_by_line(line);
     if (reader->format == TRACE_CSV) return csv_line(reader, line);
+    if (reader->format == TRACE_ACCESS) return access_line(reader, line);
     return reader->format == TRACE_LIRS ? lirs_line(reader, line) : arc_line(reader, line);
 }
 
@@ -225,7 +259,7 @@ static int read_text(reader_t *reader)
         have -= (size_t)(from - buffer);
         memmove(buffer, from, have);
         if (result == 0 && have == LINE_MAX_BYTES)
-            result = fail(reader, "it has a line of over 8,192 bytes: is it text?");
+            result = fail(reader, "it has a line of over 32,768 bytes: is it text?");
         if (result == 0 && !more && have > 0) {
             buffer[have] = '\0';
             have = 0;

@@ -197,6 +197,24 @@ Test(cli_replay, sizes_count_with_bytes)
     cr_assert_eq(json_get(row(json_read(r.out), "auto", "50%"), "capacity")->number, 170);
 }
 
+/* Blocks 0, 1 and 2 of /a, block 0 of /b, and /a again; nothing of what failed or reads nothing. */
+Test(cli_replay, an_access_log_is_replayed_by_blocks)
+{
+    char *path = path_in(tree_make(), "log");
+    const char text[] = "# cachefs access log 1\ntime_us,op,path,offset,bytes,done,error,x\n"
+                        "1,open,/a,0,0,0,0,5\n2,read,/a,16383,16386,16386,0,5\n"
+                        "# 7 lines were left out here\n3,read,/a,0,4096,0,5,5\n"
+                        "4,write,/b,0,1,1,0,5\n5,read,/a,99999,4096,0,0,5\n"
+                        "6,read,/a,16384,16384,16384,0,5\n";
+    spill(path, text, sizeof(text) - 1);
+    run_t r = run("replay", path, "--policy", "lru", "--size", "100%", "--bytes", "--json", NULL);
+    cr_assert_eq(r.code, 0, "%s", r.err);
+    const node_t *at = row(json_read(r.out), "lru", "100%");
+    cr_assert_eq(json_get(at, "requests")->number, 5);
+    cr_assert_float_eq(json_get(at, "miss_ratio")->number, 4.0 / 5, 1e-6);
+    cr_assert_eq(json_get(at, "capacity")->number, 4 * 16384);
+}
+
 Test(cli_replay, table_has_a_line_a_run_and_a_note_of_the_speed)
 {
     char *dir = tree_make();
@@ -225,6 +243,10 @@ Test(cli_replay, damage_is_named_and_the_rest_still_runs)
         {"w.lis", "12 0 0 1\n", "line 1: it is not"},
         {"v.trc", "\n\n", "it has no requests"},
         {"u.bin", "123456789012345678901234567", "24 bytes"},
+        {"s.log", "# cachefs access log 1\n1,read,/f,0,9,9\n",
+         "line 2: it is no line of an access"},
+        {"r.log", "# cachefs access log 1\n1,read,/f,0,9,9e99,0,1\n", "line 2: it is no line of"},
+        {"q.log", "# cachefs access log 1\n1,open,/f,0,0,0,0,1,0,1,\n", "it has no requests"},
     };
     char *dir = tree_make();
     make_requests();
@@ -250,13 +272,10 @@ Test(cli_replay, damage_is_named_and_the_rest_still_runs)
 Test(cli_replay, wrong_usage_is_refused)
 {
     static const char *const wrong[][3] = {
-        {"--policy", "lru,magic", "no policy magic"},
-        {"--size", "0", "it takes shares"},
-        {"--size", "101%", "it takes shares"},
-        {"--size", "ten", "it takes shares"},
-        {"--size", ",", "at least one size"},
-        {"--shards", "0", "1 to 1024"},
-        {"--format", "xml", "oracle, csv, lirs or arc"},
+        {"--policy", "lru,magic", "no policy magic"}, {"--size", "0", "it takes shares"},
+        {"--size", "101%", "it takes shares"},        {"--size", "ten", "it takes shares"},
+        {"--size", ",", "at least one size"},         {"--shards", "0", "1 to 1024"},
+        {"--format", "xml", "lirs, arc or access"},
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         run_t r = run("replay", "t.csv", wrong[i][0], wrong[i][1], NULL);

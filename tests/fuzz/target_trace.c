@@ -5,13 +5,16 @@
 #include "tests/fuzz/fuzz.h"
 #include "tools/trace.h"
 
-const char *const fuzz_seeds[] = {"0time,id,size\n1,a,10\n2,b,20\n3,a,10\n",
-                                  "2id\n7\n\"x y\"\n7\n",
-                                  "31\n2\n*\n\n1\n",
-                                  "43 4 0 0\n5 1 0 0\n# comment\n",
-                                  "1tttt12345678ssssnnnnnnnntttt12345678ssssnnnnnnnn",
-                                  "0(\xb5/\xfd", /* packed, and cut off */
-                                  NULL};
+const char *const fuzz_seeds[] = {
+    "0time,id,size\n1,a,10\n2,b,20\n3,a,10\n",
+    "2id\n7\n\"x y\"\n7\n",
+    "31\n2\n*\n\n1\n",
+    "43 4 0 0\n5 1 0 0\n# comment\n",
+    "1tttt12345678ssssnnnnnnnntttt12345678ssssnnnnnnnn",
+    "0# cachefs access log 1\n1,read,/f,0,9,9,0,1\n2,write,/g,7,7,7,0\n",
+    "5time_us,op\n1,read,/f,0,9,9,0,1\n2,open,/f,0,0,0,0\n",
+    "0(\xb5/\xfd", /* packed, and cut off */
+    NULL};
 const char *const fuzz_pieces[] = {
     "\n",   ",",  " ",  "\r\n", "*",    "#",    "id",
     "size", "\"", "-1", "99",   "a,b,", "1,2,", "18446744073709551615",
@@ -19,7 +22,7 @@ const char *const fuzz_pieces[] = {
 
 #define REQUESTS_MAX 100000u
 
-/* A line of "arc" stands for as many requests as it says: such inputs are only slow. */
+/* A line of "arc" or "access" stands for as many requests as it says: such inputs are only slow. */
 static int asks_for_many(const uint8_t *data, size_t size)
 {
     size_t digits = 0;
@@ -59,10 +62,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     trace_t trace;
     char why[300] = "";
     if (size == 0) return 0;
-    trace_format_e format = (trace_format_e)((unsigned)(data[0] - '0') % (TRACE_ARC + 1u));
+    trace_format_e format = (trace_format_e)((unsigned)(data[0] - '0') % (TRACE_ACCESS + 1u));
     int with_bytes = data[0] >> 6 & 1;
     int many = asks_for_many(data + 1, size - 1);
-    if (many && (format == TRACE_ARC || format == TRACE_GUESS)) return 0;
+    if (many && format != TRACE_CSV && format != TRACE_LIRS) return 0;
     const char *said =
         trace_read(&trace, fuzz_file(data + 1, size - 1), format, with_bytes, why, sizeof(why));
     if (said != NULL) {
