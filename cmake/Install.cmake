@@ -22,7 +22,7 @@ if(ZSTD_FOUND)
 endif()
 set(CACHEFS_PC_LIBS "")
 if(CURL_FOUND)
-  set(CACHEFS_PC_LIBS -lcurl) # the shared one: its own static libraries are seldom there
+  set(CACHEFS_PC_LIBS "-lcurl -lexpat") # the shared ones: their own static libraries are seldom there
 endif()
 configure_file(cmake/cachefs.pc.in cachefs.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cachefs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -16,8 +16,8 @@ static int is_redirect(const remote_answer_t *answer)
     return (s >= 301 && s <= 303) || s == 307 || s == 308;
 }
 
-static apr_status_t send_to(http_t *h, const vfs_ctx_t *ctx, const http_ask_t *ask, const char *url,
-                            remote_answer_t *answer)
+static apr_status_t send_to(http_t *h, const vfs_ctx_t *ctx, const remote_ask_t *ask,
+                            const char *url, remote_answer_t *answer)
 {
     remote_request_t request = {.method = ask->method,
                                 .url = url,
@@ -36,9 +36,10 @@ static int may_follow(const http_t *h, const char *from, const char *to)
     return h->redirects == HTTP_REDIRECTS_ANY || remote__same_origin(h->base, to);
 }
 
-apr_status_t http__ask(http_t *h, const vfs_ctx_t *ctx, const http_ask_t *ask,
+apr_status_t http__ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
                        remote_answer_t *answer, int *is_dir)
 {
+    http_t *h = state;
     char *url = remote__url(h->base, ask->path, ask->slash);
     apr_status_t status = url != NULL ? APR_SUCCESS : APR_ENOMEM;
     *is_dir = ask->slash;
@@ -67,9 +68,10 @@ apr_status_t http__ask(http_t *h, const vfs_ctx_t *ctx, const http_ask_t *ask,
     return status;
 }
 
-void http__attr(const http_t *h, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+void http__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
                 const char *path, vfs_attr_t *attr)
 {
+    const http_t *h = state;
     memset(attr, 0, sizeof(*attr));
     attr->flags = VFS_ATTR_DIRECT;
     attr->type = type;
@@ -94,7 +96,8 @@ static apr_status_t stat_by_reading(http_t *h, const vfs_ctx_t *ctx, const char 
     const vfs_iovec_t iov = {&byte, 1};
     size_t got = 0;
     int is_dir = 0;
-    apr_status_t status = http__read(h, ctx, path, &iov, 1, 0, &got, attr, validator, &is_dir);
+    apr_status_t status = remote__read(&http__backend, h, h->skip_max, ctx, path, &iov, 1, 0, &got,
+                                       attr, validator, &is_dir);
     if (status == APR_SUCCESS && is_dir) http__attr(h, NULL, VFS_TYPE_DIR, 0, path, attr);
     return status;
 }
@@ -119,11 +122,12 @@ static apr_status_t describe_file(http_t *h, const remote_answer_t *answer, cons
     return APR_SUCCESS;
 }
 
-apr_status_t http__head(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+apr_status_t http__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                         vfs_validator_t *validator, int *blind)
 {
+    http_t *h = state;
     const int root = path[1] == '\0';
-    const http_ask_t ask = {.method = "HEAD", .path = path, .slash = root};
+    const remote_ask_t ask = {.method = "HEAD", .path = path, .slash = root};
     remote_answer_t answer;
     int is_dir = 0;
     memset(validator, 0, sizeof(*validator));
@@ -171,7 +175,7 @@ static const char *advice(const remote_answer_t *answer, apr_status_t status)
 
 apr_status_t http__probe(http_t *h, char *err, size_t errlen)
 {
-    const http_ask_t ask = {.method = "HEAD", .path = "/", .slash = 1};
+    const remote_ask_t ask = {.method = "HEAD", .path = "/", .slash = 1};
     char text[128];
     remote_answer_t answer;
     int is_dir = 0;

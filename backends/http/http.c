@@ -88,7 +88,8 @@ static apr_status_t http_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     const vfs_iovec_t iov = {buf, len};
     int is_dir = 0;
     if (len == 0 || path->len == 1) return http__stat(h, ctx, path->str, attr, validator);
-    apr_status_t status = http__read(h, ctx, path->str, &iov, 1, 0, got, attr, validator, &is_dir);
+    apr_status_t status = remote__read(&http__backend, h, h->skip_max, ctx, path->str, &iov, 1, 0,
+                                       got, attr, validator, &is_dir);
     if (status == APR_SUCCESS && is_dir) http__attr(h, NULL, VFS_TYPE_DIR, 0, path->str, attr);
     return status;
 }
@@ -140,8 +141,9 @@ static apr_status_t http_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs
 {
     const http_file_t *f = (const http_file_t *)file;
     if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    return of_handle(http__read(file->fs->state, ctx, f->path, iov, count, (uint64_t)off, got, NULL,
-                                validator, NULL));
+    http_t *h = file->fs->state;
+    return of_handle(remote__read(&http__backend, h, h->skip_max, ctx, f->path, iov, count,
+                                  (uint64_t)off, got, NULL, validator, NULL));
 }
 
 static apr_status_t http_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
@@ -164,7 +166,16 @@ static apr_status_t http_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_
     return of_handle(http__stat(file->fs->state, ctx, f->path, attr, validator));
 }
 
+static apr_status_t http_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
+                                 const vfs_path_t *path, uint32_t flags)
+{
+    if (((const http_t *)fs->state)->listing == HTTP_LISTING_OFF) return APR_ENOTIMPL;
+    return remote__opendir(&http__backend, dir, fs, ctx, path, flags);
+}
+
 /* ---- life */
+
+const remote_backend_t http__backend = {http__ask, http__attr, http__head, http__load};
 
 static const vfs_ops_t http_ops = {
     .abi = VFS_ABI,
@@ -172,9 +183,9 @@ static const vfs_ops_t http_ops = {
     .name = "http",
     .destroy = remote__destroy_fs,
     .open = http_open,
-    .opendir = http__opendir,
+    .opendir = http_opendir,
     .close = http_close,
-    .closedir = http__closedir,
+    .closedir = remote__closedir,
     .get = http_get,
     .stat = http_stat,
     .lstat = http_stat,
@@ -209,8 +220,8 @@ static const vfs_ops_t http_ops = {
     .sync = http_sync,
     .allocate = http_allocate,
     .fetch = http_fetch,
-    .readdir = http__readdir,
-    .seekdir = http__seekdir,
+    .readdir = remote__readdir,
+    .seekdir = remote__seekdir,
 };
 
 static void http_free(void *state)

@@ -5,7 +5,7 @@
 #ifndef BACKENDS_HTTP_HTTP_H
 #define BACKENDS_HTTP_HTTP_H
 
-#include "backends/remote/remote.h"
+#include "backends/remote/files.h"
 
 #define HTTP_REDIRECTS_MAX 5u
 #define HTTP_PAGE_MAX (64u << 20) /**< bytes of a listing */
@@ -34,76 +34,34 @@ typedef struct http_t {
     apr_pool_t *pool;  /**< texts of the options; NULL until it is whole */
 } http_t;
 
-/** A name of a listing. */
-typedef struct http_entry_t {
-    char *name;
-    vfs_type_e type;
-    int has_attr;
-    uint64_t size;
-    int64_t mtime_ns;
-} http_entry_t;
-
-/** The names of a directory, sorted, each once. */
-typedef struct http_names_t {
-    http_entry_t *entries;
-    size_t count, room;
-} http_names_t;
-
-/** What is asked of the server: a method for a path, and who takes the answer. */
-typedef struct http_ask_t {
-    const char *method;
-    const char *path;
-    int slash; /**< ask for it as for a directory */
-    apr_status_t (*prepare)(void *baton, struct curl_slist **headers);
-    apr_status_t (*begin)(void *baton, const remote_answer_t *answer);
-    apr_status_t (*body)(void *baton, const void *data, size_t len);
-    void *baton;
-} http_ask_t;
+extern const remote_backend_t http__backend;
 
 /* ---- ask.c */
 
 /** Ask, and follow where that leads. APR_SUCCESS: answer has a status of HTTP, no redirect;
  * `*is_dir`: the server says that it is a directory. remote__answer_free ends the answer, always.
  */
-apr_status_t http__ask(http_t *h, const vfs_ctx_t *ctx, const http_ask_t *ask,
+apr_status_t http__ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
                        remote_answer_t *answer, int *is_dir);
 /** Attributes and version by path. */
 apr_status_t http__stat(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                         vfs_validator_t *validator);
 /** The same by HEAD alone. *blind: the server does not say by that. */
-apr_status_t http__head(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+apr_status_t http__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                         vfs_validator_t *validator, int *blind);
 /** Is the server there, and the root? A sentence in err, without secrets. */
 apr_status_t http__probe(http_t *h, char *err, size_t errlen);
 /** The attributes of a directory, or of a file of `size` bytes. */
-void http__attr(const http_t *h, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+void http__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
                 const char *path, vfs_attr_t *attr);
-
-/* ---- read.c */
-
-/** Read a range of one version. `attr` and `validator` are those of the bytes; either may be NULL.
- * `*is_dir` may be NULL: a directory is EISDIR then. */
-apr_status_t http__read(http_t *h, const vfs_ctx_t *ctx, const char *path, const vfs_iovec_t *iov,
-                        size_t count, uint64_t off, size_t *got, vfs_attr_t *attr,
-                        vfs_validator_t *validator, int *is_dir);
 
 /* ---- listing.c, page.c, json.c */
 
-apr_status_t http__opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                           uint32_t flags);
-apr_status_t http__closedir(vfs_dir_t *dir);
-apr_status_t http__readdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, vfs_dirent_t *entry);
-apr_status_t http__seekdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, uint64_t cookie);
-/** Take a name that is one component; leaves out any other. */
-apr_status_t http__names_add(http_names_t *names, const char *name, size_t len,
-                             const http_entry_t *like);
-/** Sort, and drop what is there twice. */
-void http__names_settle(http_names_t *names);
-void http__names_free(http_names_t *names);
+apr_status_t http__load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names);
 /** The names of a page: those links that lead to one component below it. With `index`, only of one
  * that calls itself an index and is whole, else VFS_EFORMAT. */
-apr_status_t http__parse_page(http_names_t *names, const char *page, size_t len, int index);
+apr_status_t http__parse_page(remote_names_t *names, const char *page, size_t len, int index);
 /** Of an array of objects with "name", "type", "size" and "mtime", as nginx writes it. */
-apr_status_t http__parse_json(http_names_t *names, const char *text, size_t len);
+apr_status_t http__parse_json(remote_names_t *names, const char *text, size_t len);
 
 #endif

@@ -127,7 +127,7 @@ static int value(json_in_t *in)
 }
 
 /* One object; its name in `name`, "" without one. */
-static int object(json_in_t *in, char *name, http_entry_t *entry)
+static int object(json_in_t *in, char *name, remote_entry_t *entry)
 {
     int has_size = 0, has_time = 0;
     char key[16];
@@ -161,16 +161,16 @@ static int object(json_in_t *in, char *name, http_entry_t *entry)
     return blank(in, '}');
 }
 
-apr_status_t http__parse_json(http_names_t *names, const char *text, size_t len)
+apr_status_t http__parse_json(remote_names_t *names, const char *text, size_t len)
 {
     json_in_t in = {.at = text, .end = text + len};
     char name[TEXT_MAX];
-    http_entry_t entry;
+    remote_entry_t entry;
     if (!blank(&in, '[')) return VFS_EFORMAT;
     if (blank(&in, ']')) return APR_SUCCESS;
     do {
         if (!object(&in, name, &entry)) return VFS_EFORMAT;
-        apr_status_t status = http__names_add(names, name, strlen(name), &entry);
+        apr_status_t status = remote__names_add(names, name, strlen(name), &entry);
         if (status != APR_SUCCESS) return status;
     } while (blank(&in, ','));
     return blank(&in, ']') ? APR_SUCCESS : VFS_EFORMAT;

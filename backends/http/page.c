@@ -51,10 +51,10 @@ static size_t plain_text(char *out, const char *text, size_t len)
 }
 
 /* A target such as "a%20b", "dir/" or "./a:b". Anything else is no name of this directory. */
-static apr_status_t add_target(http_names_t *names, const char *text, size_t len)
+static apr_status_t add_target(remote_names_t *names, const char *text, size_t len)
 {
     char target[HREF_MAX];
-    http_entry_t like = {NULL, VFS_TYPE_FILE, 0, 0, 0};
+    remote_entry_t like = {.type = VFS_TYPE_FILE};
     char *name = target;
     len = plain_text(target, text, len);
     if (len > 2 && name[0] == '.' && name[1] == '/') {
@@ -69,7 +69,7 @@ static apr_status_t add_target(http_names_t *names, const char *text, size_t len
         name[len - 1] = '\0';
     }
     if (!remote__unescape(name)) return APR_SUCCESS;
-    return http__names_add(names, name, strlen(name), &like);
+    return remote__names_add(names, name, strlen(name), &like);
 }
 
 /* Where `what` is in any case, or NULL. */
@@ -137,7 +137,7 @@ static const char *tag_end(const char *at, const char *end)
     return NULL;
 }
 
-apr_status_t http__parse_page(http_names_t *names, const char *page, size_t len, int index)
+apr_status_t http__parse_page(remote_names_t *names, const char *page, size_t len, int index)
 {
     const char *at = page, *end = page + len;
     apr_status_t status = APR_SUCCESS;

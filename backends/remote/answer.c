@@ -19,6 +19,7 @@ void remote__answer_clear(remote_answer_t *answer)
 {
     free(answer->location);
     free(answer->said);
+    free(answer->kept);
     memset(answer, 0, offsetof(remote_answer_t, why));
     answer->length = answer->range_first = answer->range_last = answer->range_total = -1;
     answer->modified_s = answer->date_s = answer->retry_us = -1;
@@ -118,6 +119,44 @@ static void take(remote_answer_t *answer, const char *name, const char *value)
     }
 }
 
+/* What has no room is not there. */
+static void keep(remote_answer_t *answer, const char *name, const char *value)
+{
+    size_t name_len = strlen(name), value_len = strlen(value);
+    if (answer->kept == NULL) answer->kept = malloc(REMOTE_KEPT_MAX);
+    if (answer->kept == NULL) return;
+    if (answer->kept_len == 0) answer->kept[0] = '\0';
+    if (answer->kept_len + name_len + value_len + 4 > REMOTE_KEPT_MAX) return;
+    char *out = answer->kept + answer->kept_len;
+    for (size_t i = 0; i < name_len; i++)
+        *out++ = (char)tolower((unsigned char)name[i]);
+    memcpy(out, ": ", 2);
+    memcpy(out + 2, value, value_len);
+    memcpy(out + 2 + value_len, "\n", 2);
+    answer->kept_len += name_len + value_len + 3;
+}
+
+const char *remote__kept(const remote_answer_t *answer, const char *name, char *out, size_t size)
+{
+    size_t len = strlen(name);
+    for (const char *at = answer->kept; at != NULL && *at != '\0'; at = strchr(at, '\n') + 1) {
+        if (strncmp(at, name, len) != 0 || strncmp(at + len, ": ", 2) != 0) continue;
+        size_t n = strcspn(at + len + 2, "\n");
+        if (n >= size) return NULL;
+        memcpy(out, at + len + 2, n);
+        out[n] = '\0';
+        return out;
+    }
+    return NULL;
+}
+
+void remote__answer_tag(remote_answer_t *answer, const char *etag, int64_t modified_s)
+{
+    answer->date_s = -1;
+    answer->modified_s = modified_s;
+    if (strlen(etag) < REMOTE_TAG_MAX) memcpy(answer->etag, etag, strlen(etag) + 1);
+}
+
 void remote__answer_header(remote_answer_t *answer, const remote_request_t *request,
                            const char *line, size_t len)
 {
@@ -133,6 +172,8 @@ void remote__answer_header(remote_answer_t *answer, const remote_request_t *requ
     while (isspace((unsigned char)*value))
         value++;
     take(answer, text, value);
+    if (request->keep != NULL && strncasecmp(text, request->keep, strlen(request->keep)) == 0)
+        keep(answer, text, value);
     if (request->header != NULL) request->header(request->baton, text, value);
 }
 

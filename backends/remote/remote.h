@@ -48,6 +48,7 @@ typedef struct remote_config_t {
 #define REMOTE_PAUSE_MIN_US 100000         /**< before the second attempt, half of it by chance */
 #define REMOTE_PAUSE_MAX_US 10000000       /**< before any */
 #define REMOTE_RETRY_AFTER_MAX_US 30000000 /**< who is sent away for longer gives up */
+#define REMOTE_KEPT_MAX 16384u             /**< bytes of headers that are kept */
 #define REMOTE_TAG_MAX 1024u
 
 /** An answer's headers, as far as more than one backend looks at them. -1: not said. */
@@ -67,7 +68,9 @@ typedef struct remote_answer_t {
     char *location;            /**< where a redirect leads, absolute; NULL: none */
     char *said;                /**< with REMOTE_TELL: the body, if that is no 2xx; else NULL */
     size_t said_len;           /**< of it; a NUL is behind it */
-    int unknown;               /**< an attempt that has no clear answer may have been obeyed */
+    char *kept;      /**< with `keep`: "name: value" lines; NULL: none. See remote__kept */
+    size_t kept_len; /**< of it; a NUL is behind it */
+    int unknown;     /**< an attempt that has no clear answer may have been obeyed */
     char why[CURL_ERROR_SIZE]; /**< in words, where there is no answer */
 } remote_answer_t;
 
@@ -99,6 +102,7 @@ typedef struct remote_request_t {
     apr_status_t (*body)(void *baton, const void *data, size_t len);
     void *baton;
     const remote_send_t *send; /**< NULL: nothing */
+    const char *keep; /**< headers of the answer that begin so are kept; lower case; NULL: none */
     /** A header of an answer, before `begin`; both NULL: those of another answer begin. */
     void (*header)(void *baton, const char *name, const char *value);
 } remote_request_t;
@@ -158,6 +162,10 @@ void remote__figures(remote_t *remote, vfs_remote_figures_t *out);
 apr_status_t remote__send(remote_t *remote, const vfs_ctx_t *ctx, const remote_request_t *request,
                           remote_answer_t *answer);
 void remote__answer_free(remote_answer_t *answer);
+/** The value of a header that was kept, in `out`; NULL: it is not there, or does not fit. */
+const char *remote__kept(const remote_answer_t *answer, const char *name, char *out, size_t size);
+/** Make it what an answer says that has this tag and time, for remote__validator. */
+void remote__answer_tag(remote_answer_t *answer, const char *etag, int64_t modified_s);
 /** What an answer means that is no 2xx. */
 apr_status_t remote__status(const remote_answer_t *answer);
 /** The version that an answer is of: its etag, else its Last-Modified with the size; YOUNG where a

@@ -119,7 +119,7 @@ apr_status_t remote__send(remote_t *r, const vfs_ctx_t *ctx, const remote_reques
     remote_slot_t *slot = NULL;
     remote_end_t end = {.status = APR_SUCCESS};
     int unknown = 0;
-    answer->location = answer->said = NULL;
+    answer->location = answer->said = answer->kept = NULL;
     remote__answer_clear(answer);
     answer->why[0] = '\0';
     atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);

@@ -33,9 +33,9 @@ const char *const fuzz_pieces[] = {"<a href=\"",
                                    "/",
                                    NULL};
 
-static void check_names(http_names_t *names)
+static void check_names(remote_names_t *names)
 {
-    http__names_settle(names);
+    remote__names_settle(names);
     for (size_t i = 0; i < names->count; i++) {
         const char *name = names->entries[i].name;
         size_t len = strlen(name);
@@ -47,7 +47,7 @@ static void check_names(http_names_t *names)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    http_names_t names = {NULL, 0, 0};
+    remote_names_t names = {NULL, 0, 0};
     if (size < 2) return 0;
     char *text = malloc(size - 1); /* of just that size: what is read behind it is found */
     FUZZ_CHECK(text != NULL);
@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                          : http__parse_page(&names, text, size - 1, data[0] == 'h');
     FUZZ_CHECK(status == APR_SUCCESS || status == VFS_EFORMAT);
     check_names(&names);
-    http__names_free(&names);
+    remote__names_free(&names);
     free(text);
     return 0;
 }

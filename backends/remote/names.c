@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/http/http.h"
+#include "backends/remote/files.h"
 
 #define NAMES_MAX (8u << 20)
 
@@ -16,49 +16,59 @@ static int is_component(const char *name, size_t len)
     return !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
 }
 
-apr_status_t http__names_add(http_names_t *names, const char *name, size_t len,
-                             const http_entry_t *like)
+apr_status_t remote__names_add(remote_names_t *names, const char *name, size_t len,
+                               const remote_entry_t *like)
 {
     if (!is_component(name, len)) return APR_SUCCESS;
     if (names->count == NAMES_MAX) return VFS_ELIMIT;
     if (names->count == names->room) {
         size_t room = names->room > 0 ? 2 * names->room : 64;
-        http_entry_t *entries = realloc(names->entries, room * sizeof(*entries));
+        remote_entry_t *entries = realloc(names->entries, room * sizeof(*entries));
         if (entries == NULL) return APR_ENOMEM;
         names->entries = entries;
         names->room = room;
     }
-    http_entry_t *entry = &names->entries[names->count];
+    remote_entry_t *entry = &names->entries[names->count];
     *entry = *like;
     entry->name = strndup(name, len);
     if (entry->name == NULL) return APR_ENOMEM;
+    entry->etag = like->etag != NULL ? strdup(like->etag) : NULL;
     names->count++;
     return APR_SUCCESS;
 }
 
+/* A file before a directory of the same name: where a server has both, a path means the file. */
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const http_entry_t *)a)->name, ((const http_entry_t *)b)->name);
+    const remote_entry_t *left = a, *right = b;
+    int order = strcmp(left->name, right->name);
+    return order != 0 ? order : (int)left->type - (int)right->type;
 }
 
-void http__names_settle(http_names_t *names)
+static void entry_free(remote_entry_t *entry)
+{
+    free(entry->name);
+    free(entry->etag);
+}
+
+void remote__names_settle(remote_names_t *names)
 {
     size_t kept = 0;
     if (names->count == 0) return;
     qsort(names->entries, names->count, sizeof(*names->entries), by_name);
     for (size_t i = 1; i < names->count; i++) {
         if (strcmp(names->entries[i].name, names->entries[kept].name) == 0)
-            free(names->entries[i].name);
+            entry_free(&names->entries[i]);
         else
             names->entries[++kept] = names->entries[i];
     }
     names->count = kept + 1;
 }
 
-void http__names_free(http_names_t *names)
+void remote__names_free(remote_names_t *names)
 {
     for (size_t i = 0; i < names->count; i++)
-        free(names->entries[i].name);
+        entry_free(&names->entries[i]);
     free(names->entries);
     memset(names, 0, sizeof(*names));
 }

@@ -12,13 +12,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/http/http.h"
+#include "backends/remote/files.h"
 
 /* From begin: what comes is of another version than what is there. */
 #define CHANGED (VFS_EEND + 65)
 
-typedef struct http_read_t {
-    http_t *h;
+typedef struct remote_read_t {
+    const remote_backend_t *backend;
+    void *state;
+    uint64_t skip_max;
     const char *path;
     const vfs_iovec_t *iov;
     size_t count;
@@ -31,11 +33,11 @@ typedef struct http_read_t {
     vfs_attr_t attr;
     vfs_validator_t version;   /* of what is there */
     char etag[REMOTE_TAG_MAX]; /* a strong one, else "" */
-} http_read_t;
+} remote_read_t;
 
 static apr_status_t prepare(void *baton, struct curl_slist **headers)
 {
-    http_read_t *r = baton;
+    remote_read_t *r = baton;
     char text[REMOTE_TAG_MAX + 32];
     (void)snprintf(text, sizeof(text), "Range: bytes=%" PRIu64 "-%" PRIu64, r->off + r->done,
                    r->off + r->len - 1);
@@ -48,7 +50,7 @@ static apr_status_t prepare(void *baton, struct curl_slist **headers)
 }
 
 /* Where do the answer's bytes belong? */
-static apr_status_t place(http_read_t *r, const remote_answer_t *answer)
+static apr_status_t place(remote_read_t *r, const remote_answer_t *answer)
 {
     uint64_t at = r->off + r->done;
     r->skip = r->bytes = 0;
@@ -57,7 +59,7 @@ static apr_status_t place(http_read_t *r, const remote_answer_t *answer)
         r->skip = at;
         r->promised = r->total = answer->length;
         if (r->total >= 0 && (uint64_t)r->total <= at) return APR_SUCCESS; /* nothing is wanted */
-        return r->skip > r->h->skip_max ? APR_ENOTIMPL : APR_SUCCESS;
+        return r->skip > r->skip_max ? APR_ENOTIMPL : APR_SUCCESS;
     }
     if (answer->status != 206 || answer->range_first != (int64_t)at) return VFS_EFORMAT;
     r->promised = answer->range_last - answer->range_first + 1;
@@ -67,13 +69,14 @@ static apr_status_t place(http_read_t *r, const remote_answer_t *answer)
 
 static apr_status_t begin(void *baton, const remote_answer_t *answer)
 {
-    http_read_t *r = baton;
+    remote_read_t *r = baton;
     vfs_attr_t attr;
     vfs_validator_t version;
     if (answer->status < 200 || answer->status > 299) return APR_SUCCESS;
     apr_status_t status = place(r, answer);
     if (status != APR_SUCCESS) return status;
-    http__attr(r->h, answer, VFS_TYPE_FILE, r->total >= 0 ? (uint64_t)r->total : 0, r->path, &attr);
+    r->backend->attr(r->state, answer, VFS_TYPE_FILE, r->total >= 0 ? (uint64_t)r->total : 0,
+                     r->path, &attr);
     remote__validator(&version, answer, &attr);
     if (r->done > 0 && !vfs_validator_equal(&version, &r->version)) return CHANGED;
     r->attr = attr;
@@ -86,7 +89,7 @@ static apr_status_t begin(void *baton, const remote_answer_t *answer)
 }
 
 /* Put bytes behind those that are there. */
-static void put(http_read_t *r, const char *data, size_t len)
+static void put(remote_read_t *r, const char *data, size_t len)
 {
     uint64_t at = r->done;
     r->done += len;
@@ -105,7 +108,7 @@ static void put(http_read_t *r, const char *data, size_t len)
 
 static apr_status_t body(void *baton, const void *data, size_t len)
 {
-    http_read_t *r = baton;
+    remote_read_t *r = baton;
     const char *bytes = data;
     r->bytes += len;
     if (r->skip > 0) {
@@ -121,7 +124,7 @@ static apr_status_t body(void *baton, const void *data, size_t len)
 }
 
 /* An answer is whole. *end: so is the range, or the file ends here. */
-static apr_status_t take(http_read_t *r, const remote_answer_t *answer, int *end)
+static apr_status_t take(remote_read_t *r, const remote_answer_t *answer, int *end)
 {
     *end = 1;
     if (answer->status == 416) { /* nothing there: the file ends at or before it */
@@ -129,8 +132,8 @@ static apr_status_t take(http_read_t *r, const remote_answer_t *answer, int *end
         if (answer->range_total > (int64_t)(r->off + r->done)) return VFS_EFORMAT;
         if (r->done > 0) return APR_SUCCESS;
         r->total = answer->range_total;
-        http__attr(r->h, answer, VFS_TYPE_FILE, r->total > 0 ? (uint64_t)r->total : 0, r->path,
-                   &r->attr);
+        r->backend->attr(r->state, answer, VFS_TYPE_FILE, r->total > 0 ? (uint64_t)r->total : 0,
+                         r->path, &r->attr);
         return APR_SUCCESS;
     }
     apr_status_t status = remote__status(answer);
@@ -146,12 +149,12 @@ static apr_status_t take(http_read_t *r, const remote_answer_t *answer, int *end
 
 /* The server said that the range lies behind the end, but not of which version. *again: it has
  * grown meanwhile. */
-static apr_status_t ask_version(http_read_t *r, const vfs_ctx_t *ctx, int *again)
+static apr_status_t ask_version(remote_read_t *r, const vfs_ctx_t *ctx, int *again)
 {
     vfs_attr_t attr;
     vfs_validator_t version;
     int blind = 0;
-    apr_status_t status = http__head(r->h, ctx, r->path, &attr, &version, &blind);
+    apr_status_t status = r->backend->head(r->state, ctx, r->path, &attr, &version, &blind);
     if (status != APR_SUCCESS) return status;
     if (blind) return r->total >= 0 ? APR_SUCCESS : VFS_EFORMAT; /* there is no more to be had */
     if (attr.type == VFS_TYPE_DIR) return APR_FROM_OS_ERROR(EISDIR);
@@ -161,7 +164,7 @@ static apr_status_t ask_version(http_read_t *r, const vfs_ctx_t *ctx, int *again
     return APR_SUCCESS;
 }
 
-static void start_again(http_read_t *r)
+static void start_again(remote_read_t *r)
 {
     r->done = 0;
     r->total = -1;
@@ -170,15 +173,16 @@ static void start_again(http_read_t *r)
 }
 
 /* All requests of one read. */
-static apr_status_t read_range(http_read_t *r, const vfs_ctx_t *ctx, int want_version, int *is_dir)
+static apr_status_t read_range(remote_read_t *r, const vfs_ctx_t *ctx, int want_version,
+                               int *is_dir)
 {
-    const http_ask_t ask = {"GET", r->path, 0, prepare, begin, body, r};
+    const remote_ask_t ask = {"GET", r->path, 0, prepare, begin, body, r};
     unsigned changes = 0;
     int end = 0;
     while (!end) {
         remote_answer_t answer;
         int changed = 0;
-        apr_status_t status = http__ask(r->h, ctx, &ask, &answer, is_dir);
+        apr_status_t status = r->backend->ask(r->state, ctx, &ask, &answer, is_dir);
         long said = answer.status;
         if (status == APR_SUCCESS && !*is_dir && said != 412) status = take(r, &answer, &end);
         remote__answer_free(&answer);
@@ -198,15 +202,23 @@ static apr_status_t read_range(http_read_t *r, const vfs_ctx_t *ctx, int want_ve
     return APR_SUCCESS;
 }
 
-apr_status_t http__read(http_t *h, const vfs_ctx_t *ctx, const char *path, const vfs_iovec_t *iov,
-                        size_t count, uint64_t off, size_t *got, vfs_attr_t *attr,
-                        vfs_validator_t *validator, int *is_dir)
+apr_status_t remote__read(const remote_backend_t *backend, void *state, uint64_t skip_max,
+                          const vfs_ctx_t *ctx, const char *path, const vfs_iovec_t *iov,
+                          size_t count, uint64_t off, size_t *got, vfs_attr_t *attr,
+                          vfs_validator_t *validator, int *is_dir)
 {
-    http_read_t *r = calloc(1, sizeof(*r));
+    remote_read_t *r = calloc(1, sizeof(*r));
     int dir = 0;
     *got = 0;
     if (r == NULL) return APR_ENOMEM;
-    *r = (http_read_t){.h = h, .path = path, .iov = iov, .count = count, .off = off, .total = -1};
+    *r = (remote_read_t){.backend = backend,
+                         .state = state,
+                         .skip_max = skip_max,
+                         .path = path,
+                         .iov = iov,
+                         .count = count,
+                         .off = off,
+                         .total = -1};
     for (size_t i = 0; i < count; i++)
         r->len += iov[i].len;
     apr_status_t status = read_range(r, ctx, attr != NULL || validator != NULL, &dir);
