@@ -509,6 +509,9 @@ typedef struct cachefs_stats_t {
     uint64_t journal_failed; /**< now, 1: its disk failed; 2: and it is void: see durability.md */
     uint64_t recovering;     /**< now, 1: the recovery goes on behind the cache */
     uint64_t recovery_lost;  /**< acknowledged records that the start could not read */
+    /* write-back */
+    uint64_t retrying_files; /**< now: dirty files whose last flush failed, and is tried again */
+    uint64_t retry_error;    /**< now: the apr_status_t of the last of those flushes; 0: none */
 } cachefs_stats_t;
 /** What the cache did.
  *  @param fs  the cache
@@ -516,6 +519,27 @@ typedef struct cachefs_stats_t {
  *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL, no size). Threads: any. Blocks: no. Owns:
  * nothing. */
 VFS_API apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out);
+/** A file with dirty data. */
+typedef struct cachefs_dirty_t {
+    size_t size;        /**< sizeof(cachefs_dirty_t) of the library */
+    const char *path;   /**< one of its names; NULL: it has none */
+    uint64_t bytes;     /**< not flushed */
+    uint64_t age_us;    /**< since it was clean, microseconds */
+    apr_status_t error; /**< of its last flush; APR_SUCCESS: that did not fail, or there was none */
+    uint64_t retry_us;  /**< until it is tried again, microseconds; 0: it is not, or at once */
+} cachefs_dirty_t;
+/** Hears of a file; called with no lock held.
+ *  @param baton  as given to cachefs_dirty_files
+ *  @param file  valid during the call, as is its path */
+typedef void (*cachefs_dirty_fn)(void *baton, const cachefs_dirty_t *file);
+/** Hear of the files with dirty data, the oldest first.
+ *  @param fs  the cache
+ *  @param max  of so many at most
+ *  @param fn  hears of each
+ *  @param baton  handed to `fn`
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, no `fn`); APR_ENOMEM. Threads: any. Blocks: no. Owns:
+ * nothing. */
+VFS_API apr_status_t cachefs_dirty_files(vfs_t *fs, size_t max, cachefs_dirty_fn fn, void *baton);
 /** How many names and blocks each shard holds.
  *  @param fs  the cache
  *  @param names  receives one number for each shard; may be NULL

@@ -162,6 +162,7 @@ enum {
     G_DIRTY,
     G_DIRTY_FILES,
     G_DIRTY_AGE,
+    G_RETRYING,
     G_PINNED,
     G_HIT_RATIO,
     G_REDUCTION
@@ -194,6 +195,8 @@ static double read_gauge(void *baton)
         return (double)s.dirty_files;
     case G_DIRTY_AGE:
         return (double)s.oldest_dirty_age_us / 1e6;
+    case G_RETRYING:
+        return (double)s.retrying_files;
     case G_PINNED:
         return (double)s.pinned_bytes;
     case G_HIT_RATIO:
@@ -217,6 +220,7 @@ static const struct {
     {G_DIRTY, "cachefs_dirty_bytes", "Bytes not flushed yet."},
     {G_DIRTY_FILES, "cachefs_dirty_files", "Files with bytes not flushed yet."},
     {G_DIRTY_AGE, "cachefs_oldest_dirty_age_seconds", "Age of the oldest byte not flushed yet."},
+    {G_RETRYING, "cachefs_retrying_files", "Dirty files whose last flush failed."},
     {G_PINNED, "cachefs_pinned_bytes", "Bytes protected from eviction or borrowed."},
     {G_HIT_RATIO, "cachefs_hit_ratio", "Bytes served from the cache over bytes read."},
     {G_REDUCTION, "cachefs_backend_io_reduction_ratio",

@@ -220,6 +220,12 @@ void cachefs__dirty_to_clean(cache_t *c, obj_t *o, shard_t *s, uint32_t i)
     cachefs__block_rest(c, s, i, atomic_load(&o->pins));
 }
 
+void cachefs__retry_over(cache_t *c, obj_t *o)
+{
+    if (o->retry_wait_us) atomic_fetch_sub(&c->retrying, 1);
+    o->retry_wait_us = o->retry_at_us = 0;
+}
+
 int cachefs__dirty_done(cache_t *c, obj_t *o)
 {
     if (o->dirty_bytes) {
@@ -227,7 +233,7 @@ int cachefs__dirty_done(cache_t *c, obj_t *o)
         return 0;
     }
     VFS_ASSERT(o->dirty_first == NONE && o->dirty_last == NONE && !o->dirty_blocks);
-    o->retry_wait_us = o->retry_at_us = 0;
+    cachefs__retry_over(c, o);
     o->local_mtime_ns = 0;
     return queue_remove(c, o);
 }

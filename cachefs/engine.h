@@ -394,6 +394,8 @@ struct cache_t {
     _Atomic uint32_t room_held, room_waiters; /* work that holds memory; who waits for its end */
     uint32_t stage_chunk;                     /* the last resort; wb_lock */
     int stage_busy;
+    _Atomic uint64_t retrying; /* objects whose last flush failed */
+    _Atomic int retry_error;   /* why the one did that failed last */
 
     cachefs__store_t *store; /* NULL: none */
     cachefs__l2_t *l2;       /* NULL: no disk tier */

@@ -69,6 +69,8 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     s.dirty_files = c->wb_files;
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     s.oldest_dirty_age_us = oldest_age(c);
+    s.retrying_files = atomic_load(&c->retrying);
+    s.retry_error = s.retrying_files ? (uint64_t)atomic_load(&c->retry_error) : 0;
     s.pinned_bytes = cachefs__pinned(c);
     cachefs__l2_stats_t l2;
     cachefs__tier_stats(c, &l2);
@@ -84,6 +86,61 @@ apr_status_t cachefs_stats(vfs_t *fs, cachefs_stats_t *out)
     cachefs__durable_stats(c, &s);
     memcpy(out, &s, out->size);
     return APR_SUCCESS;
+}
+
+/* ---- the files with dirty data */
+
+typedef struct aged_t {
+    obj_t *obj;
+    int64_t since_us;
+} aged_t;
+
+static int by_age(const void *a, const void *b)
+{
+    int64_t one = ((const aged_t *)a)->since_us, other = ((const aged_t *)b)->since_us;
+    return (one > other) - (one < other);
+}
+
+/* 0: it is clean meanwhile. */
+static int look(cache_t *c, obj_t *o, int64_t now, char *buf, cachefs_dirty_t *file)
+{
+    vfs_path_t path;
+    cachefs__obj_look(c, o);
+    int64_t since = atomic_load(&o->dirty_since_us);
+    *file = (cachefs_dirty_t){.size = sizeof(*file), .bytes = o->dirty_bytes};
+    if (!cachefs__obj_name(c, o, &path, buf)) file->path = path.str;
+    if (now > since) file->age_us = (uint64_t)(now - since);
+    if (o->retry_wait_us) file->error = o->err;
+    if (o->retry_wait_us && o->retry_at_us > now) file->retry_us = (uint64_t)(o->retry_at_us - now);
+    cachefs__obj_looked(c, o);
+    return file->bytes != 0;
+}
+
+apr_status_t cachefs_dirty_files(vfs_t *fs, size_t max, cachefs_dirty_fn fn, void *baton)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG(fn);
+    char buf[VFS_PATH_MAX + 1];
+    cachefs_dirty_t file;
+    obj_t **objs;
+    size_t n;
+    int64_t now = cachefs__clock_us();
+    apr_status_t st = cachefs__dirty_all(c, &objs, &n);
+    aged_t *aged = st ? NULL : malloc((n + 1) * sizeof(*aged));
+    if (!st && !aged) st = APR_ENOMEM;
+    for (size_t i = 0; aged && i < n; i++)
+        aged[i] = (aged_t){objs[i], atomic_load(&objs[i]->dirty_since_us)};
+    if (aged) qsort(aged, n, sizeof(*aged), by_age);
+    for (size_t i = 0; aged && i < n && max; i++) {
+        if (!look(c, aged[i].obj, now, buf, &file)) continue;
+        fn(baton, &file);
+        max--;
+    }
+    for (size_t i = 0; i < n; i++)
+        cachefs__obj_put(c, objs[i]);
+    free(aged);
+    free(objs);
+    return st;
 }
 
 apr_status_t cachefs_shard_stats(vfs_t *fs, uint64_t *names, uint64_t *blocks, size_t count)

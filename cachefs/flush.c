@@ -282,6 +282,8 @@ static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t star
     if (st && !gave_up) {
         uint64_t least = atomic_load(&c->t.retry_min_us), most = atomic_load(&c->t.retry_max_us);
         uint64_t wait = o->retry_wait_us ? (uint64_t)o->retry_wait_us * 2 : least;
+        if (!o->retry_wait_us) atomic_fetch_add(&c->retrying, 1);
+        atomic_store(&c->retry_error, st);
         if (wait > most) wait = most;
         o->retry_wait_us = (int64_t)wait;
         uint64_t jitter = (uint64_t)cachefs__clock_us() * 2654435761u % (wait / 4 + 1);
@@ -290,7 +292,7 @@ static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t star
         o->err_seq++;
         cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
     } else if (!st) {
-        o->retry_wait_us = o->retry_at_us = 0;
+        cachefs__retry_over(c, o);
         atomic_store(&o->dirty_since_us, start);
         cachefs__count(&c->counters, CNT_FLUSHES, 1);
     }

@@ -189,6 +189,8 @@ void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
 /* The object had its turn: if nothing is dirty any more it leaves the queue, else others come
  * first. Object locked. 1: the caller drops the queue's reference. */
 int cachefs__dirty_done(cache_t *c, obj_t *o);
+/* Its next flush is its first. Object locked. */
+void cachefs__retry_over(cache_t *c, obj_t *o);
 /* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
  * bytes. */
 uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);

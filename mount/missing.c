@@ -48,6 +48,14 @@ void mount_set_access(mount_t *m, int on)
     (void)on;
 }
 
+void mount_hottest(mount_t *m, size_t max, mount_hot_fn fn, void *baton)
+{
+    (void)m;
+    (void)max;
+    (void)fn;
+    (void)baton;
+}
+
 uint64_t mount_inodes(mount_t *m)
 {
     (void)m;

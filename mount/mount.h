@@ -200,6 +200,26 @@ apr_status_t mount__notify_start(mount_t *m);
 void mount__notify_stop(mount_t *m);
 void mount__notify_end(mount_t *m);
 
+/* ---- hot.c: what the kernel asks for most often */
+
+#define HOT_PLACES 64u
+
+typedef struct hot_place_t {
+    uint64_t generation; /* of the inode; 0: nobody's, or the root's */
+    uint64_t count, error;
+    char *path;
+} hot_place_t;
+
+typedef struct hot_t {
+    pthread_mutex_t mutex; /* before the table's */
+    uint64_t halved_ns;
+    hot_place_t place[HOT_PLACES];
+} hot_t;
+
+/* The kernel opened it, or read or wrote bytes. */
+void mount__hot(mount_t *m, inode_t *inode);
+void mount__hot_end(mount_t *m);
+
 /* ---- the mount: session.c */
 
 struct mount_t {
@@ -212,6 +232,7 @@ struct mount_t {
     call_slot_t *slots;                            /* of the threads that serve */
     _Atomic double attr_timeout, negative_timeout; /* seconds */
     notify_t notify;
+    hot_t hot;
     atomic_int listens; /* somebody hears of calls */
     int locks;          /* below are locks */
     int acl;            /* the stack has access rules */

@@ -163,6 +163,7 @@ void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         return;
     }
     opened(m, fi, file, &validator);
+    mount__hot(m, inode);
     if (fuse_reply_open(req, fi) != 0) mount__file_put(m, file);
 }
 
@@ -231,6 +232,7 @@ void mount__create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t m
         return;
     }
     opened(m, fi, open, &validator);
+    mount__hot(m, open->inode);
     if (fuse_reply_create(req, &entry, fi) != 0) {
         mount__file_put(m, open);
         mount__inode_forget(&m->table, mount__inode_of(m, entry.ino), 1);
@@ -250,6 +252,7 @@ void mount__read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct 
 {
     size_t got = 0;
     char *buf = malloc(size);
+    mount__hot(mount__of(req), mount__inode_of(mount__of(req), ino));
     apr_status_t status =
         buf != NULL ? vfs_read_at(mount__file_of(fi)->file, mount__ctx(req), buf, size, off, &got)
                     : APR_ENOMEM;
@@ -283,6 +286,7 @@ void mount__write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
     apr_status_t status =
         vfs_write_at(file->file, ctx, buf, size, appends ? VFS_OFFSET_END : off, &written, NULL);
     wrote(m, mount__inode_of(m, ino));
+    mount__hot(m, mount__inode_of(m, ino));
     mount__heard(req, .op = "write", .inode = mount__inode_of(m, ino), .offset = (uint64_t)off,
                  .bytes = size, .done = written, .error = mount__errno(status));
     if (status == APR_SUCCESS || written > 0)

@@ -198,6 +198,7 @@ apr_status_t mount_open(mount_t **out, vfs_t *fs, const mount_config_t *config, 
     if (m == NULL) return APR_ENOMEM;
     m->config = *config;
     m->fs = fs;
+    (void)pthread_mutex_init(&m->hot.mutex, NULL);
     speaking = m;
     fuse_set_log_func(fuse_says);
     apr_status_t status = start(m);
@@ -205,6 +206,7 @@ apr_status_t mount_open(mount_t **out, vfs_t *fs, const mount_config_t *config, 
         (void)snprintf(err, errlen, "%s",
                        m->said[0] != '\0' ? m->said : vfs_strerror(status, why, sizeof(why)));
         speaking = NULL;
+        mount__hot_end(m);
         free(m);
         return status;
     }
@@ -264,6 +266,7 @@ void mount_close(mount_t *m)
     mount__files_end(m);
     fuse_session_destroy(m->session);
     mount__slots_end(m);
+    mount__hot_end(m);
     mount__table_end(&m->table);
     speaking = NULL;
     free(m);

@@ -70,6 +70,11 @@ void mount_set_ttl(mount_t *m, uint64_t attr_ttl_us, uint64_t negative_ttl_us);
 /* Does the listener hear of calls? Not until this says so. One that is just under way may be heard
  * of afterwards. Any thread. */
 void mount_set_access(mount_t *m, int on);
+/* Hears of a file: of how many opens, reads and writes of the last minutes, about. Each minute
+ * counts half as much as the next. */
+typedef void (*mount_hot_fn)(void *baton, const char *path, uint64_t calls);
+/* The files that the kernel asks for most often, at most `max`, in order. Any thread. */
+void mount_hottest(mount_t *m, size_t max, mount_hot_fn fn, void *baton);
 /* How many files the kernel holds. Any thread. */
 uint64_t mount_inodes(mount_t *m);
 

@@ -7,6 +7,8 @@
  * (control_requests.c). The answer is any number of lines, by their first word
  *   note TEXT               for the user
  *   number NAME N           a figure; text NAME VALUE
+ *   list NAME               what follows, until the next, are its rows
+ *   row NAME VALUE NAME VALUE ...
  *   progress DONE ALL BYTES
  *   entry ..., failed PATH TEXT
  * and a last one, "ok" or "error TEXT PATH" (PATH may be empty). Who hangs up takes back what he
@@ -65,8 +67,13 @@ int control_ask(cli_t *cli, const control_place_t *place, const char *const *wor
 /* Figures as they come: for the terminal as a table, or as members of an object. */
 typedef struct control_figures_t {
     json_t *json; /* or NULL */
+    int in_list;  /* it is open */
 } control_figures_t;
 void control_figure(void *baton, const control_line_t *line);
+/* The same of a line that did not come over a socket. */
+void control_figure_words(control_figures_t *to, const char *const *words, size_t count);
+/* There is no other. */
+void control_figures_end(control_figures_t *to);
 
 /* ---- control_pages.c */
 

@@ -144,20 +144,65 @@ static void print_number(const char *name, const char *value)
         (void)printf("%-30s %s\n", name, value);
 }
 
+static void put_figure(const control_figures_t *to, int is_number, const char *name,
+                       const char *value)
+{
+    int whole = is_number && value[strspn(value, "0123456789")] == '\0';
+    if (to->json != NULL && whole)
+        json_uint(to->json, name, strtoull(value, NULL, 10));
+    else if (to->json != NULL && is_number)
+        json_double(to->json, name, strtod(value, NULL));
+    else if (to->json != NULL)
+        json_path(to->json, name, value);
+    else if (is_number)
+        print_number(name, value);
+    else
+        (void)printf("%-30s %s\n", name, value);
+}
+
+/* In a row a value is a number if it looks like one: no path does. */
+static void put_row(const control_figures_t *to, const char *const *words, size_t count)
+{
+    if (to->json != NULL) json_object(to->json, NULL);
+    for (size_t i = 0; i + 1 < count; i += 2) {
+        const char *name = words[i], *value = words[i + 1];
+        int is_number = value[0] != '\0' && value[strspn(value, "0123456789")] == '\0';
+        if (to->json != NULL) {
+            put_figure(to, is_number, name, value);
+        } else {
+            (void)printf("%s%s ", i == 0 ? "  " : ", ", name);
+            cli_print_name(stdout, value);
+        }
+    }
+    if (to->json != NULL)
+        json_close(to->json, '}');
+    else
+        (void)putchar('\n');
+}
+
+void control_figures_end(control_figures_t *to)
+{
+    if (to->in_list && to->json != NULL) json_close(to->json, ']');
+    to->in_list = 0;
+}
+
+void control_figure_words(control_figures_t *to, const char *const *words, size_t count)
+{
+    if (count == 2 && strcmp(words[0], "list") == 0) {
+        control_figures_end(to);
+        to->in_list = 1;
+        if (to->json != NULL)
+            json_array(to->json, words[1]);
+        else
+            (void)printf("%s\n", words[1]);
+    } else if (to->in_list && strcmp(words[0], "row") == 0) {
+        put_row(to, words + 1, count - 1);
+    } else if (!to->in_list && count == 3) {
+        put_figure(to, strcmp(words[0], "number") == 0, words[1], words[2]);
+    }
+}
+
 void control_figure(void *baton, const control_line_t *line)
 {
-    const control_figures_t *to = baton;
-    if (line->count != 3) return;
-    int is_number = strcmp(line->word[0], "number") == 0;
-    int whole = is_number && line->word[2][strspn(line->word[2], "0123456789")] == '\0';
-    if (to->json != NULL && whole)
-        json_uint(to->json, line->word[1], strtoull(line->word[2], NULL, 10));
-    else if (to->json != NULL && is_number)
-        json_double(to->json, line->word[1], strtod(line->word[2], NULL));
-    else if (to->json != NULL)
-        json_path(to->json, line->word[1], line->word[2]);
-    else if (is_number)
-        print_number(line->word[1], line->word[2]);
-    else
-        (void)printf("%-30s %s\n", line->word[1], line->word[2]);
+    control_figure_words(baton, line->word, line->count);
 }

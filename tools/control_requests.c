@@ -47,10 +47,17 @@ static void send_figure(void *baton, const char *name, uint64_t value)
     control_number(baton, name, value);
 }
 
+static void send_row(void *baton, const char *const *words, size_t count)
+{
+    const control_client_t *client = baton;
+    (void)control_send(client->stream.fd, words, count); /* who asked may be gone */
+}
+
 static const char *stats(control_client_t *client, const control_line_t *line)
 {
     (void)line;
     apr_status_t st = mount_figures(client->run, client->pool, send_figure, client);
+    if (st == APR_SUCCESS) mount_lists(client->run, send_row, client);
     return st == APR_SUCCESS ? NULL : control_why(client, NULL, st);
 }
 
@@ -89,6 +96,10 @@ static const char *status(control_client_t *client, const control_line_t *line)
     control_number(client, "dirty_files", now.dirty_files);
     control_number(client, "oldest_dirty_age_us", now.oldest_dirty_age_us);
     control_number(client, "flush_errors", now.flush_errors);
+    control_number(client, "retrying_files", now.retrying_files);
+    char why[256] = "none";
+    if (now.retry_error != 0) (void)vfs_strerror((apr_status_t)now.retry_error, why, sizeof(why));
+    control_text(client, "retry_error", why);
     control_number(client, "journal_bytes", now.journal_bytes);
     control_number(client, "journal_failed", now.journal_failed);
     control_number(client, "recovering", now.recovering);

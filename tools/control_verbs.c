@@ -14,11 +14,12 @@
 static int show(cli_t *cli, const control_place_t *place, const char *const *words, size_t count)
 {
     json_t json;
-    control_figures_t figures = {NULL};
+    control_figures_t figures = {NULL, 0};
     json_start(&json, stdout);
     if (cli->opt.json) figures.json = &json;
     if (cli->opt.json) json_object(&json, NULL);
     int code = control_ask(cli, place, words, count, control_figure, &figures);
+    control_figures_end(&figures);
     if (!cli->opt.json) return code;
     json_close(&json, '}');
     json_end(&json);
@@ -54,7 +55,9 @@ const cli_verb_t cli_stats = {
     .summary = "what a mount has done so far",
     .text = "All counters of the mount's cache, what it holds now, and how long its operations "
             "took (median and\n"
-            "what one in a hundred exceeds).\n",
+            "what one in a hundred exceeds); then the files that the kernel asks for most often, "
+            "and those that are\n"
+            "dirty for longest.\n",
     .run = run_figures,
 };
 

@@ -127,6 +127,9 @@ void mount_access_line(void *baton, const mount_access_t *access); /* see mount_
 typedef void (*mount_figure_fn)(void *baton, const char *name, uint64_t value);
 /* All that can be counted, in order; a visitor asks. `pool`: for a while. */
 apr_status_t mount_figures(mount_run_t *run, apr_pool_t *pool, mount_figure_fn put, void *baton);
+/* Lines "list" and "row", see control.h: the hottest files, those that are dirty for longest. */
+typedef void (*mount_row_fn)(void *baton, const char *const *words, size_t count);
+void mount_lists(mount_run_t *run, mount_row_fn put, void *baton);
 
 /* ---- mount_state.c: see mount_state_fn; the baton is the run */
 apr_status_t mount_state(void *baton, const vfs_ctx_t *ctx, const char *path, const char *name,

@@ -2,6 +2,7 @@
  * mount_figures.c - what a mount has done, in numbers with names: for `stats`, and for monitoring.
  * Floor 4, private to tools/.
  */
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -73,6 +74,7 @@ static const struct {
     FIGURE(recovering),
     FIGURE(recovery_lost),
     FIGURE(compacted_bytes),
+    FIGURE(retrying_files),
 #undef FIGURE
 };
 
@@ -120,4 +122,46 @@ apr_status_t mount_figures(mount_run_t *run, apr_pool_t *pool, mount_figure_fn p
     }
     put_times(run, pool, put, baton);
     return APR_SUCCESS;
+}
+
+/* ---- lists */
+
+#define ROWS_MAX 20u
+
+typedef struct lists_t {
+    mount_row_fn put;
+    void *baton;
+} lists_t;
+
+static void put_hot(void *baton, const char *path, uint64_t calls)
+{
+    const lists_t *to = baton;
+    char number[24];
+    const char *words[] = {"row", "calls", number, "path", path};
+    (void)snprintf(number, sizeof(number), "%" PRIu64, calls);
+    to->put(to->baton, words, sizeof(words) / sizeof(words[0]));
+}
+
+static void put_dirty(void *baton, const cachefs_dirty_t *file)
+{
+    const lists_t *to = baton;
+    char bytes[24], age[24], retry[24], why[256] = "";
+    const char *words[] = {"row", "dirty_bytes", bytes, "age_us", age,       "retry_in_us",
+                           retry, "error",       why,   "path",   file->path};
+    (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, file->bytes);
+    (void)snprintf(age, sizeof(age), "%" PRIu64, file->age_us);
+    (void)snprintf(retry, sizeof(retry), "%" PRIu64, file->retry_us);
+    if (file->error != APR_SUCCESS) (void)vfs_strerror(file->error, why, sizeof(why));
+    if (file->path == NULL) words[10] = "";
+    to->put(to->baton, words, sizeof(words) / sizeof(words[0]));
+}
+
+void mount_lists(mount_run_t *run, mount_row_fn put, void *baton)
+{
+    static const char *const hottest[] = {"list", "hottest"}, *const queue[] = {"list", "queue"};
+    lists_t to = {put, baton};
+    put(baton, hottest, 2);
+    mount_hottest(run->mount, ROWS_MAX, put_hot, &to);
+    put(baton, queue, 2);
+    (void)cachefs_dirty_files(run->stack.cache, ROWS_MAX, put_dirty, &to); /* or none is shown */
 }

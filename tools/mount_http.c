@@ -58,6 +58,11 @@ static void put_member(void *baton, const char *name, uint64_t value)
     json_uint(baton, name, value);
 }
 
+static void put_row(void *baton, const char *const *words, size_t count)
+{
+    control_figure_words(baton, words, count);
+}
+
 /* What `cachefs stats --json` prints. */
 static void stats_page(mount_run_t *run, apr_pool_t *pool, page_t *page)
 {
@@ -67,6 +72,9 @@ static void stats_page(mount_run_t *run, apr_pool_t *pool, page_t *page)
     json_start(&json, out);
     json_object(&json, NULL);
     (void)mount_figures(run, pool, put_member, &json); /* it is a cache: nothing is left out */
+    control_figures_t figures = {&json, 0};
+    mount_lists(run, put_row, &figures);
+    control_figures_end(&figures);
     json_close(&json, '}');
     json_end(&json);
     if (fclose(out) != 0) page->len = 0;

@@ -15,8 +15,24 @@
 #define FIGURES_MAX 128
 #define NAME_MAX_LEN 40
 
+#define ROWS_MAX 5
+#define PATH_SHOWN 100
+
+/* A file of a list. */
+typedef struct row_t {
+    uint64_t calls, dirty_bytes, age_us, retry_in_us;
+    char error[80], path[PATH_SHOWN];
+} row_t;
+
+typedef struct list_t {
+    int count;
+    row_t row[ROWS_MAX];
+} list_t;
+
 /* All that a mount tells at one moment. */
 typedef struct sample_t {
+    list_t hottest, queue;
+    list_t *list; /* of the rows that come; NULL: none is shown */
     size_t count;
     struct {
         char name[NAME_MAX_LEN];
@@ -30,9 +46,37 @@ typedef struct top_t {
     double seconds;               /* between them */
 } top_t;
 
+static const char *word_of(const control_line_t *line, const char *name)
+{
+    for (size_t i = 1; i + 1 < line->count; i += 2)
+        if (strcmp(line->word[i], name) == 0) return line->word[i + 1];
+    return "";
+}
+
+/* Of a long path the end tells more. */
+static void take_row(list_t *list, const control_line_t *line)
+{
+    const char *path = word_of(line, "path");
+    size_t len = strlen(path);
+    if (list == NULL || list->count == ROWS_MAX) return;
+    row_t *row = &list->row[list->count++];
+    row->calls = strtoull(word_of(line, "calls"), NULL, 10);
+    row->dirty_bytes = strtoull(word_of(line, "dirty_bytes"), NULL, 10);
+    row->age_us = strtoull(word_of(line, "age_us"), NULL, 10);
+    row->retry_in_us = strtoull(word_of(line, "retry_in_us"), NULL, 10);
+    (void)apr_cpystrn(row->error, word_of(line, "error"), sizeof(row->error));
+    (void)snprintf(row->path, sizeof(row->path), "%s%s", len < PATH_SHOWN ? "" : "...",
+                   len < PATH_SHOWN ? path : path + len - (PATH_SHOWN - 4));
+}
+
 static void on_line(void *baton, const control_line_t *line)
 {
     sample_t *sample = baton;
+    if (strcmp(line->word[0], "row") == 0) take_row(sample->list, line);
+    if (strcmp(line->word[0], "list") == 0 && line->count == 2)
+        sample->list = strcmp(line->word[1], "hottest") == 0 ? &sample->hottest
+                       : strcmp(line->word[1], "queue") == 0 ? &sample->queue
+                                                             : NULL;
     if (line->count != 3 || strcmp(line->word[0], "number") != 0 || sample->count == FIGURES_MAX)
         return;
     (void)apr_cpystrn(sample->figure[sample->count].name, line->word[1], NAME_MAX_LEN);
@@ -143,6 +187,31 @@ static void put_held(const top_t *top)
                  change(top, "flushes"), change(top, "flush_errors"));
 }
 
+/* Who asks for them, lately; what waits for longest, and why. */
+static void put_files(const sample_t *now)
+{
+    char a[32], b[32], c[32];
+    if (now->hottest.count > 0) (void)puts("hottest   calls, the last minutes counting most");
+    for (int i = 0; i < now->hottest.count; i++) {
+        (void)printf("%9llu ", (unsigned long long)now->hottest.row[i].calls);
+        cli_print_name(stdout, now->hottest.row[i].path);
+        (void)putchar('\n');
+    }
+    if (now->queue.count > 0)
+        (void)printf("queue     %llu of the dirty files are tried again after an error\n",
+                     (unsigned long long)value(now, "retrying_files"));
+    for (int i = 0; i < now->queue.count; i++) {
+        const row_t *row = &now->queue.row[i];
+        (void)printf("%9s %9s ", cli_show_us(a, sizeof(a), (double)row->age_us),
+                     cli_show_bytes(b, sizeof(b), (double)row->dirty_bytes));
+        cli_print_name(stdout, row->path);
+        if (row->error[0] != '\0')
+            (void)printf("  again in %s: %s", cli_show_us(c, sizeof(c), (double)row->retry_in_us),
+                         row->error);
+        (void)putchar('\n');
+    }
+}
+
 static void put_frame(const top_t *top)
 {
     char up[32], over[32];
@@ -156,6 +225,8 @@ static void put_frame(const top_t *top)
     put_held(top);
     (void)putchar('\n');
     put_times(top);
+    (void)putchar('\n');
+    put_files(top->now);
 }
 
 /* ---- a screen */
@@ -192,7 +263,7 @@ static int frames(cli_t *cli, const control_place_t *place, int screen, int keys
     const char *words[] = {"stats"};
     for (unsigned i = 0;; i++) {
         sample_t *now = &samples[i % 2];
-        now->count = 0;
+        memset(now, 0, sizeof(*now));
         int code = control_ask(cli, place, words, 1, on_line, now);
         if (code != CLI_DONE) return code;
         uint64_t us = value(now, "up_us") - value(before, "up_us");
@@ -225,9 +296,10 @@ const cli_verb_t cli_top = {
     .args_max = 1,
     .usage = "MOUNTPOINT [--interval TIME]",
     .summary = "watch what a mount does",
-    .text = "Hit ratios by level, rates, memory, dirty data and latencies, anew each second, until "
-            "q or "
-            "Ctrl-C.\n"
+    .text = "Hit ratios by level, rates, memory, dirty data, latencies, the hottest files and "
+            "those that "
+            "are dirty\n"
+            "for longest, anew each second, until q or Ctrl-C.\n"
             "Where the output is no terminal, or a dumb one, it is one frame: what was done since "
             "the mount began.\n",
     .run = run,

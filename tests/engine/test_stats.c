@@ -4,6 +4,8 @@
  */
 #include <unistd.h>
 
+#include <apr_strings.h>
+
 #include "tests/engine/support_rig.h"
 
 #define LONG "attr_ttl=1h negative_ttl=1h listing_ttl=1h readahead=0 get_size=0 "
@@ -354,5 +356,67 @@ Test(stats, with_metrics_off_figures_go_on)
     EQ(rig_stats(&rig).misses, 1);
     OK(cachefs_set(rig.fs, "metrics", "on", NULL, 0));
     CHECK(metrics_enabled(cachefs_metrics(rig.fs)));
+    rig_close(&rig);
+}
+
+typedef struct seen_t {
+    size_t count;
+    char path[4][8];
+    cachefs_dirty_t file[4];
+} seen_t;
+
+static void see(void *baton, const cachefs_dirty_t *file)
+{
+    seen_t *seen = baton;
+
+    CHECK(seen->count < 4);
+    (void)apr_cpystrn(seen->path[seen->count], file->path ? file->path : "", 8);
+    seen->file[seen->count++] = *file;
+}
+
+static seen_t dirty_files(rig_t *rig, size_t max)
+{
+    seen_t seen = {0};
+
+    OK(cachefs_dirty_files(rig->fs, max, see, &seen));
+    return seen;
+}
+
+Test(stats, dirty_files_are_told_oldest_first_with_what_ails_them)
+{
+    static const apr_status_t full = APR_FROM_OS_ERROR(ENOSPC);
+    rig_t rig;
+
+    rig_open(&rig, "attr_ttl=1h mode=back flush_interval=1h dirty_age=1h flush_on_close=off "
+                   "retry_min=1h retry_max=1h");
+    rig_save(&rig, "/old", "text", 4);
+    rig_nap(5);
+    rig_save(&rig, "/new", "text", 4);
+    EQ(rig_stats(&rig).retrying_files, 0);
+    EQ(rig_stats(&rig).retry_error, 0);
+    rig_fail(&rig, VFS_OPID_write_at, full, 1, 1);
+    EQ(cachefs_flush(rig.fs, NULL, "/new", 0), full);
+    seen_t seen = dirty_files(&rig, 9);
+    EQ(seen.count, 2);
+    cr_assert_str_eq(seen.path[0], "/old");
+    cr_assert_str_eq(seen.path[1], "/new");
+    CHECK(seen.file[0].age_us >= seen.file[1].age_us + 5000);
+    CHECK(seen.file[0].bytes == 4096 && seen.file[0].size == sizeof(cachefs_dirty_t));
+    CHECK(seen.file[0].error == APR_SUCCESS && seen.file[0].retry_us == 0);
+    CHECK(seen.file[1].error == full && seen.file[1].retry_us > 1000000);
+    EQ(rig_stats(&rig).retrying_files, 1);
+    EQ(rig_stats(&rig).retry_error, (uint64_t)full);
+    EQ(dirty_files(&rig, 1).count, 1);
+    EQ(dirty_files(&rig, 0).count, 0);
+    OK(cachefs_flush(rig.fs, NULL, "/new", 0));
+    EQ(rig_stats(&rig).retrying_files, 0);
+    EQ(rig_stats(&rig).retry_error, 0);
+    rig_fail(&rig, VFS_OPID_write_at, full, 1, 1);
+    EQ(cachefs_flush(rig.fs, NULL, "/old", 0), full);
+    OK(cachefs_discard(rig.fs, "/old", NULL)); /* it is tried no more */
+    EQ(rig_stats(&rig).retrying_files, 0);
+    EQ(dirty_files(&rig, 9).count, 0);
+    EQ(cachefs_dirty_files(rig.fs, 9, NULL, NULL), APR_EINVAL);
+    EQ(cachefs_dirty_files(rig.bottom, 9, see, &seen), APR_EINVAL);
     rig_close(&rig);
 }

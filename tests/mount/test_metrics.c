@@ -102,3 +102,49 @@ Test(mount_metrics, top_is_a_frame_in_a_pipe_and_lives_on_a_terminal)
                "while test $(grep -ac '^hits' tmp/screen) -lt 3; do sleep 0.05; done\n"
                "printf q >&4; wait $top; exec 4>&-; grep -a '99 %' tmp/screen >tmp/o");
 }
+
+/* One file is asked for as often as forty others together; and one that finds no way below is named
+ * with the reason. What is renamed is flushed. */
+Test(mount_metrics, the_hottest_files_and_the_queue_are_told)
+{
+    rig_t rig;
+    char text[3000];
+    cr_assert_not_null(getenv("CACHEFS_PLUGIN_SICK"));
+    (void)snprintf(
+        text, sizeof(text),
+        "serve \"sick:nowrite:$O\" $M --plugin '%s' --mode back --set flush_on_close=off --set "
+        "flush_interval=1h --set dirty_age=2h --set retry_min=10s --end-timeout 1s\n"
+        "for i in $(seq 40); do echo $i >mnt/cold$i; done; echo x >mnt/hot; mv mnt/hot 'mnt/h t'\n"
+        "cat >tmp/ask.py <<'END'\n"
+        "import os\n"
+        "fds = [os.open('mnt/cold%%d' %% (i + 1), os.O_RDONLY | os.O_DIRECT) for i in range(40)]\n"
+        "hot = os.open('mnt/h t', os.O_RDONLY | os.O_DIRECT)\n"
+        "import mmap; page = mmap.mmap(-1, 4096)\n"
+        "for turn in range(100):\n"
+        "    for fd in fds: os.preadv(fd, [page], 0); os.preadv(hot, [page], 0)\n"
+        "END\n"
+        "python3 tmp/ask.py; echo y >mnt/bad; no 1 \"$CACHEFS\" flush mnt/bad\n"
+        "\"$CACHEFS\" stats mnt --json >tmp/j; \"$CACHEFS\" top mnt >tmp/top; \"$CACHEFS\" status "
+        "mnt >tmp/s\n"
+        "cat >tmp/see.py <<'END'\n"
+        "import json\n"
+        "all = json.load(open('tmp/j')); hot = all['hottest']; queue = all['queue']\n"
+        "assert hot[0]['path'] == '/h t' and 2000 < hot[0]['calls'] < 8000, hot\n"
+        "assert len(hot) == 20 and hot[0]['calls'] > 5 * hot[1]['calls'], hot\n"
+        "assert all['retrying_files'] == 1 and all['dirty_files'] == 41, all\n"
+        "assert len(queue) == 20 and queue[0]['path'] == '/cold1', queue\n"
+        "ages = [file['age_us'] for file in queue]; assert ages == sorted(ages)[::-1], ages\n"
+        "assert queue[0]['error'] == '' and queue[0]['dirty_bytes'] == 4096, queue\n"
+        "END\n"
+        "python3 tmp/see.py; grep '^ *[0-9]* /h t$' tmp/top; grep '/cold1$' tmp/top\n"
+        "grep '^queue  *1 of the dirty' tmp/top; grep '^retry_error  *[A-Z]' tmp/s\n"
+        "\"$CACHEFS\" flush mnt/cold* 'mnt/h t'; \"$CACHEFS\" top mnt | grep '/bad  again in "
+        "[^:]*s: "
+        "[A-Z]'\n"
+        "\"$CACHEFS\" stats mnt | grep 'calls [0-9]*, path /h t'\n"
+        "kill $server; wait $server && exit 1; true",
+        getenv("CACHEFS_PLUGIN_SICK"));
+    rig_make(&rig);
+    rig_sh_beside(&rig, text);
+    rig_end(&rig);
+}
