@@ -125,11 +125,13 @@ static void feed(cache_t *c, const vfs_path_t *dir, const vfs_dirent_t *e, uint6
     if (!e->has_attr || vfs_path_join(&path, dir, e->name, e->name_len, buf)) return;
     uint32_t flags = e->attr.flags;
     if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) flags |= VFS_ATTR_DIRECT;
-    if (!(flags & VFS_ATTR_STABLE_ID)) return; /* the look-up decides which object it is */
-    obj_t *o = cachefs__obj_get(c, &e->attr, &made);
+    obj_t *o = cachefs__obj_at(c, &e->attr, &path, asked, CLAIM_NONE, &made);
     if (!o) return;
-    cachefs__obj_learn(c, o, &e->attr, &e->validator, asked);
-    cachefs__node_set(c, &path, 0, o, flags, asked);
+    /* without a version it may be told of fewer attributes than by a question: for new ones only */
+    if (made || e->validator.kind != VFS_VALIDATOR_NONE || (flags & VFS_ATTR_STABLE_ID)) {
+        cachefs__obj_learn(c, o, &e->attr, &e->validator, asked);
+        cachefs__node_set(c, &path, 0, o, flags, asked);
+    }
     cachefs__obj_put(c, o);
 }
 
@@ -148,6 +150,7 @@ static apr_status_t list_below(dirh_t *d, const vfs_ctx_t *ctx)
     if (st) return st;
     d->list.len = 0;
     while ((st = vfs_readdir(lower, ctx, &e)) == APR_SUCCESS) {
+        if (e.has_attr) atomic_store_explicit(&c->lists_attrs, 1, memory_order_relaxed);
         feed(c, &path, &e, asked);
         if (d->list.len > LISTING_MAX || d->list.len > c->arena.bytes / 16) {
             st = vfs_seekdir(lower, ctx, 0);
@@ -167,13 +170,24 @@ static apr_status_t list_below(dirh_t *d, const vfs_ctx_t *ctx)
     return APR_SUCCESS;
 }
 
+/* How long a listing is good. Who wants attributes as well has them for one question where the
+ * lower layer lists with them, else for one each as soon as they are older than they may be. */
+static int64_t listing_ttl(cache_t *c, const vfs_path_t *path, uint32_t flags)
+{
+    int64_t ttl = (int64_t)atomic_load(&c->t.listing_ttl_us);
+    int64_t attr_ttl = (int64_t)atomic_load(&c->t.attr_ttl_us);
+    if ((flags & VFS_DIR_ATTRS) && atomic_load_explicit(&c->lists_attrs, memory_order_relaxed) &&
+        attr_ttl < ttl)
+        ttl = attr_ttl;
+    return c->rules ? cachefs__ttl_lookup(c->rules, path->str, ttl) : ttl;
+}
+
 static apr_status_t load(dirh_t *d, const vfs_ctx_t *ctx)
 {
     cache_t *c = d->cache;
     vfs_path_t path = dir_path(d);
     int64_t start = cachefs__clock_us();
-    int64_t ttl = (int64_t)atomic_load(&c->t.listing_ttl_us);
-    if (c->rules) ttl = cachefs__ttl_lookup(c->rules, path.str, ttl);
+    int64_t ttl = listing_ttl(c, &path, d->base.flags);
     uint64_t len = 0;
     char *kept = NULL;
     cachefs__obj_lock(c, d->obj);

@@ -235,6 +235,11 @@ typedef struct obj_t {
 #define OBJ_NAMED 0x1000u    /* `name` is its name: whoever changes it knows that we have it */
 #define OBJ_BY_PATH 0x2000u  /* the backend has no number for it: its path is its identity */
 #define OBJ_BY_LINK 0x4000u  /* `name` may lead to it by a symbolic link, which may change alone */
+#define OBJ_NO_CAPS 0x10000u /* it has no extended attribute of some name: xattr.c */
+#define OBJ_NO_LABEL 0x20000u
+#define OBJ_NO_ACL 0x40000u
+#define OBJ_NO_DEFAULT_ACL 0x80000u
+#define OBJ_NO_XATTRS (OBJ_NO_CAPS | OBJ_NO_LABEL | OBJ_NO_ACL | OBJ_NO_DEFAULT_ACL)
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {
@@ -331,6 +336,7 @@ struct cache_t {
     cachefs__ttl_rules_t *rules;
     const cachefs_policy_ops_t *policy;
     _Atomic int no_fetch;     /* the lower layer has no `fetch` */
+    _Atomic int lists_attrs;  /* its listings bring attributes */
     _Atomic uint32_t own_uid; /* of this process, when it last asked below */
 
     arena_t arena;

@@ -288,6 +288,7 @@ apr_status_t cachefs_op_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_of
             (void)cachefs__obj_change_begin(c, h->obj);                                            \
             cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                    \
             st = vfs_call_##name args;                                                             \
+            cachefs__xattr_forget(c, h->obj);                                                      \
             cachefs__obj_change_end(c, h->obj, 1);                                                 \
             cachefs__learn_base(c, h->obj, ctx, 0);                                                \
             cachefs__lower_done(c, h->obj);                                                        \
@@ -320,9 +321,6 @@ FILE_CHANGE((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name), (lower,
         cachefs__lower_done(c, h->obj);                                                            \
         return st;                                                                                 \
     }
-FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, const char *name, void *buf, size_t size,
-          size_t *len),
-         (lower, ctx, name, buf, size, len), fgetxattr)
 FILE_ASK((vfs_file_t * file, const vfs_ctx_t *ctx, char *buf, size_t size, size_t *len),
          (lower, ctx, buf, size, len), flistxattr)
 

@@ -395,7 +395,10 @@ typedef enum cachefs__known_e {
  * name has them. */
 cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int follow, obj_t **obj,
                                     unsigned *said);
-/* The same without a lock or a reference, and with what the object's attributes are if it is fresh;
+/* The object that a name leads to as long as the name is trusted, however old its attributes are.
+ * It comes referenced, with how long they are trusted. 0: ask. */
+int cachefs__node_named(cache_t *c, const vfs_path_t *path, obj_t **obj, uint64_t *ttl);
+/* The same as cachefs__node_find without a lock or a reference, and with what the object's attributes are if it is fresh;
  * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                vfs_validator_t *validator);

@@ -202,6 +202,7 @@ static void change_end(cache_t *c, const vfs_ctx_t *ctx, change_t *ch)
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);                                        \
         CACHE_NO_LOCKS_HELD();                                                                     \
         st = vfs_call_##name args;                                                                 \
+        cachefs__xattr_forget(c, ch.o);                                                            \
         change_end(c, ctx, &ch);                                                                   \
         return st;                                                                                 \
     }
@@ -250,9 +251,6 @@ apr_status_t cachefs_op_truncate(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path
     }
 NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_statfs_t *out),
          (c->lower, ctx, path, out), statfs)
-NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, const char *name, void *buf,
-          size_t size, size_t *len, uint32_t flags),
-         (c->lower, ctx, path, name, buf, size, len, flags), getxattr)
 NAME_ASK((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf, size_t size,
           size_t *len, uint32_t flags),
          (c->lower, ctx, path, buf, size, len, flags), listxattr)

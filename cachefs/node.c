@@ -227,6 +227,20 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
     return known;
 }
 
+int cachefs__node_named(cache_t *c, const vfs_path_t *path, obj_t **obj, uint64_t *ttl)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    unsigned said;
+    cachefs__lock(&s->lock, RANK_SHARD);
+    cachefs__known_e known =
+        read_locked(c, find(c, s, path, 0), cachefs__now_us(), obj, &said, ttl);
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    if (known == KNOWN_FRESH) return 1;
+    if (*obj) cachefs__obj_put(c, *obj);
+    *obj = NULL;
+    return 0;
+}
+
 void cachefs__names_locked(cache_t *c, shard_t *s, const vfs_path_t *path, int expire,
                            int64_t now_us, cachefs__names_t *out)
 {

@@ -162,10 +162,19 @@ void cachefs__obj_keep_attr(cache_t *c, obj_t *o, const vfs_attr_t *attr)
         atomic_store(&c->links_seen, 1);
 }
 
+/* Is it sure that nobody set an extended attribute since the last answer? Many a version does not
+ * show that. */
+static int same_xattrs(const obj_t *o, const vfs_attr_t *attr, int others)
+{
+    return !others && !(o->flags & (OBJ_OWN_CHANGE | OBJ_YOUNG)) && attr->ctime_ns != 0 &&
+           attr->ctime_ns == o->attr.ctime_ns;
+}
+
 /* Take the answer in where nothing is dirty. Object locked. */
 static int take(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_validator_t *val, int had,
                 int others, int changed)
 {
+    if (!same_xattrs(o, attr, others)) o->flags &= ~OBJ_NO_XATTRS;
     cachefs__obj_keep_attr(c, o, attr);
     if (!had || changed || !atomic_load_explicit(&o->ver, memory_order_relaxed))
         cachefs__obj_new_version(c, o);
@@ -202,6 +211,7 @@ static int learn_locked(cache_t *c, obj_t *o, const vfs_attr_t *attr, const vfs_
         if (o->flags & OBJ_DOUBT) return 0; /* settled with its dirty data, by whoever needs it */
         /* what others did is under ours: the next flush meets it and settles it (conflict.c) */
         o->checked_us = cachefs__now_us();
+        if (!same_xattrs(o, attr, others)) o->flags &= ~OBJ_NO_XATTRS;
         if (others) return 0;
         cachefs__obj_keep_attr(c, o, attr); /* size and times are ours, see obj_attr */
         if (o->flags & OBJ_OWN_CHANGE) {
@@ -357,6 +367,7 @@ static void drop_begin(cache_t *c, obj_t *o, cachefs__dropped_t *out)
     *out = cachefs__obj_was(o);
     o->checked_us = CHECKED_NEVER;
     o->list_checked_us = CHECKED_NEVER;
+    o->flags &= ~OBJ_NO_XATTRS;
     if (!o->dirty_bytes && !o->flushing && out->ver) cachefs__obj_new_version(c, o);
     cachefs__count(&c->counters, CNT_INVALIDATIONS, 1);
 }

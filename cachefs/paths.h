@@ -62,6 +62,12 @@ static inline int cachefs__searches(const vfs_ctx_t *ctx)
 }
 apr_status_t cachefs__search_allowed(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path);
 
+/* ---- xattr.c */
+/* Extended attributes may have been changed by us: what is known of them is no more. */
+void cachefs__xattr_forget(cache_t *c, obj_t *o);
+/* The file was made a moment ago. */
+void cachefs__xattr_made(cache_t *c, obj_t *o);
+
 /* ---- fill.c, read.c, hit.c */
 #define FILL_AHEAD 0x1u
 #define FILL_HASTY 0x2u              /* a prefetch that waits for no room */

@@ -67,6 +67,37 @@ Test(dir, a_listing_with_attributes_feeds_the_names)
     rig_close(&rig);
 }
 
+/* Where a remote lists with attributes, one question tells them all, again when they are old. */
+Test(dir, attributes_that_are_old_come_by_the_listing_again)
+{
+    rig_t rig;
+    vfs_dir_t *d;
+    vfs_dirent_t e;
+
+    rig_open(&rig, "attr_ttl=1us negative_ttl=1h listing_ttl=1h");
+    rig_text(&rig, "/a", "text");
+    rig_text(&rig, "/b", "text");
+    EQ(count_names(rig.fs, "/", VFS_DIR_ATTRS), 2);
+    rig_text(&rig, "/a", "longer text");
+    rig_nap(50);
+    rig_set(&rig, "attr_ttl", "1h");
+    rig_reset(&rig);
+    EQ(count_names(rig.fs, "/", 0), 2); /* the names alone are good for longer */
+    EQ(rig_calls(&rig, VFS_OPID_opendir), 0);
+    rig_set(&rig, "attr_ttl", "1us");
+    OK(vfs_opendir(&d, rig.fs, NULL, "/", VFS_DIR_ATTRS));
+    EQ(rig_calls(&rig, VFS_OPID_opendir), 1);
+    rig_set(&rig, "attr_ttl", "1h");
+    for (int i = 0; i < 2; i++) {
+        OK(vfs_readdir(d, NULL, &e));
+        CHECK(e.has_attr);
+        EQ(e.attr.size, strcmp(e.name, "a") ? 4 : 11);
+    }
+    OK(vfs_closedir(d));
+    EQ(rig_calls(&rig, VFS_OPID_lstat) + rig_calls(&rig, VFS_OPID_stat), 1); /* the directory */
+    rig_close(&rig);
+}
+
 Test(dir, entries_tell_what_is_dirty_of_them)
 {
     rig_t rig;
