@@ -151,43 +151,18 @@ apr_status_t http__stat(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_a
     return status == APR_SUCCESS && blind ? stat_by_reading(h, ctx, path, attr, validator) : status;
 }
 
-static const char *advice(const remote_answer_t *answer, apr_status_t status)
-{
-    if (answer->status == 401)
-        return "the server asks who we are: user=NAME or auth=bearer, and the password or token in "
-               "the environment as CACHEFS_SECRET, or in a file: secret_file=FILE; if it was "
-               "given, "
-               "it is wrong or expired";
-    if (answer->status == 407)
-        return "the proxy asks who we are: http_proxy=http://USER:PASSWORD@HOST in the environment";
-    if (answer->status == 403) return "the server forbids it";
-    if (answer->status == 404 || answer->status == 410)
-        return "there is no such directory; listing=off, if the server just has no listing of it";
-    if (status == VFS_EOFFLINE)
-        return "is the name of the host right, is the server up, is there a proxy (proxy=URL)? "
-               "probe=no opens it all the same";
-    if (APR_STATUS_IS_EACCES(status) && answer->status == 0)
-        return "the server's certificate is not trusted: cacert=FILE names who signed it; "
-               "verify=no "
-               "turns the check off";
-    return NULL;
-}
-
 apr_status_t http__probe(http_t *h, char *err, size_t errlen)
 {
     const remote_ask_t ask = {.method = "HEAD", .path = "/", .slash = 1};
-    char text[128];
     remote_answer_t answer;
     int is_dir = 0;
     apr_status_t status = http__ask(h, NULL, &ask, &answer, &is_dir);
     if (status == APR_SUCCESS && !root_is_there(h, &answer)) status = remote__status(&answer);
-    if (status != APR_SUCCESS) {
-        const char *what = advice(&answer, status);
-        (void)snprintf(err, errlen, "%s: %s%s%s", h->base,
-                       answer.why[0] != '\0' ? answer.why
-                                             : vfs_strerror(status, text, sizeof(text)),
-                       what != NULL ? "; " : "", what != NULL ? what : "");
-    }
+    const char *own = answer.status == 404 || answer.status == 410
+                          ? "there is no such directory; listing=off, if the server just has no "
+                            "listing of it"
+                          : NULL;
+    if (status != APR_SUCCESS) remote__explain(h->base, &answer, status, own, err, errlen);
     remote__answer_free(&answer);
     return status;
 }

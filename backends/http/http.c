@@ -245,72 +245,33 @@ typedef struct http_options_t {
     int probe;
 } http_options_t;
 
-/* The place of a value among the accepted ones, which stand there with commas between; -1. */
-static int choice(const char *value, const char *accepted)
-{
-    size_t len = strlen(value);
-    int at = 0;
-    for (const char *word = accepted;; at++) {
-        size_t n = strcspn(word, ",");
-        if (n == len && memcmp(word, value, len) == 0) return at;
-        if (word[n] == '\0') return -1;
-        word += n + 1;
-    }
-}
-
 /* As remote__config_set, with the keys of this backend before those of all. */
-static const char *set_option(http_options_t *o, const char *key, const char *value,
-                              apr_pool_t *pool)
+static const char *set_option(void *baton, const char *key, const char *value, apr_pool_t *pool)
 {
+    http_options_t *o = baton;
     static const char listings[] = "auto,html,json,off", redirects[] = "any,origin,none";
     static const char probes[] = "no,yes";
     int at = 0;
     if (strcmp(key, "listing") == 0) {
-        at = choice(value, listings);
+        at = remote__choice(value, listings);
         if (at < 0) return listings;
         o->listing = (http_listing_e)at;
         return NULL;
     }
     if (strcmp(key, "redirects") == 0) {
-        at = choice(value, redirects);
+        at = remote__choice(value, redirects);
         if (at < 0) return redirects;
         o->redirects = (http_redirects_e)at;
         return NULL;
     }
     if (strcmp(key, "probe") == 0) {
-        at = choice(value, probes);
+        at = remote__choice(value, probes);
         o->probe = at > 0;
         return at < 0 ? probes : NULL;
     }
     if (strcmp(key, "skip_max") == 0)
         return remote__parse_size(value, &o->skip_max) ? NULL : "a size, such as 16m";
     return remote__config_set(&o->remote, key, value, pool);
-}
-
-static apr_status_t parse_options(http_options_t *o, const char *text, char *err, size_t errlen,
-                                  apr_pool_t *pool)
-{
-    char *state = NULL;
-    char *copy = apr_pstrdup(pool, text);
-    for (char *key = apr_strtok(copy, "&", &state); key != NULL;
-         key = apr_strtok(NULL, "&", &state)) {
-        char *value = strchr(key, '=');
-        if (value != NULL) *value++ = '\0';
-        const char *wanted = remote__unescape(key) && (value == NULL || remote__unescape(value))
-                                 ? set_option(o, key, value != NULL ? value : "", pool)
-                                 : "a '%' with two hexadecimal digits behind it";
-        if (wanted == NULL) continue;
-        if (wanted[0] == '\0')
-            (void)snprintf(err, errlen,
-                           "%s: unknown option '%s'; accepted are listing, redirects, probe, "
-                           "skip_max, %s",
-                           o->remote.base, key, remote__keys);
-        else
-            (void)snprintf(err, errlen, "%s: option %s: '%s' is not %s", o->remote.base, key,
-                           value != NULL ? value : "", wanted);
-        return APR_EINVAL;
-    }
-    return APR_SUCCESS;
 }
 
 static apr_status_t http_new(http_t **out, const http_options_t *o, char *err, size_t errlen)
@@ -339,11 +300,11 @@ static apr_status_t http_new(http_t **out, const http_options_t *o, char *err, s
     return status;
 }
 
-/* `own` has the texts of the options; it is the instance's from success on. */
 static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t errlen,
                              apr_pool_t *pool, apr_pool_t *own)
 {
     http_options_t o = {.skip_max = SKIP_MAX, .probe = 1};
+    const remote_options_t known = {&o.remote, "listing, redirects, probe, skip_max", set_option};
     vfs_caps_t caps = {.size = sizeof(caps),
                        .bits = VFS_CAP_DIRS,
                        .time_granularity_ns = GRANULARITY_NS,
@@ -358,7 +319,7 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
         (void)snprintf(err, errlen, "http: %s", complaint); /* the URI may hold a password */
         return APR_EINVAL;
     }
-    apr_status_t status = parse_options(&o, options, err, errlen, own);
+    apr_status_t status = remote__options(options, &known, &o, err, errlen, own);
     if (status == APR_SUCCESS) status = http_new(&h, &o, err, errlen);
     if (status != APR_SUCCESS) return status;
     if (h->listing == HTTP_LISTING_OFF) caps.bits &= ~VFS_CAP_DIRS;
@@ -373,17 +334,5 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
 apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
                              apr_pool_t *pool)
 {
-    apr_pool_t *own = NULL;
-    char unwanted[1];
-    VFS_CHECK_ARG(out != NULL && uri != NULL && pool != NULL);
-    if (err == NULL || errlen == 0) {
-        err = unwanted;
-        errlen = sizeof(unwanted);
-    }
-    err[0] = '\0';
-    apr_status_t status = apr_pool_create(&own, pool);
-    if (status != APR_SUCCESS) return status;
-    status = open_uri(out, uri, err, errlen, pool, own);
-    if (status != APR_SUCCESS) apr_pool_destroy(own);
-    return status;
+    return remote__open(out, uri, err, errlen, pool, open_uri);
 }

@@ -146,6 +146,30 @@ int remote__adds_slash(const char *from, const char *to);
  */
 int remote__may_follow(const char *from, const char *to);
 
+/* ---- open.c */
+
+/** The place of a value among the accepted ones, which stand there with commas between; -1. */
+int remote__choice(const char *value, const char *accepted);
+/** Whose options these are. */
+typedef struct remote_options_t {
+    const remote_config_t *remote; /**< for its base, in messages */
+    const char *keys;              /**< the backend's own, for a message: "listing, probe" */
+    /** Answers as remote__config_set, which it asks for what it does not know. */
+    const char *(*set)(void *baton, const char *key, const char *value, apr_pool_t *pool);
+} remote_options_t;
+/** Take in "key=value&key=value". APR_EINVAL: a sentence goes to err. */
+apr_status_t remote__options(const char *text, const remote_options_t *options, void *baton,
+                             char *err, size_t errlen, apr_pool_t *pool);
+/** `own` has the texts of the options; it is the instance's from success on. */
+typedef apr_status_t (*remote_open_fn)(vfs_t **out, const char *uri, char *err, size_t errlen,
+                                       apr_pool_t *pool, apr_pool_t *own);
+/** Of a constructor by URI: checks its arguments, and makes the pool. err may be NULL. */
+apr_status_t remote__open(vfs_t **out, const char *uri, char *err, size_t errlen, apr_pool_t *pool,
+                          remote_open_fn open);
+/** Why a server cannot be opened, and what to do about it: `own`, or what is true of any. */
+void remote__explain(const char *base, const remote_answer_t *answer, apr_status_t status,
+                     const char *own, char *err, size_t errlen);
+
 /** A sentence goes to err on failure; it tells no secret. */
 apr_status_t remote__create(remote_t **out, const remote_config_t *config, char *err,
                             size_t errlen);
