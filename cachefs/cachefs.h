@@ -380,6 +380,17 @@ VFS_API apr_status_t cachefs_entry(vfs_t *fs, const char *path, cachefs_entry_t 
  * nothing. */
 VFS_API apr_status_t cachefs_entries(vfs_t *fs, const char *const *paths, size_t count,
                                      cachefs_entry_t *out);
+/** How much the disk tier has of many files, in the version that the stack shows. Nothing is asked
+ * below, and nothing read: what counts is what it could find. It has nothing of a file that is
+ * dirty, and nothing is known of one that the cache does not know; of a file of over 16 GiB the
+ * first 16 GiB are looked at. Links are followed where that is cached.
+ *  @param fs  the cache
+ *  @param paths  the files
+ *  @param count  how many
+ *  @param bytes  receives one number for each; 0: nothing, also of a path that is bad
+ *  @return APR_SUCCESS; APR_EINVAL (no cache, a NULL). Threads: any. Blocks: no. Owns: nothing. */
+VFS_API apr_status_t cachefs_stored(vfs_t *fs, const char *const *paths, size_t count,
+                                    uint64_t *bytes);
 /** Invalidate many paths: see cachefs_invalidate.
  *  @param fs  the cache
  *  @param paths  the paths

@@ -147,6 +147,32 @@ static obj_t *cached_obj(cache_t *c, const vfs_path_t *path, cachefs__known_e *k
     return wanted.obj;
 }
 
+static uint64_t stored(cache_t *c, const char *raw)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t path;
+    cachefs__known_e known;
+    cachefs__tier_key_t key;
+    unsigned said;
+    obj_t *o = vfs_path_init(&path, raw, buf) ? NULL : cached_obj(c, &path, &known, &said);
+    if (!o) return 0;
+    cachefs__obj_lock(c, o);
+    int can = cachefs__tier_key(c, o, &key);
+    cachefs__obj_unlock(c, o);
+    uint64_t bytes = can ? cachefs__tier_bytes(c, &key) : 0;
+    cachefs__obj_put(c, o);
+    return bytes;
+}
+
+apr_status_t cachefs_stored(vfs_t *fs, const char *const *paths, size_t count, uint64_t *bytes)
+{
+    CACHE_OF(c, fs);
+    VFS_CHECK_ARG((paths && bytes) || !count);
+    for (size_t i = 0; i < count; i++)
+        bytes[i] = c->l2 && paths[i] ? stored(c, paths[i]) : 0;
+    return APR_SUCCESS;
+}
+
 apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes)
 {
     CACHE_OF(c, fs);

@@ -288,6 +288,19 @@ int cachefs__tier_extent(cache_t *c, const cachefs__tier_key_t *key, uint64_t at
     return 0;
 }
 
+uint64_t cachefs__tier_bytes(cache_t *c, const cachefs__tier_key_t *key)
+{
+    enum { CELLS = 64 }; /* for which its lock is taken once */
+    uint64_t most = (uint64_t)L2_FORGET_MAX << L2_CELL_SHIFT, bytes = 0, stop;
+    uint64_t end = key->size < most ? key->size : most;
+    for (uint64_t at = 0; at < end; at = stop) {
+        uint64_t to = at + ((uint64_t)CELLS << L2_CELL_SHIFT);
+        int has = cachefs__l2_extent(c->l2, &key->key, at, to < end ? to : end, &stop);
+        if (has) bytes += stop - at;
+    }
+    return bytes;
+}
+
 apr_status_t cachefs__tier_read(cache_t *c, const cachefs__tier_key_t *key, const vfs_ctx_t *ctx,
                                 uint64_t off, const vfs_iovec_t *iov, size_t count)
 {

@@ -29,6 +29,8 @@ int cachefs__tier_key(cache_t *c, const obj_t *o, cachefs__tier_key_t *key);
  * what it has. 0: nothing of the range, which was cut so too. */
 int cachefs__tier_extent(cache_t *c, const cachefs__tier_key_t *key, uint64_t at, uint64_t granule,
                          uint64_t size, uint64_t *start, uint64_t *end);
+/* How many bytes it has of the first L2_FORGET_MAX cells. */
+uint64_t cachefs__tier_bytes(cache_t *c, const cachefs__tier_key_t *key);
 apr_status_t cachefs__tier_read(cache_t *c, const cachefs__tier_key_t *key, const vfs_ctx_t *ctx,
                                 uint64_t off, const vfs_iovec_t *iov, size_t count);
 /* Bytes that came from below with `came`: the tier takes them if that is the version of the key,

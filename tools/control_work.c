@@ -243,35 +243,40 @@ typedef struct listing_t {
     size_t count;
     char *path[ENTRIES];
     cachefs_entry_t *entry; /* of them */
+    uint64_t *stored;
 } listing_t;
 
-static int send_entry(const listing_t *listing, const char *path, const cachefs_entry_t *entry)
+static int send_entry(const listing_t *listing, size_t at)
 {
-    char text[6][24];
-    const uint64_t values[] = {
-        entry->size,         entry->resident,        entry->dirty,
-        entry->dirty_age_us, (uint64_t)entry->fresh, (uint64_t)entry->pinned};
-    const char *words[8] = {"entry", path};
-    for (size_t i = 0; i < 6; i++) {
+    const cachefs_entry_t *entry = &listing->entry[at];
+    char text[7][24];
+    const uint64_t values[] = {entry->size,         entry->resident,        entry->dirty,
+                               entry->dirty_age_us, (uint64_t)entry->fresh, (uint64_t)entry->pinned,
+                               listing->stored[at]};
+    const char *words[9] = {"entry", listing->path[at]};
+    for (size_t i = 0; i < 7; i++) {
         (void)snprintf(text[i], sizeof(text[i]), "%" PRIu64, values[i]);
         words[i + 2] = text[i];
     }
-    return control_send(listing->client->stream.fd, words, 8);
+    return control_send(listing->client->stream.fd, words, 9);
 }
 
 /* Those of which there is anything. 0: he who asked is gone. */
 static int send_entries(listing_t *listing)
 {
+    vfs_t *fs = listing->client->run->stack.cache;
+    const char *const *path = (const char *const *)listing->path;
     int sent = 1;
     if (listing->count > 0 &&
-        cachefs_entries(listing->client->run->stack.cache, (const char *const *)listing->path,
-                        listing->count, listing->entry) != APR_SUCCESS)
+        (cachefs_entries(fs, path, listing->count, listing->entry) != APR_SUCCESS ||
+         cachefs_stored(fs, path, listing->count, listing->stored) != APR_SUCCESS))
         sent = 0;
     for (size_t i = 0; i < listing->count; i++) {
         const cachefs_entry_t *entry = &listing->entry[i];
-        int held = entry->status == APR_SUCCESS && !entry->negative &&
-                   (entry->resident > 0 || entry->dirty > 0 || entry->pinned);
-        if (sent && held) sent = send_entry(listing, listing->path[i], entry);
+        int held =
+            entry->status == APR_SUCCESS && !entry->negative &&
+            (entry->resident > 0 || entry->dirty > 0 || entry->pinned || listing->stored[i] > 0);
+        if (sent && held) sent = send_entry(listing, i);
         free(listing->path[i]);
     }
     listing->count = 0;
@@ -301,6 +306,7 @@ const char *control_entries(control_client_t *client, const control_line_t *line
 {
     listing_t *listing = apr_pcalloc(client->pool, sizeof(*listing));
     listing->entry = apr_palloc(client->pool, ENTRIES * sizeof(*listing->entry));
+    listing->stored = apr_palloc(client->pool, ENTRIES * sizeof(*listing->stored));
     listing->client = client;
     listing->start = line->word[1];
     listing->recursive = strcmp(line->word[2], "1") == 0;

@@ -19,13 +19,14 @@ static uint64_t number(const control_line_t *line, size_t i)
     return strtoull(line->word[i], NULL, 10);
 }
 
-/* entry PATH SIZE RESIDENT DIRTY DIRTY_AGE_US FRESH PINNED */
+/* entry PATH SIZE RESIDENT DIRTY DIRTY_AGE_US FRESH PINNED STORED */
 static void print_json(listing_t *to, const control_line_t *line, const char *path)
 {
     json_object(&to->json, NULL);
     json_path(&to->json, "path", path);
     json_uint(&to->json, "size", number(line, 2));
     json_uint(&to->json, "resident_bytes", number(line, 3));
+    json_uint(&to->json, "stored_bytes", number(line, 8));
     json_uint(&to->json, "dirty_bytes", number(line, 4));
     json_uint(&to->json, "dirty_age_us", number(line, 5));
     json_bool(&to->json, "fresh", number(line, 6) != 0);
@@ -36,14 +37,14 @@ static void print_json(listing_t *to, const control_line_t *line, const char *pa
 static void on_entry(void *baton, const control_line_t *line)
 {
     listing_t *to = baton;
-    if (line->count != 8) return;
+    if (line->count != 9) return;
     const char *path = apr_pstrcat(to->cli->pool, to->point, line->word[1], NULL);
     if (to->cli->opt.json) {
         print_json(to, line, path);
         return;
     }
-    (void)printf("%12s %12s %12s %c%c ", line->word[2], line->word[3], line->word[4],
-                 number(line, 6) != 0 ? 'f' : '-', number(line, 7) != 0 ? 'p' : '-');
+    (void)printf("%12s %12s %12s %12s %c%c ", line->word[2], line->word[3], line->word[8],
+                 line->word[4], number(line, 6) != 0 ? 'f' : '-', number(line, 7) != 0 ? 'p' : '-');
     cli_print_name(stdout, path);
     (void)putchar('\n');
 }

@@ -12,6 +12,7 @@ typedef struct state_t {
     const vfs_ctx_t *ctx;
     const char *path;
     cachefs_entry_t entry;
+    uint64_t stored;
 } state_t;
 
 typedef apr_status_t (*tell_fn)(const state_t *state, char *buf, size_t size);
@@ -25,6 +26,11 @@ static apr_status_t number(char *buf, size_t size, uint64_t value)
 static apr_status_t resident(const state_t *state, char *buf, size_t size)
 {
     return number(buf, size, state->entry.resident);
+}
+
+static apr_status_t stored(const state_t *state, char *buf, size_t size)
+{
+    return number(buf, size, state->stored);
 }
 
 static apr_status_t dirty(const state_t *state, char *buf, size_t size)
@@ -51,10 +57,11 @@ static apr_status_t fresh(const state_t *state, char *buf, size_t size)
 static apr_status_t level(const state_t *state, char *buf, size_t size)
 {
     const cachefs_entry_t *entry = &state->entry;
-    const char *text = entry->status != APR_SUCCESS     ? "below"
-                       : entry->resident >= entry->size ? "memory"
-                       : entry->resident > 0            ? "partly"
-                                                        : "below";
+    const char *text = entry->status != APR_SUCCESS          ? "below"
+                       : entry->resident >= entry->size      ? "memory"
+                       : state->stored >= entry->size        ? "store"
+                       : entry->resident + state->stored > 0 ? "partly"
+                                                             : "below";
     (void)snprintf(buf, size, "%s", text);
     return APR_SUCCESS;
 }
@@ -76,8 +83,8 @@ static const struct {
     const char *name;
     tell_fn tell;
 } states[] = {
-    {"resident", resident}, {"dirty", dirty}, {"dirty_age_us", dirty_age}, {"pinned", pinned},
-    {"fresh", fresh},       {"level", level}, {"validator", validator},
+    {"resident", resident}, {"stored", stored}, {"dirty", dirty}, {"dirty_age_us", dirty_age},
+    {"pinned", pinned},     {"fresh", fresh},   {"level", level}, {"validator", validator},
 };
 
 apr_status_t mount_state(void *baton, const vfs_ctx_t *ctx, const char *path, const char *name,
@@ -90,5 +97,7 @@ apr_status_t mount_state(void *baton, const vfs_ctx_t *ctx, const char *path, co
     if (i == count) return VFS_ENODATA;
     apr_status_t status = cachefs_entry(state.run->stack.cache, path, &state.entry);
     if (status != APR_SUCCESS && status != APR_NOTFOUND) return status;
+    if (cachefs_stored(state.run->stack.cache, &path, 1, &state.stored) != APR_SUCCESS)
+        state.stored = 0;
     return states[i].tell(&state, buf, size);
 }

@@ -107,7 +107,7 @@ Test(mount_control, warm_and_ls_cached_agree)
     with_mount("",
                "\"$CACHEFS\" ls --cached mnt -R >tmp/l; test ! -s tmp/l\n"
                "\"$CACHEFS\" warm mnt/d 2>tmp/said | grep '^4 of 4 files warm'\n"
-               "\"$CACHEFS\" ls --cached mnt/d -R | awk '{print $1, $2, $3, $5}' | sort >tmp/l\n"
+               "\"$CACHEFS\" ls --cached mnt/d -R | awk '{print $1, $2, $4, $6}' | sort >tmp/l\n"
                "for f in e/g.c f1 f2 f3; do echo \"100000 100000 0 $M/d/$f\"; done | sort | cmp - "
                "tmp/l\n"
                "test $(\"$CACHEFS\" ls --cached mnt/d | wc -l) = 3\n"

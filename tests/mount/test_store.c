@@ -72,3 +72,32 @@ Test(mount_store, a_disk_that_is_full_or_read_only_loses_nothing)
         "\"$CACHEFS\" unmount $M; wait $server; for i in 1 2 3 4; do cmp tmp/$i origin/$i; done\n");
     rig_end(&rig);
 }
+
+/* After a restart it is found on the disk alone; a write makes a version that the disk does not
+ * have. */
+Test(mount_store, what_lies_in_it_is_told_by_file)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(
+        &rig,
+        "up() { serve file://$O $M --mode back --store s --set flush_interval=1h --set "
+        "dirty_age=2h "
+        "--set flush_on_close=off --set l2_admit=always; }\n"
+        "get() { getfattr --only-values -n user.cachefs.$1 mnt/f; }\n"
+        "tell() { echo \"$(get resident):$(get stored):$(get dirty):$(get level)\"; }\n"
+        "ls() { \"$CACHEFS\" ls --cached mnt | awk '{print $1, $2, $3, $4, $5}'; }\n"
+        "head -c 200000 /dev/urandom >origin/f; touch -d '1 hour ago' origin/f; echo x >origin/g\n"
+        "up; test \"$(tell)\" = 0:0:0:below; cmp mnt/f origin/f; test \"$(get level)\" = memory\n"
+        "until test \"$(get stored)\" = 200000; do sleep 0.05; done\n"
+        "test \"$(ls)\" = '200000 200000 200000 0 f-'\n"
+        "\"$CACHEFS\" unmount $M; wait $server; up; test \"$(tell)\" = 0:200000:0:store\n"
+        "\"$CACHEFS\" ls --cached mnt --json | grep '\"stored_bytes\": 200000'\n"
+        "head -c 1 mnt/f >tmp/one; test \"$(get stored)\" = 200000; case $(get level) in "
+        "store|memory) "
+        ";; *) exit 1;; esac\n"
+        "printf y | dd of=mnt/f conv=notrunc bs=1 seek=5 status=none; test \"$(get stored)\" = 0\n"
+        "test \"$(get dirty)\" -gt 0; test \"$(ls | awk '{print $3}')\" = 0\n"
+        "\"$CACHEFS\" unmount $M; wait $server");
+    rig_end(&rig);
+}

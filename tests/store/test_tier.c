@@ -476,3 +476,24 @@ Test(store_tier, another_origin_in_the_same_store_has_its_own_bytes)
     check("/f", 100 * KIB, 1, 64 * KIB);
     EQ(moved(), 0);
 }
+
+Test(store_tier, how_much_it_has_of_a_file_is_told)
+{
+    const char *const paths[] = {"/a", "/none", "bad", "/b"};
+    uint64_t has[4] = {9, 9, 9, 9};
+    vfs_attr_t attr;
+    ready();
+    save("/a", 900 * KIB + 77, 1);
+    save("/b", 300 * KIB, 2);
+    check("/a", 900 * KIB + 77, 1, 128 * KIB);
+    OK(cachefs_stored(fs, paths, 4, has));
+    CHECK(has[0] == 900 * KIB + 77 && !has[1] && !has[2] && !has[3]);
+    again();
+    OK(vfs_stat(fs, NULL, "/a", &attr)); /* then the cache knows it, and has nothing of it */
+    OK(cachefs_stored(fs, paths, 1, has));
+    CHECK(has[0] == 900 * KIB + 77 && stats().resident_bytes == 0);
+    OK(cachefs_clear(fs, NULL));
+    OK(vfs_stat(fs, NULL, "/a", &attr));
+    OK(cachefs_stored(fs, paths, 1, has));
+    CHECK(has[0] == 0 && cachefs_stored(fs, NULL, 1, has) == APR_EINVAL);
+}
