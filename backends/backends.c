@@ -200,5 +200,6 @@ apr_status_t vfs_backends_register_all(void)
     if (status == APR_SUCCESS) status = vfs_register_scheme("mem", open_mem);
     if (status == APR_SUCCESS) status = vfs_register_scheme("http", vfs_http_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("https", vfs_http_create);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("s3", vfs_s3_create);
     return status;
 }

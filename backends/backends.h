@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/** Register every backend: "file", "mem", "http", "https". Those that need a library which this
+/** Register every backend: "file", "mem", "http", "https", "s3". Those that need a library which this
  *  build has not say so when they are opened.
  *  @return APR_SUCCESS or APR_ENOMEM.
  *  Threads: any; again is harmless. Blocks: no. Owns: nothing. */
@@ -53,6 +53,22 @@ VFS_API apr_status_t vfs_mem_create(vfs_t **out, uint64_t bytes_max, apr_pool_t 
  * Threads: any. Blocks: one request, unless the option probe=no. Owns: end it with vfs_destroy. */
 VFS_API apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
                                      apr_pool_t *pool);
+
+/** A bucket of S3, or of what speaks its protocol: "s3://bucket/prefix?option=value".
+ * docs/remote.md has the options.
+ *
+ *  @param out  the file system
+ *  @param uri  the bucket, what its keys begin with, and options
+ *  @param err  receives a sentence for the user on failure, without any secret; may be NULL
+ *  @param errlen  bytes of err
+ *  @param pool  parent of the file system's own pool
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, no such URI, an unknown option); APR_EACCES (the server
+ * refuses us, or we its certificate, or there are no credentials); APR_ENOENT (no such bucket);
+ * VFS_EOFFLINE; VFS_EFORMAT (what answers is no S3); APR_ENOTIMPL (built without libcurl);
+ * APR_ENOMEM. Threads: any. Blocks: one request, unless the option probe=no. Owns: end it with
+ * vfs_destroy. */
+VFS_API apr_status_t vfs_s3_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                                   apr_pool_t *pool);
 
 /** What a remote backend has done so far. */
 typedef struct vfs_remote_figures_t {

@@ -175,7 +175,8 @@ static apr_status_t http_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ct
 
 /* ---- life */
 
-const remote_backend_t http__backend = {http__ask, http__attr, http__head, http__load};
+const remote_backend_t http__backend = {
+    .ask = http__ask, .attr = http__attr, .head = http__head, .load = http__load};
 
 static const vfs_ops_t http_ops = {
     .abi = VFS_ABI,

@@ -51,6 +51,7 @@ typedef struct remote_backend_t {
     /** All names of a directory, by remote__names_add. */
     apr_status_t (*load)(void *state, const vfs_ctx_t *ctx, const char *path,
                          remote_names_t *names);
+    int exact; /**< etags are of the bytes: two that are made at one time differ */
 } remote_backend_t;
 
 /* ---- read.c */
@@ -77,6 +78,8 @@ apr_status_t remote__seekdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, uint64_t cook
 /** Take a name that is one component; leaves out any other. Copies `like`, and its etag. */
 apr_status_t remote__names_add(remote_names_t *names, const char *name, size_t len,
                                const remote_entry_t *like);
+/** Forget all but the first `count`. */
+void remote__names_cut(remote_names_t *names, size_t count);
 /** Sort, and keep the first of those that are there twice. */
 void remote__names_settle(remote_names_t *names);
 void remote__names_free(remote_names_t *names);

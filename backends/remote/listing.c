@@ -68,6 +68,7 @@ static void describe(const remote_dir_t *dir, const remote_entry_t *from, vfs_di
     if (answer == NULL) return; /* then the version is asked for */
     remote__answer_tag(answer, from->etag, from->mtime_ns / 1000000000);
     remote__validator(&entry->validator, answer, &entry->attr);
+    if (dir->backend->exact) entry->validator.flags &= (uint8_t)~VFS_VALIDATOR_YOUNG;
     free(answer);
 }
 

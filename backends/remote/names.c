@@ -65,6 +65,12 @@ void remote__names_settle(remote_names_t *names)
     names->count = kept + 1;
 }
 
+void remote__names_cut(remote_names_t *names, size_t count)
+{
+    while (names->count > count)
+        entry_free(&names->entries[--names->count]);
+}
+
 void remote__names_free(remote_names_t *names)
 {
     for (size_t i = 0; i < names->count; i++)

@@ -78,6 +78,7 @@ static apr_status_t begin(void *baton, const remote_answer_t *answer)
     r->backend->attr(r->state, answer, VFS_TYPE_FILE, r->total >= 0 ? (uint64_t)r->total : 0,
                      r->path, &attr);
     remote__validator(&version, answer, &attr);
+    if (r->backend->exact) version.flags &= (uint8_t)~VFS_VALIDATOR_YOUNG;
     if (r->done > 0 && !vfs_validator_equal(&version, &r->version)) return CHANGED;
     r->attr = attr;
     r->version = version;

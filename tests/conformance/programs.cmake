@@ -2,7 +2,10 @@
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/apache.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c)
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/s3server.c)
+# One s3rver for all builds: scripts/test.sh installs it.
+set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/stacks/s3server.c PROPERTIES COMPILE_DEFINITIONS
+  "S3_SERVER_PY=\"${CMAKE_CURRENT_SOURCE_DIR}/s3/server.py\";S3RVER_DIR=\"${CMAKE_SOURCE_DIR}/build/npm/node_modules/s3rver\"")
 target_link_libraries(test_stacks PUBLIC cachefs_flags)
 
 # stack_program(NAME sources...): a plain program over stacks under test

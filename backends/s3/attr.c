@@ -1,0 +1,220 @@
+/*
+ * attr.c - what a path is: an object, a directory, nothing; and attributes as metadata. Floor 2.
+ * The names of the metadata are those of s3fs: mode, uid, gid in decimal digits, times in seconds
+ * with a fraction, the last as rclone has them too.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "backends/s3/s3.h"
+
+#define NS_PER_S 1000000000
+#define DIR_ATTR_MODE 0755u
+#define FILE_ATTR_MODE 0644u
+
+/* ---- directories that were there a moment ago */
+
+void s3__seen(s3_t *s, const char *path)
+{
+    char *copy = strdup(path);
+    if (copy == NULL) return; /* then it is asked for again */
+    pthread_mutex_lock(&s->seen_lock);
+    s3_seen_t *seen = &s->seen[s->seen_next++ % S3_SEEN];
+    char *old = seen->path;
+    *seen = (s3_seen_t){vfs_path_hash(path, strlen(path)), apr_time_now(), copy};
+    pthread_mutex_unlock(&s->seen_lock);
+    free(old);
+}
+
+void s3__unseen(s3_t *s, const char *path)
+{
+    size_t len = strlen(path);
+    pthread_mutex_lock(&s->seen_lock);
+    for (size_t i = 0; i < S3_SEEN; i++) {
+        s3_seen_t *seen = &s->seen[i];
+        if (seen->path == NULL || strncmp(seen->path, path, len) != 0 ||
+            (seen->path[len] != '\0' && seen->path[len] != '/'))
+            continue;
+        free(seen->path);
+        seen->path = NULL;
+    }
+    pthread_mutex_unlock(&s->seen_lock);
+}
+
+static int was_seen(s3_t *s, const char *path)
+{
+    uint32_t hash = vfs_path_hash(path, strlen(path));
+    apr_time_t now = apr_time_now();
+    int found = 0;
+    pthread_mutex_lock(&s->seen_lock);
+    for (size_t i = 0; i < S3_SEEN && !found; i++) {
+        const s3_seen_t *seen = &s->seen[i];
+        found = seen->path != NULL && seen->hash == hash && now - seen->when < S3_SEEN_US &&
+                strcmp(seen->path, path) == 0;
+    }
+    pthread_mutex_unlock(&s->seen_lock);
+    return found;
+}
+
+/* ---- metadata */
+
+/* Decimal digits; 0: they are none. */
+static int meta_number(const remote_answer_t *answer, const char *name, uint64_t max, uint64_t *out)
+{
+    char text[32], *end = NULL;
+    if (remote__kept(answer, name, text, sizeof(text)) == NULL) return 0;
+    if (strspn(text, "0123456789") != strlen(text) || text[0] == '\0') return 0;
+    uint64_t n = strtoull(text, &end, 10);
+    if (n > max) return 0;
+    *out = n;
+    return 1;
+}
+
+/* "1354276831.123456789" */
+static int meta_time(const remote_answer_t *answer, const char *name, int64_t *out)
+{
+    char text[48];
+    if (remote__kept(answer, name, text, sizeof(text)) == NULL) return 0;
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 10) return 0;
+    int64_t ns = strtoll(text, NULL, 10) * NS_PER_S, unit = NS_PER_S;
+    const char *at = text + digits;
+    if (*at == '.')
+        for (at++; *at >= '0' && *at <= '9' && unit > 1; at++)
+            ns += (*at - '0') * (unit /= 10);
+    *out = ns;
+    return 1;
+}
+
+static void take_meta(const remote_answer_t *answer, vfs_attr_t *attr)
+{
+    uint64_t n = 0;
+    if (meta_number(answer, "x-amz-meta-mode", UINT32_MAX, &n)) attr->mode = (uint32_t)n & 07777;
+    if (meta_number(answer, "x-amz-meta-uid", UINT32_MAX, &n)) attr->uid = (uint32_t)n;
+    if (meta_number(answer, "x-amz-meta-gid", UINT32_MAX, &n)) attr->gid = (uint32_t)n;
+    (void)meta_time(answer, "x-amz-meta-mtime", &attr->mtime_ns); /* else the object's own */
+    if (!meta_time(answer, "x-amz-meta-atime", &attr->atime_ns)) attr->atime_ns = attr->mtime_ns;
+}
+
+void s3__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+              const char *path, vfs_attr_t *attr)
+{
+    const s3_t *s = state;
+    memset(attr, 0, sizeof(*attr));
+    attr->flags = VFS_ATTR_DIRECT;
+    attr->type = type;
+    attr->mode = type == VFS_TYPE_DIR ? DIR_ATTR_MODE : FILE_ATTR_MODE;
+    attr->nlink = 1;
+    attr->uid = s->uid;
+    attr->gid = s->gid;
+    attr->dev = 0x7333; /* "s3" */
+    attr->ino = vfs_path_hash(path, strlen(path));
+    attr->size = attr->allocated = type == VFS_TYPE_DIR ? 0 : size;
+    attr->blksize = 65536;
+    if (answer == NULL) return;
+    if (answer->modified_s >= 0)
+        attr->mtime_ns = attr->ctime_ns = attr->atime_ns = answer->modified_s * NS_PER_S;
+    if (s->meta) take_meta(answer, attr);
+}
+
+/* ---- what a path is */
+
+static apr_status_t head(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_type_e type,
+                         vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    const s3_request_t request = {
+        .method = "HEAD", .path = path, .slash = type == VFS_TYPE_DIR, .flags = REMOTE_AGAIN};
+    remote_answer_t answer;
+    memset(validator, 0, sizeof(*validator));
+    apr_status_t status = s3__do(s, ctx, &request, &answer, NULL);
+    if (status == APR_SUCCESS && (answer.coded || answer.length < 0)) status = VFS_EFORMAT;
+    if (status == APR_SUCCESS) {
+        s3__attr(s, &answer, type, (uint64_t)answer.length, path, attr);
+        remote__validator(validator, &answer, attr);
+        validator->flags &= (uint8_t)~VFS_VALIDATOR_YOUNG; /* the tag is of the bytes */
+    }
+    remote__answer_free(&answer);
+    return status;
+}
+
+apr_status_t s3__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                      vfs_validator_t *validator, int *blind)
+{
+    *blind = 0;
+    return head(state, ctx, path, VFS_TYPE_FILE, attr, validator);
+}
+
+/* The first key of a directory. */
+typedef struct s3_first_t {
+    int there, marker;
+    int64_t mtime_ns;
+} s3_first_t;
+
+static apr_status_t take_first(void *baton, const s3_item_t *item)
+{
+    s3_first_t *first = baton;
+    if (!first->there) first->marker = item->key[0] == '\0';
+    if (first->marker && !first->there) first->mtime_ns = item->mtime_ns;
+    first->there = 1;
+    return APR_SUCCESS;
+}
+
+static void forget_first(void *baton)
+{
+    memset(baton, 0, sizeof(s3_first_t));
+}
+
+static apr_status_t stat_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr)
+{
+    s3_first_t first = {0, 0, 0};
+    vfs_validator_t unwanted;
+    const s3_lister_t lister = {
+        .max = 1, .deep = 1, .take = take_first, .again = forget_first, .baton = &first};
+    s3__attr(s, NULL, VFS_TYPE_DIR, 0, path, attr);
+    if (path[1] == '\0') return APR_SUCCESS;
+    apr_status_t status = s3__list(s, ctx, path, &lister);
+    if (status != APR_SUCCESS) return status;
+    if (!first.there) return APR_FROM_OS_ERROR(ENOENT);
+    s3__seen(s, path);
+    attr->mtime_ns = attr->ctime_ns = attr->atime_ns = first.mtime_ns;
+    if (!first.marker || !s->meta) return APR_SUCCESS;
+    status = head(s, ctx, path, VFS_TYPE_DIR, attr, &unwanted);
+    return APR_STATUS_IS_ENOENT(status) ? APR_SUCCESS : status; /* it went meanwhile */
+}
+
+apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path)
+{
+    char parent[VFS_PATH_MAX + 1];
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    size_t len = strlen(path);
+    for (;;) {
+        while (len > 0 && path[len - 1] != '/')
+            len--;
+        if (len <= 1) return APR_FROM_OS_ERROR(ENOENT); /* the root is there */
+        memcpy(parent, path, --len);
+        parent[len] = '\0';
+        if (was_seen(s, parent)) return APR_FROM_OS_ERROR(ENOENT);
+        apr_status_t status = head(s, ctx, parent, VFS_TYPE_FILE, &attr, &validator);
+        if (status == APR_SUCCESS) return APR_FROM_OS_ERROR(ENOTDIR);
+        if (!APR_STATUS_IS_ENOENT(status)) return status;
+        status = stat_dir(s, ctx, parent, &attr);
+        if (!APR_STATUS_IS_ENOENT(status))
+            return status == APR_SUCCESS ? APR_FROM_OS_ERROR(ENOENT) : status;
+    }
+}
+
+apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                      vfs_validator_t *validator)
+{
+    memset(validator, 0, sizeof(*validator));
+    if (path[1] == '\0') return stat_dir(s, ctx, path, attr);
+    apr_status_t status = head(s, ctx, path, VFS_TYPE_FILE, attr, validator);
+    if (!APR_STATUS_IS_ENOENT(status)) return status;
+    status = stat_dir(s, ctx, path, attr);
+    return APR_STATUS_IS_ENOENT(status) ? s3__absent(s, ctx, path) : status;
+}

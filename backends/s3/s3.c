@@ -1,0 +1,294 @@
+/*
+ * s3.c - the file system that the objects of a bucket make: its life, its options, its table of
+ * ops. Floor 2. Knows vfs and backends/remote. Files can only be replaced whole.
+ */
+#include "backends/s3/s3.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#define GRANULARITY_NS 1000000000 /* of Last-Modified; etags tell versions apart within it */
+#define ROUND_TRIP_US 30000
+#define FILE_MAX (5ll << 40) /* says S3 */
+
+typedef struct s3_file_t {
+    vfs_file_t base;
+    int is_dir;
+    char path[];
+} s3_file_t;
+
+/* ---- what reads */
+
+/* Nothing leads from one answer to another: S3 has no links, and redirects are not followed. */
+static apr_status_t s3_ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
+                           remote_answer_t *answer, int *is_dir)
+{
+    const s3_request_t request = {.method = ask->method,
+                                  .path = ask->path,
+                                  .flags = REMOTE_AGAIN,
+                                  .prepare = ask->prepare,
+                                  .begin = ask->begin,
+                                  .body = ask->body,
+                                  .baton = ask->baton};
+    *is_dir = 0;
+    return s3__send(state, ctx, &request, answer, NULL);
+}
+
+const remote_backend_t s3__backend = {
+    .ask = s3_ask, .attr = s3__attr, .head = s3__head, .load = s3__load, .exact = 1};
+
+/* As remote__read. There are servers that do not know what a range of an empty object is. */
+static apr_status_t read_range(s3_t *s, const vfs_ctx_t *ctx, const char *path,
+                               const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    vfs_attr_t whole;
+    vfs_validator_t version;
+    int blind = 0;
+    apr_status_t status =
+        remote__read(&s3__backend, s, 0, ctx, path, iov, count, off, got, attr, validator, NULL);
+    if (status != VFS_EFORMAT) return status;
+    apr_status_t there = s3__head(s, ctx, path, &whole, &version, &blind);
+    if (there != APR_SUCCESS || whole.size > 0) return status;
+    *got = 0;
+    if (attr != NULL) *attr = whole;
+    if (validator != NULL) *validator = version;
+    return APR_SUCCESS;
+}
+
+static apr_status_t s3_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                            vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    return s3__stat(fs->state, ctx, path->str, attr, validator);
+}
+
+static apr_status_t s3_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              uint32_t mask)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = s3__stat(fs->state, ctx, path->str, &attr, &validator);
+    return status == APR_SUCCESS ? vfs_attr_access(&attr, ctx, mask) : status;
+}
+
+static apr_status_t s3_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
+                           size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    s3_t *s = fs->state;
+    const vfs_iovec_t iov = {buf, len};
+    if (len == 0 || path->len == 1) return s3__stat(s, ctx, path->str, attr, validator);
+    apr_status_t status = read_range(s, ctx, path->str, &iov, 1, 0, got, attr, validator);
+    return APR_STATUS_IS_ENOENT(status) ? s3__stat(s, ctx, path->str, attr, validator) : status;
+}
+
+static apr_status_t may_open(const vfs_attr_t *attr, apr_status_t found, uint32_t flags)
+{
+    if (found != APR_SUCCESS)
+        return (flags & VFS_O_CREATE) && APR_STATUS_IS_ENOENT(found) ? APR_ENOTIMPL : found;
+    if ((flags & VFS_O_CREATE) && (flags & VFS_O_EXCL)) return APR_EEXIST;
+    if ((flags & (VFS_O_CREATE | VFS_O_WRITE)) && attr->type == VFS_TYPE_DIR)
+        return APR_FROM_OS_ERROR(EISDIR);
+    if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
+    return flags & VFS_O_WRITE ? APR_ENOTIMPL : APR_SUCCESS;
+}
+
+static apr_status_t s3_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
+                            const vfs_path_t *path, uint32_t flags, uint32_t mode, vfs_attr_t *attr,
+                            vfs_validator_t *validator)
+{
+    (void)mode;
+    apr_status_t found = s3__stat(fs->state, ctx, path->str, attr, validator);
+    apr_status_t status = may_open(attr, found, flags);
+    if (status != APR_SUCCESS) return status;
+    s3_file_t *file = calloc(1, sizeof(*file) + path->len + 1);
+    if (file == NULL) return APR_ENOMEM;
+    memcpy(file->path, path->str, path->len);
+    file->is_dir = attr->type == VFS_TYPE_DIR;
+    vfs_file_init(&file->base, fs, flags, NULL);
+    *out = &file->base;
+    return APR_SUCCESS;
+}
+
+static apr_status_t s3_close(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)ctx;
+    free(file);
+    return APR_SUCCESS;
+}
+
+/* An object that is gone is not there for who has it open either. */
+static apr_status_t of_handle(apr_status_t status)
+{
+    return APR_STATUS_IS_ENOENT(status) ? VFS_ESTALE : status;
+}
+
+static apr_status_t s3_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                             size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
+{
+    const s3_file_t *f = (const s3_file_t *)file;
+    if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
+    return of_handle(
+        read_range(file->fs->state, ctx, f->path, iov, count, (uint64_t)off, got, NULL, validator));
+}
+
+static apr_status_t s3_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                size_t count, apr_off_t off, size_t *got)
+{
+    return s3_fetch(file, ctx, iov, count, off, got, NULL);
+}
+
+static apr_status_t s3_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                               apr_off_t off, size_t *got)
+{
+    const vfs_iovec_t iov = {buf, len};
+    return s3_fetch(file, ctx, &iov, 1, off, got, NULL);
+}
+
+static apr_status_t s3_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                             vfs_validator_t *validator)
+{
+    const s3_file_t *f = (const s3_file_t *)file;
+    return of_handle(s3__stat(file->fs->state, ctx, f->path, attr, validator));
+}
+
+static apr_status_t s3_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
+                               const vfs_path_t *path, uint32_t flags)
+{
+    return remote__opendir(&s3__backend, dir, fs, ctx, path, flags);
+}
+
+/* What was answered well is stored already. */
+static apr_status_t s3_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)file;
+    (void)ctx;
+    return APR_SUCCESS;
+}
+
+static apr_status_t s3_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    (void)flags;
+    return s3_flush(file, ctx);
+}
+
+static apr_status_t s3_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    (void)fs;
+    (void)ctx;
+    return APR_SUCCESS;
+}
+
+static apr_status_t s3_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = s3__stat(fs->state, ctx, path->str, &attr, &validator);
+    return status == APR_SUCCESS && attr.type != VFS_TYPE_DIR ? APR_FROM_OS_ERROR(ENOTDIR) : status;
+}
+
+/* ---- life */
+
+static const vfs_ops_t s3_ops = {
+    .abi = VFS_ABI,
+    .size = sizeof(vfs_ops_t),
+    .name = "s3",
+    .destroy = remote__destroy_fs,
+    .open = s3_open,
+    .opendir = s3_opendir,
+    .close = s3_close,
+    .closedir = remote__closedir,
+    .get = s3_get,
+    .stat = s3_stat,
+    .lstat = s3_stat,
+    .access = s3_access,
+    .sync_dir = s3_sync_dir,
+    .sync_fs = s3_sync_fs,
+    .read_at = s3_read_at,
+    .readv_at = s3_readv_at,
+    .fstat = s3_fstat,
+    .flush = s3_flush,
+    .sync = s3_sync,
+    .fetch = s3_fetch,
+    .readdir = remote__readdir,
+    .seekdir = remote__seekdir,
+};
+
+static void s3_free(void *state)
+{
+    s3_t *s = state;
+    apr_pool_t *pool = s->pool;
+    if (s->state.remote != NULL) remote__destroy(s->state.remote);
+    for (size_t i = 0; i < S3_SEEN; i++)
+        free(s->seen[i].path);
+    explicit_bzero(&s->creds, sizeof(s->creds));
+    (void)pthread_mutex_destroy(&s->creds_lock); /* nobody is left to hold it */
+    (void)pthread_mutex_destroy(&s->seen_lock);
+    free(s);
+    if (pool != NULL) apr_pool_destroy(pool);
+}
+
+static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t errlen)
+{
+    char why[1024] = "";
+    s3_t *s = calloc(1, sizeof(*s));
+    if (s == NULL) return APR_ENOMEM;
+    s->state.end = s3_free;
+    s->base = o->remote.base;
+    s->host = o->host;
+    s->bucket = o->bucket;
+    s->prefix = o->prefix;
+    s->region = o->region;
+    s->profile = o->profile;
+    s->meta = o->meta;
+    s->anonymous = o->anonymous;
+    s->payer = o->payer;
+    s->https = strncmp(o->remote.base, "https:", 6) == 0;
+    s->uid = (uint32_t)geteuid();
+    s->gid = (uint32_t)getegid();
+    pthread_mutex_init(&s->creds_lock, NULL);
+    pthread_mutex_init(&s->seen_lock, NULL);
+    apr_status_t status = remote__create(&s->state.remote, &o->remote, why, sizeof(why));
+    if (status == APR_SUCCESS) status = s3__creds_load(s, why, sizeof(why));
+    if (status != APR_SUCCESS)
+        (void)snprintf(err, errlen, "s3://%s: %s", o->bucket, why);
+    else if (o->probe)
+        status = s3__probe(s, err, errlen);
+    if (status == APR_SUCCESS)
+        *out = s;
+    else
+        s3_free(s);
+    return status;
+}
+
+static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t errlen,
+                             apr_pool_t *pool, apr_pool_t *own)
+{
+    s3_options_t o;
+    vfs_caps_t caps = {.size = sizeof(caps),
+                       .bits = VFS_CAP_DIRS | VFS_CAP_CONFINED,
+                       .time_granularity_ns = GRANULARITY_NS,
+                       .file_size_max = FILE_MAX,
+                       .name_max = VFS_NAME_MAX,
+                       .round_trip_us = ROUND_TRIP_US};
+    s3_t *s = NULL;
+    apr_status_t status = s3__options(&o, uri, err, errlen, own);
+    if (status == APR_SUCCESS) status = s3_new(&s, &o, err, errlen);
+    if (status != APR_SUCCESS) return status;
+    status = vfs_create(out, &s3_ops, NULL, s, &caps, pool);
+    if (status == APR_SUCCESS)
+        s->pool = own;
+    else
+        s3_free(s);
+    return status;
+}
+
+apr_status_t vfs_s3_create(vfs_t **out, const char *uri, char *err, size_t errlen, apr_pool_t *pool)
+{
+    return remote__open(out, uri, err, errlen, pool, open_uri);
+}

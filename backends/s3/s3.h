@@ -1,0 +1,193 @@
+/*
+ * s3.h - the backend over S3: its types, shared by its files. Floor 2, private to backends/s3/ and
+ * its tests.
+ *
+ * A file is an object, a directory is what keys have in common up to a '/', with or without an
+ * object of its own ("dir/", a marker). There is no order between keys and no lock: what takes
+ * several requests can be seen half done.
+ */
+#ifndef BACKENDS_S3_S3_H
+#define BACKENDS_S3_S3_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "backends/remote/files.h"
+
+#define S3_HEADERS_MAX 24u
+#define S3_KEY_MAX 1024u       /* bytes of a key, says S3 */
+#define S3_PART_MIN (5u << 20) /* of a part that is not the last, says S3 */
+#define S3_PARTS_MAX 10000u    /* of an upload, says S3 */
+#define S3_SEEN 64u            /* directories that were seen a moment ago */
+#define S3_SEEN_US 1000000     /* how long that is believed */
+
+/** Who signs. */
+typedef struct s3_creds_t {
+    char id[160]; /**< "": nobody, requests are anonymous */
+    char secret[256];
+    char token[8192]; /**< "": none */
+} s3_creds_t;
+
+/** One header that is signed; its name is in lower case. Both are borrowed. */
+typedef struct s3_header_t {
+    const char *name, *value;
+} s3_header_t;
+
+/** What a refusal says. */
+typedef struct s3_error_t {
+    char code[64];
+    char message[256];
+    char region[64];
+} s3_error_t;
+
+/** A directory that was there. */
+typedef struct s3_seen_t {
+    uint32_t hash;
+    apr_time_t when;
+    char *path;
+} s3_seen_t;
+
+/** What a URI says. */
+typedef struct s3_options_t {
+    remote_config_t remote; /**< its base is that of the bucket */
+    const char *host, *bucket, *prefix, *region, *endpoint, *profile;
+    int path_style; /**< -1: as it fits the endpoint */
+    int meta, anonymous, payer, probe;
+} s3_options_t;
+
+/** One instance. */
+typedef struct s3_t {
+    remote_state_t state; /**< its first member */
+    const char *base;     /**< URL of the bucket, without '/' at its end */
+    const char *host;     /**< as in the header Host */
+    const char *bucket;
+    const char *region;
+    const char *prefix;  /**< before each key: "" or "dir/" */
+    const char *profile; /**< of the shared file; NULL: the default one */
+    int meta;            /**< mode, owner and times are kept as metadata */
+    int anonymous;
+    int https;
+    uint32_t uid, gid;          /**< whose all is that says nothing else */
+    int payer;                  /**< the requester pays */
+    _Atomic int64_t skew_s;     /**< the server's clock less ours */
+    pthread_mutex_t creds_lock; /**< guards creds and creds_us */
+    s3_creds_t creds;
+    apr_time_t creds_us;       /**< when they were read */
+    pthread_mutex_t seen_lock; /**< guards the next two */
+    s3_seen_t seen[S3_SEEN];
+    unsigned seen_next;
+    apr_pool_t *pool; /**< texts of the options; NULL until it is whole */
+} s3_t;
+
+/** What is asked of the server. */
+typedef struct s3_request_t {
+    const char *method;
+    const char *path;  /**< within the root; NULL: the bucket */
+    int slash;         /**< the marker of that directory */
+    const char *query; /**< encoded, sorted by name, each with its '='; NULL: none */
+    s3_header_t headers[S3_HEADERS_MAX];
+    size_t nheaders;
+    const void *data; /**< the body */
+    size_t len;
+    uint32_t flags;                                                    /**< REMOTE_AGAIN */
+    apr_status_t (*prepare)(void *baton, struct curl_slist **headers); /**< not signed */
+    apr_status_t (*begin)(void *baton, const remote_answer_t *answer);
+    apr_status_t (*body)(void *baton, const void *data, size_t len);
+    void *baton;
+} s3_request_t;
+
+extern const remote_backend_t s3__backend;
+
+/* ---- options.c */
+
+/** Texts go into the pool. A sentence in err, without secrets. */
+apr_status_t s3__options(s3_options_t *options, const char *uri, char *err, size_t errlen,
+                         apr_pool_t *pool);
+
+/* ---- sign.c */
+
+/** What is signed (AWS Signature Version 4). `headers` are sorted by name. */
+typedef struct s3_sign_t {
+    const char *method, *path, *query; /**< encoded; query "" without one */
+    const s3_header_t *headers;
+    size_t nheaders;
+    const char *payload; /**< hash of the body in hexadecimal, or UNSIGNED-PAYLOAD */
+    const char *date;    /**< "20130524T000000Z" */
+    const char *region;
+} s3_sign_t;
+/** The value of the header Authorization; free it. NULL: no memory. */
+char *s3__sign(const s3_sign_t *what, const s3_creds_t *creds);
+/** A time as in s3_sign_t. */
+void s3__date(char out[17], int64_t seconds);
+
+/* ---- creds.c */
+
+/** Find out who signs. A sentence in err. */
+apr_status_t s3__creds_load(s3_t *s, char *err, size_t errlen);
+/** Those of now. */
+void s3__creds_get(s3_t *s, s3_creds_t *out);
+/** The server refused `old`: are there others now? */
+int s3__creds_renew(s3_t *s, const s3_creds_t *old);
+
+/* ---- ask.c */
+
+/** Ask, as somebody who may, at the time that the server has. APR_SUCCESS: there is an answer. What
+ * a refusal says is in `error`, which may be NULL. remote__answer_free ends the answer, always. */
+apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
+                      remote_answer_t *answer, s3_error_t *error);
+/** The same; any status but 2xx is an error. */
+apr_status_t s3__do(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
+                    remote_answer_t *answer, s3_error_t *error);
+void s3__header(s3_request_t *request, const char *name, const char *value);
+/** What an answer means that is no 2xx. */
+apr_status_t s3__status(const remote_answer_t *answer, const s3_error_t *error);
+/** Read <Error>; what it does not say is "". */
+void s3__parse_error(s3_error_t *error, const char *text, size_t len);
+/** `text` encoded for a query, behind what is in `out`. 0: it does not fit. */
+int s3__query_add(char *out, size_t size, const char *name, const char *value);
+/** Is the bucket there, and may we? A sentence in err. */
+apr_status_t s3__probe(s3_t *s, char *err, size_t errlen);
+
+/* ---- attr.c */
+
+void s3__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+              const char *path, vfs_attr_t *attr);
+apr_status_t s3__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                      vfs_validator_t *validator, int *blind);
+/** Attributes and version of a file or of a directory. */
+apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                      vfs_validator_t *validator);
+/** ENOENT, or ENOTDIR where the path leads through a file. */
+apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+/** A directory was there, or is not any more. */
+void s3__seen(s3_t *s, const char *path);
+void s3__unseen(s3_t *s, const char *path);
+
+/* ---- list.c */
+
+/** What is told of each key of a listing. `key` is below the root; `prefix`: what keys have in
+ * common, up to and with a '/'. */
+typedef struct s3_item_t {
+    const char *key;
+    int prefix;
+    uint64_t size;
+    int64_t mtime_ns;
+    const char *etag;
+} s3_item_t;
+/** Keys that begin as the path does, as a directory: those right below, or all (`deep`). At most
+ * `max`; 0: all of them, page by page. `take` may be called with keys that a broken page had: then
+ * `again` is called first. */
+typedef struct s3_lister_t {
+    int deep;
+    unsigned max;
+    apr_status_t (*take)(void *baton, const s3_item_t *item);
+    void (*again)(void *baton); /**< forget what came since the last page was whole */
+    void (*whole)(void *baton); /**< a page is whole */
+    void *baton;
+    remote_answer_t *answer; /**< the last one, for who frees it; or NULL */
+    s3_error_t *error;       /**< what a refusal says; or NULL */
+} s3_lister_t;
+apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_lister_t *lister);
+apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names);
+
+#endif
