@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/** Register every backend: "file", "mem", "http", "https", "s3". Those that need a library which this
- *  build has not say so when they are opened.
+/** Register every backend: "file", "mem", "http", "https", "s3", "dav", "davs". Those that need a
+ *  library which this build has not say so when they are opened.
  *  @return APR_SUCCESS or APR_ENOMEM.
  *  Threads: any; again is harmless. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_backends_register_all(void);
@@ -69,6 +69,22 @@ VFS_API apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, si
  * vfs_destroy. */
 VFS_API apr_status_t vfs_s3_create(vfs_t **out, const char *uri, char *err, size_t errlen,
                                    apr_pool_t *pool);
+
+/** Files of a WebDAV server (RFC 4918): "dav://host/dir?option=value&option=value", or "davs" for
+ * HTTPS. docs/remote.md has the options. A file is replaced as a whole, by vfs_commit.
+ *
+ *  @param out  the file system
+ *  @param uri  the directory that becomes the root, and options
+ *  @param err  receives a sentence for the user on failure, without any secret; may be NULL
+ *  @param errlen  bytes of err
+ *  @param pool  parent of the file system's own pool
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, no such URL, an unknown option); APR_EACCES (the server
+ * refuses us, or we its certificate, or there is no password); APR_ENOENT; APR_ENOTDIR;
+ * VFS_EOFFLINE; VFS_EFORMAT (what answers speaks no WebDAV); APR_ENOTIMPL (neither does it; or
+ * built without libcurl); APR_ENOMEM. Threads: any. Blocks: two requests, unless the option
+ * probe=no. Owns: end it with vfs_destroy. */
+VFS_API apr_status_t vfs_webdav_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                                       apr_pool_t *pool);
 
 /** What a remote backend has done so far. */
 typedef struct vfs_remote_figures_t {

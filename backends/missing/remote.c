@@ -21,6 +21,14 @@ apr_status_t vfs_s3_create(vfs_t **out, const char *uri, char *err, size_t errle
     return APR_ENOTIMPL;
 }
 
+apr_status_t vfs_webdav_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                               apr_pool_t *pool)
+{
+    VFS_CHECK_ARG(out != NULL && uri != NULL && pool != NULL);
+    if (err != NULL) (void)snprintf(err, errlen, "dav: this library was built without libcurl");
+    return APR_ENOTIMPL;
+}
+
 apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
 {
     (void)fs;

@@ -197,6 +197,7 @@ apr_status_t remote__status(const remote_answer_t *answer)
         {413, APR_FROM_OS_ERROR(EFBIG)},
         {414, APR_ENAMETOOLONG},
         {423, APR_FROM_OS_ERROR(EBUSY)},
+        {424, APR_FROM_OS_ERROR(EBUSY)},
         {429, VFS_EOFFLINE},
         {451, APR_FROM_OS_ERROR(EACCES)},
         {501, APR_ENOTIMPL},
@@ -217,8 +218,11 @@ void remote__validator(vfs_validator_t *out, const remote_answer_t *answer, cons
     int64_t now_s = answer->date_s >= 0 ? answer->date_s : vfs_now_ns() / NS_PER_S;
     memset(out, 0, sizeof(*out));
     if (answer->etag[0] != '\0') {
-        vfs_validator_from_tag(out, VFS_VALIDATOR_ETAG, answer->etag, strlen(answer->etag));
-        if (strncmp(answer->etag, "W/", 2) == 0) out->flags |= VFS_VALIDATOR_WEAK;
+        /* Apache's is weak as long as the file is young: it becomes no other version by ageing */
+        int weak = strncmp(answer->etag, "W/", 2) == 0;
+        const char *tag = answer->etag + (weak ? 2 : 0);
+        vfs_validator_from_tag(out, VFS_VALIDATOR_ETAG, tag, strlen(tag));
+        if (weak) out->flags |= VFS_VALIDATOR_WEAK;
     } else if (answer->modified_s >= 0) {
         vfs_validator_from_attr(out, attr, now_s * NS_PER_S, 0);
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/stacks/webserver.h"
@@ -30,31 +31,42 @@ static int reserve(int *port)
     return fd;
 }
 
-static void load_modules(FILE *file)
+/* A directory in which it may write, as whoever it is. */
+static int make_var(const webserver_t *web)
 {
-    static const char *const names[] = {"mpm_event", "authz_core", "dir", "autoindex", "mime"};
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    char var[96];
+    snprintf(var, sizeof(var), "%s/var", web->dir);
+    return chmod(web->dir, 0755) == 0 && mkdir(var, 0700) == 0 && chmod(var, 0777) == 0;
+}
+
+static void load_modules(FILE *file, int dav)
+{
+    static const char *const names[] = {"mpm_event", "authz_core", "dir",   "autoindex",
+                                        "mime",      "dav",        "dav_fs"};
+    size_t count = sizeof(names) / sizeof(names[0]) - (dav ? 0 : 2);
+    for (size_t i = 0; i < count; i++)
         fprintf(file, "LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", names[i],
                 names[i]);
 }
 
-static int configure(const webserver_t *web, const char *root, const char *lines)
+static int configure(const webserver_t *web, const char *root, const char *lines, int dav)
 {
-    char name[96];
+    char name[96], locks[128] = "";
     const char *d = web->dir;
     snprintf(name, sizeof(name), "%s/apache.conf", d);
     FILE *file = fopen(name, "we");
     if (file == NULL) return 0;
-    load_modules(file);
+    load_modules(file, dav);
+    if (dav) snprintf(locks, sizeof(locks), "DavLockDB %s/var/locks\n", d);
     fprintf(file,
             "ServerRoot %s\nDefaultRuntimeDir %s\nPidFile %s/pid\nErrorLog %s/error.log\n"
             "%sServerName localhost\nListen 127.0.0.1:%d\nStartServers 1\nServerLimit 1\n"
             "ThreadsPerChild 25\nMaxRequestWorkers 25\nMaxKeepAliveRequests 0\n"
-            "TypesConfig /dev/null\nDocumentRoot %s\n"
-            "<Directory %s>\nRequire all granted\nOptions Indexes FollowSymLinks\n%s\n"
+            "TypesConfig /dev/null\n%sDocumentRoot %s\n"
+            "<Directory %s>\nRequire all granted\nOptions Indexes FollowSymLinks\n%s\n%s\n"
             "</Directory>\n",
-            d, d, d, d, geteuid() == 0 ? "User www-data\nGroup www-data\n" : "", web->port, root,
-            root, lines);
+            d, d, d, d, geteuid() == 0 ? "User www-data\nGroup www-data\n" : "", web->port, locks,
+            root, root, dav ? "Dav On" : "", lines);
     return fclose(file) == 0;
 }
 
@@ -62,11 +74,11 @@ int apache_start(webserver_t *web, const char *root, const char *lines, int flag
 {
     char conf[96];
     const char *const argv[] = {"/usr/sbin/apache2", "-D", "FOREGROUND", "-f", conf, NULL};
-    (void)flags;
+    const int dav = flags & WEBSERVER_DAV;
     int fd = webserver__begin(web) ? reserve(&web->port) : -1;
     snprintf(conf, sizeof(conf), "%s/apache.conf", web->dir);
-    int ready = fd >= 0 && configure(web, root, lines) && webserver__spawn(web, -1, NULL, argv) &&
-                webserver__wait(web);
+    int ready = fd >= 0 && (!dav || make_var(web)) && configure(web, root, lines, dav) &&
+                webserver__spawn(web, -1, NULL, argv) && webserver__wait(web);
     int error = errno;
     if (fd >= 0) (void)close(fd); /* Apache has the port */
     if (!ready) webserver_stop(web);

@@ -38,7 +38,12 @@ static int make_certificate(const webserver_t *web)
     return webserver__run(argv);
 }
 
-static int configure(const webserver_t *web, const char *root, const char *lines)
+#define DAV_MODULE "load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;\n"
+#define DAV_LINES                                                                                  \
+    "client_max_body_size 0; dav_methods PUT DELETE MKCOL COPY MOVE; "                             \
+    "dav_ext_methods PROPFIND OPTIONS LOCK UNLOCK; dav_ext_lock zone=locks;"
+
+static int configure(const webserver_t *web, const char *root, const char *lines, int dav)
 {
     char name[96], tls[256] = "";
     const char *d = web->dir;
@@ -51,14 +56,15 @@ static int configure(const webserver_t *web, const char *root, const char *lines
     FILE *file = fopen(name, "we");
     if (file == NULL) return 0;
     fprintf(file,
-            "%sdaemon off; worker_processes 1; pid %s/pid; error_log %s/error.log;\n"
+            "%s%sdaemon off; worker_processes 1; pid %s/pid; error_log %s/error.log;\n"
             "events { worker_connections 256; }\n"
             "http { access_log %s/access.log; client_body_temp_path %s/t1; proxy_temp_path %s/t2;\n"
             "fastcgi_temp_path %s/t3; uwsgi_temp_path %s/t4; scgi_temp_path %s/t5;\n"
-            "default_type application/octet-stream;\n"
-            "server { listen 127.0.0.1:%d; %s root %s; %s } }\n",
-            geteuid() == 0 ? "user root; " : "", d, d, d, d, d, d, d, d, web->port, tls, root,
-            lines);
+            "default_type application/octet-stream;\n%s\n"
+            "server { listen 127.0.0.1:%d; %s root %s; %s %s } }\n",
+            dav ? DAV_MODULE : "", geteuid() == 0 ? "user root; " : "", d, d, d, d, d, d, d, d,
+            dav ? "dav_ext_lock_zone zone=locks:1m;" : "", web->port, tls, root,
+            dav ? DAV_LINES : "", lines);
     return fclose(file) == 0;
 }
 
@@ -80,7 +86,7 @@ int nginx_start(webserver_t *web, const char *root, const char *lines, int flags
     int fd = webserver__begin(web) ? webserver__listen(&web->port) : -1;
     if (tls) tls_fd = webserver__listen(&web->tls_port);
     int ready = fd >= 0 && (!tls || (tls_fd >= 0 && make_certificate(web))) &&
-                configure(web, root, lines) && spawn(web, fd, tls_fd);
+                configure(web, root, lines, flags & WEBSERVER_DAV) && spawn(web, fd, tls_fd);
     int error = errno;
     if (fd >= 0) (void)close(fd); /* the child has them */
     if (tls_fd >= 0) (void)close(tls_fd);

@@ -147,6 +147,27 @@ static apr_status_t add_http(sut_t *sut, const char *what, char *err, size_t err
     return add(sut, fs);
 }
 
+/* A bottom of its own: a directory that a server serves. */
+static apr_status_t add_webdav(sut_t *sut, const char *what, char *err, size_t errlen)
+{
+    static const struct {
+        const char *what;
+        webserver_start_fn start;
+    } rows[] = {{"nginx", nginx_start}, {"apache", apache_start}, {"lighttpd", lighttpd_start}};
+    vfs_t *fs = NULL;
+    char uri[96];
+    size_t row = 0;
+    while (row < 3 && strcmp(rows[row].what, what) != 0)
+        row++;
+    if (row == 3 || sut->nlayers > 0) return APR_EINVAL;
+    strcpy(sut->root, "/tmp/cachefs-sut-XXXXXX");
+    if (mkdtemp(sut->root) == NULL || chmod(sut->root, 0777) != 0) return apr_get_os_error();
+    if (!rows[row].start(&sut->web, sut->root, "", WEBSERVER_DAV)) return apr_get_os_error();
+    snprintf(uri, sizeof uri, "dav://127.0.0.1:%d/?proxy=none", sut->web.port);
+    apr_status_t rv = vfs_webdav_create(&fs, uri, err, errlen, sut->pool);
+    return rv == APR_SUCCESS ? add(sut, fs) : rv;
+}
+
 static void no_line(void *baton, const char *line)
 {
     (void)line;
@@ -204,6 +225,8 @@ static apr_status_t add_layer(sut_t *sut, const char *name, const char *keys, ch
         rv = add_local(sut);
     else if (strncmp(name, "http-", 5) == 0)
         rv = add_http(sut, name + 5, err, errlen);
+    else if (strncmp(name, "webdav-", 7) == 0)
+        rv = add_webdav(sut, name + 7, err, errlen);
     else if (strncmp(name, "cache", 5) == 0 && (name[5] == '-' || name[5] == '\0'))
         rv = add_cache(sut, name[5] == '-' ? name + 6 : "", keys, err, errlen);
     else

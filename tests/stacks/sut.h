@@ -7,6 +7,8 @@
  *   http-html http-json http-apache http-lighttpd
  *                             over local: what nginx, with such listings, Apache or lighttpd serves
  *                             of that directory
+ *   webdav-nginx webdav-apache webdav-lighttpd
+ *                             a directory of its own behind such a server
  *   null trace count sub readonly bare noid fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...

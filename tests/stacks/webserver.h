@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #define WEBSERVER_TLS 0x1 /**< also by TLS, with a certificate in DIR/cert.pem for "localhost" */
+#define WEBSERVER_DAV 0x2 /**< by WebDAV, with locks; everybody may change everything */
 
 typedef struct webserver_t {
     pid_t pid; /**< 0: none */

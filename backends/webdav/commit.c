@@ -1,0 +1,295 @@
+/*
+ * commit.c - a whole file at once, by PUT, on a condition where the caller has one. Floor 2.
+ *
+ * Whether PUT obeys conditions is found out by a file of our own, once: nginx for one does not, and
+ * would overwrite what the condition is to protect. Where it does not, or has no strong etag of the
+ * version, a lock keeps others away while it is looked at; without locks the race is only
+ * narrowed.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/webdav/webdav.h"
+
+#define NS_PER_S 1000000000
+#define PIECE (256u << 10)
+#define HEADER_MAX (REMOTE_TAG_MAX + 32)
+static const char none_line[] = "If-None-Match: *";
+
+typedef struct put_t {
+    webdav_t *w;
+    const vfs_ctx_t *ctx;
+    const char *path;
+    const vfs_source_t *source;
+    const vfs_commit_t *how;
+    char tag[REMOTE_TAG_MAX]; /* that the server gave what we put, or "" */
+    int unknown;              /* the answer was lost */
+    long said;
+} put_t;
+
+/* ---- one PUT */
+
+static apr_status_t refused(const put_t *p, const char *path, const remote_answer_t *answer)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    if (answer->status == 405 || answer->status == 409) {
+        apr_status_t there = webdav__stat(p->w, p->ctx, path, &attr, &validator, NULL);
+        if (there == APR_SUCCESS && attr.type == VFS_TYPE_DIR) return APR_FROM_OS_ERROR(EISDIR);
+    }
+    apr_status_t status = webdav__refused(p->w, p->ctx, path, answer);
+    /* a conflict is a condition that does not hold */
+    return status == VFS_ECONFLICT && answer->status != 412 ? APR_FROM_OS_ERROR(EIO) : status;
+}
+
+static apr_status_t put_bytes(put_t *p, const char *path, const remote_send_t *send, unsigned flags,
+                              const char *const *lines)
+{
+    webdav_call_t call = {.method = "PUT",
+                          .path = path,
+                          .flags = flags,
+                          .depth = WEBDAV_FLAT,
+                          .send = send,
+                          .lines = lines};
+    remote_answer_t answer;
+    apr_status_t status = webdav__call(p->w, p->ctx, &call, &answer);
+    p->said = answer.status;
+    p->unknown = status != APR_SUCCESS && answer.unknown;
+    memcpy(p->tag, answer.etag, sizeof(p->tag));
+    if (status == APR_SUCCESS) status = refused(p, path, &answer);
+    remote__answer_free(&answer);
+    return status;
+}
+
+/* `line`: a condition, or NULL; then it may be done twice. */
+static apr_status_t put_source(put_t *p, const char *line)
+{
+    const remote_send_t send = {.source = p->source, .len = p->source->size};
+    const char *lines[3] = {NULL, NULL, NULL};
+    char mtime[64];
+    size_t n = 0;
+    if (line != NULL) lines[n++] = line;
+    if (p->how->mtime_ns != VFS_TIME_NOW && p->how->mtime_ns != VFS_TIME_OMIT) {
+        (void)snprintf(mtime, sizeof(mtime), "X-OC-Mtime: %" PRId64, p->how->mtime_ns / NS_PER_S);
+        lines[n++] = mtime;
+    }
+    return put_bytes(p, p->path, &send, line == NULL ? REMOTE_AGAIN : 0, lines);
+}
+
+/* ---- what the server does with conditions */
+
+static void trial_name(const put_t *p, char out[VFS_PATH_MAX + 64])
+{
+    size_t len = (size_t)(strrchr(p->path, '/') - p->path);
+    uint64_t n = (uint64_t)vfs_now_ns() ^ atomic_fetch_add(&p->w->chance, 0x9e3779b97f4a7c15u);
+    (void)snprintf(out, VFS_PATH_MAX + 64, "%.*s/.cachefs-trial-%016" PRIx64, (int)len, p->path, n);
+}
+
+/* A file that is not there must not come by If-Match, nor one that is be replaced against
+ * If-None-Match. Nothing is learnt from an answer that has other reasons. */
+static int try_conditions(put_t *p)
+{
+    static const remote_send_t nothing = {.data = "", .len = 0};
+    static const char *const match[] = {"If-Match: \"none\"", NULL};
+    static const char *const none[] = {none_line, NULL};
+    char name[VFS_PATH_MAX + 64];
+    webdav_call_t call = {
+        .method = "DELETE", .path = name, .flags = REMOTE_AGAIN, .depth = WEBDAV_FLAT};
+    remote_answer_t answer;
+    trial_name(p, name);
+    if (strlen(name) > VFS_PATH_MAX) return WEBDAV_UNKNOWN;
+    int known = WEBDAV_UNKNOWN;
+    apr_status_t status = put_bytes(p, name, &nothing, 0, match);
+    if (status == APR_SUCCESS) known = WEBDAV_NO;
+    if (status == VFS_ECONFLICT && p->said == 412 &&
+        put_bytes(p, name, &nothing, REMOTE_AGAIN, NULL) == APR_SUCCESS) {
+        status = put_bytes(p, name, &nothing, 0, none);
+        known = status == VFS_ECONFLICT && p->said == 412 ? WEBDAV_YES : WEBDAV_NO;
+    } else if (status == VFS_ECONFLICT) {
+        return WEBDAV_UNKNOWN;
+    }
+    (void)webdav__call(p->w, p->ctx, &call,
+                       &answer); /* what stays is empty, and says whose it is */
+    remote__answer_free(&answer);
+    return known;
+}
+
+static int has_conditions(put_t *p)
+{
+    int known = atomic_load(&p->w->conditions);
+    if (known == WEBDAV_UNKNOWN) {
+        known = try_conditions(p);
+        atomic_store(&p->w->conditions, known);
+    }
+    return known == WEBDAV_YES;
+}
+
+/* ---- what became of it */
+
+/* Does the file hold exactly our bytes? */
+static apr_status_t compare(const put_t *p, char *ours, char *theirs)
+{
+    for (uint64_t off = 0; off < p->source->size;) {
+        size_t n = p->source->size - off < PIECE ? (size_t)(p->source->size - off) : PIECE;
+        const vfs_iovec_t iov = {theirs, n};
+        size_t got = 0;
+        apr_status_t status = p->source->read_at(p->source->baton, ours, n, (apr_off_t)off);
+        if (status == APR_SUCCESS)
+            status = remote__read(&webdav__backend, p->w, p->w->skip_max, p->ctx, p->path, &iov, 1,
+                                  off, &got, NULL, NULL, NULL);
+        if (status != APR_SUCCESS) return status;
+        if (got != n || memcmp(ours, theirs, n) != 0) return VFS_ECONFLICT;
+        off += n;
+    }
+    return APR_SUCCESS;
+}
+
+/* The answer to a conditional PUT was lost. It is not sent again: if it was obeyed, the condition
+ * does not hold any more. What is there now tells. An empty file may be anybody's. */
+static apr_status_t lost(const put_t *p)
+{
+    vfs_attr_t attr;
+    vfs_validator_t now;
+    apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, NULL);
+    if (status != APR_SUCCESS || p->source->size == 0) return VFS_EOFFLINE;
+    if ((p->how->flags & VFS_COMMIT_IF_MATCH) && vfs_validator_equal(&now, &p->how->expected))
+        return VFS_EOFFLINE; /* not obeyed, or not yet */
+    if (attr.size != p->source->size) return VFS_ECONFLICT;
+    char *pieces = malloc(2 * (size_t)PIECE);
+    if (pieces == NULL) return APR_ENOMEM;
+    status = compare(p, pieces, pieces + PIECE);
+    free(pieces);
+    return status;
+}
+
+static apr_status_t put_if(put_t *p, const char *line)
+{
+    apr_status_t status = put_source(p, line);
+    return status != APR_SUCCESS && p->unknown ? lost(p) : status;
+}
+
+/* ---- conditions */
+
+/* Is it still what the caller expects? `tag` receives its etag. */
+static apr_status_t as_expected(const put_t *p, char tag[REMOTE_TAG_MAX])
+{
+    vfs_attr_t attr;
+    vfs_validator_t now;
+    apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, tag);
+    if (p->how->flags & VFS_COMMIT_IF_NONE) {
+        if (status == APR_SUCCESS) return VFS_ECONFLICT;
+        return APR_STATUS_IS_ENOENT(status) ? APR_SUCCESS : status;
+    }
+    if (APR_STATUS_IS_ENOENT(status)) return VFS_ECONFLICT;
+    if (status != APR_SUCCESS) return status;
+    if (attr.type == VFS_TYPE_DIR) return APR_FROM_OS_ERROR(EISDIR);
+    return vfs_validator_equal(&now, &p->how->expected) ? APR_SUCCESS : VFS_ECONFLICT;
+}
+
+/* A file that only the lock made, for a PUT that failed. */
+static void unmake(const put_t *p, const webdav_lock_t *lock)
+{
+    const char *const lines[] = {lock->line, NULL};
+    webdav_call_t call = {.method = "DELETE",
+                          .path = p->path,
+                          .flags = REMOTE_AGAIN,
+                          .depth = WEBDAV_FLAT,
+                          .lines = lines};
+    remote_answer_t answer;
+    (void)webdav__call(p->w, NULL, &call, &answer); /* what stays is empty */
+    remote__answer_free(&answer);
+}
+
+/* With a lock where there are locks. One that makes the file says that it was not there. */
+static apr_status_t put_guarded(put_t *p)
+{
+    char tag[REMOTE_TAG_MAX];
+    webdav_lock_t lock;
+    int is_new = (p->how->flags & VFS_COMMIT_IF_NONE) != 0;
+    /* a lock would make what is missing */
+    apr_status_t status = as_expected(p, tag);
+    if (status != APR_SUCCESS) return status;
+    status = webdav__lock(p->w, p->ctx, p->path, 0, &lock);
+    if (status != APR_SUCCESS && status != APR_ENOTIMPL) {
+        apr_status_t above = webdav__parent(p->w, p->ctx, p->path);
+        return above != APR_SUCCESS ? above : status;
+    }
+    int locked = status == APR_SUCCESS;
+    status = APR_SUCCESS;
+    if (locked && lock.made && !is_new) status = VFS_ECONFLICT; /* it went meanwhile */
+    if (locked && !lock.made) status = as_expected(p, tag);
+    /* what is locked and has no length is a name without a file (RFC 2518, 7.4) */
+    if (locked && is_new && status == VFS_EFORMAT) status = APR_SUCCESS;
+    if (status == APR_SUCCESS) {
+        status = put_source(p, locked ? lock.line : NULL);
+        if (status != APR_SUCCESS && p->unknown) status = lost(p);
+    }
+    if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
+    webdav__unlock(p->w, &lock);
+    return status;
+}
+
+static apr_status_t put_on_condition(put_t *p)
+{
+    const vfs_validator_t *want = &p->how->expected;
+    char line[HEADER_MAX], tag[REMOTE_TAG_MAX] = "";
+    if (!has_conditions(p)) return put_guarded(p);
+    if (p->how->flags & VFS_COMMIT_IF_NONE) return put_if(p, none_line);
+    if (want->kind == VFS_VALIDATOR_ETAG && !(want->flags & VFS_VALIDATOR_WEAK)) {
+        memcpy(tag, want->data, want->len);
+        tag[want->len] = '\0';
+    } else {
+        apr_status_t status = as_expected(p, tag);
+        if (status != APR_SUCCESS) return status;
+        if (strncmp(tag, "W/", 2) == 0) tag[0] = '\0';
+    }
+    if (tag[0] == '\0') return put_guarded(p);
+    (void)snprintf(line, sizeof(line), "If-Match: %s", tag);
+    apr_status_t status = put_if(p, line);
+    /* the same version may have a weak tag, which matches nothing, as long as it is young */
+    if (status != VFS_ECONFLICT || p->said != 412 || as_expected(p, tag) != APR_SUCCESS)
+        return status;
+    return put_guarded(p);
+}
+
+/* ---- the op */
+
+/* What it is now. Another version than ours has come already if its tag is not the one that the
+ * server gave ours: then ours is told, so that the other is seen. */
+static apr_status_t describe(const put_t *p, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    char tag[REMOTE_TAG_MAX];
+    apr_status_t status = webdav__stat(p->w, p->ctx, p->path, attr, validator, tag);
+    if (status != APR_SUCCESS || p->tag[0] == '\0' || atomic_load(&p->w->tags) != WEBDAV_YES)
+        return status;
+    const char *ours = strncmp(p->tag, "W/", 2) == 0 ? p->tag + 2 : p->tag;
+    const char *now = strncmp(tag, "W/", 2) == 0 ? tag + 2 : tag;
+    if (strcmp(ours, now) == 0) return APR_SUCCESS;
+    vfs_validator_from_tag(validator, VFS_VALIDATOR_ETAG, ours, strlen(ours));
+    validator->flags = VFS_VALIDATOR_YOUNG;
+    return APR_SUCCESS;
+}
+
+apr_status_t webdav__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                            const vfs_source_t *source, const vfs_commit_t *how, vfs_attr_t *attr,
+                            vfs_validator_t *validator)
+{
+    put_t *p = calloc(1, sizeof(*p));
+    if (p == NULL) return APR_ENOMEM;
+    *p = (put_t){.w = fs->state, .ctx = ctx, .path = path->str, .source = source, .how = how};
+    apr_status_t status = path->len == 1 ? APR_FROM_OS_ERROR(EISDIR) : APR_SUCCESS;
+    if (status == APR_SUCCESS)
+        status = how->flags & (VFS_COMMIT_IF_MATCH | VFS_COMMIT_IF_NONE) ? put_on_condition(p)
+                                                                         : put_source(p, NULL);
+    if (status == APR_SUCCESS && describe(p, attr, validator) != APR_SUCCESS) {
+        /* it is there; what it is like is asked for again */
+        memset(validator, 0, sizeof(*validator));
+        webdav__attr(p->w, NULL, VFS_TYPE_FILE, source->size, path->str, attr);
+        attr->mtime_ns = attr->ctime_ns = attr->atime_ns = vfs_now_ns();
+    }
+    free(p);
+    return status;
+}

@@ -1,0 +1,352 @@
+/*
+ * find.c - what is there: PROPFIND for a file, for a directory with all its names, for the space.
+ * Floor 2.
+ *
+ * A server that says "not found" does not say whether something on the way is no directory. That
+ * is asked for, unless the directory was seen as such within DIR_S.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/webdav/webdav.h"
+
+#define NS_PER_S 1000000000
+#define DIR_S 5
+
+static const char find_body[] =
+    "<?xml version=\"1.0\" encoding=\"utf-8\"?><propfind xmlns=\"DAV:\"><prop><resourcetype/>"
+    "<getcontentlength/><getetag/><getlastmodified/><creationdate/></prop></propfind>";
+static const char space_body[] =
+    "<?xml version=\"1.0\" encoding=\"utf-8\"?><propfind xmlns=\"DAV:\"><prop>"
+    "<quota-available-bytes/><quota-used-bytes/></prop></propfind>";
+static const remote_send_t find_send = {.data = find_body, .len = sizeof(find_body) - 1};
+static const remote_send_t space_send = {.data = space_body, .len = sizeof(space_body) - 1};
+
+/* ---- directories that were seen */
+
+static uint64_t seen_mark(const char *path, _Atomic uint64_t **slot, webdav_t *w)
+{
+    uint32_t hash = vfs_path_hash(path, strlen(path));
+    *slot = &w->dirs[hash % WEBDAV_DIRS];
+    return (uint64_t)hash << 32;
+}
+
+static uint32_t now_s(void)
+{
+    return (uint32_t)(vfs_now_ns() / NS_PER_S);
+}
+
+static void saw_dir(webdav_t *w, const char *path)
+{
+    _Atomic uint64_t *slot = NULL;
+    uint64_t mark = seen_mark(path, &slot, w);
+    atomic_store_explicit(slot, mark | now_s(), memory_order_relaxed);
+}
+
+static int seen_dir(webdav_t *w, const char *path)
+{
+    _Atomic uint64_t *slot = NULL;
+    uint64_t mark = seen_mark(path, &slot, w);
+    uint64_t was = atomic_load_explicit(slot, memory_order_relaxed);
+    return was >> 32 == mark >> 32 && now_s() - (uint32_t)was <= DIR_S;
+}
+
+/* ---- one file */
+
+void webdav__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+                  const char *path, vfs_attr_t *attr)
+{
+    const webdav_t *w = state;
+    memset(attr, 0, sizeof(*attr));
+    attr->flags = VFS_ATTR_DIRECT;
+    attr->type = type;
+    attr->mode = type == VFS_TYPE_DIR ? 0755 : 0644;
+    attr->nlink = 1;
+    attr->uid = w->uid;
+    attr->gid = w->gid;
+    attr->dev = 0x64617673; /* "davs", so that it is known in a listing */
+    attr->ino = vfs_path_hash(path, strlen(path));
+    attr->size = type == VFS_TYPE_DIR ? 0 : size;
+    attr->allocated = attr->size;
+    attr->blksize = 65536;
+    if (answer != NULL && answer->modified_s >= 0)
+        attr->mtime_ns = attr->ctime_ns = attr->atime_ns = answer->modified_s * NS_PER_S;
+}
+
+/* The one that is looked for, among those of an answer. */
+typedef struct found_t {
+    webdav_t *w;
+    const char *path;
+    int there;
+    webdav_props_t props; /* without href */
+} found_t;
+
+static int is_path(const webdav_t *w, const char *full, const char *path)
+{
+    size_t root = strlen(w->root);
+    if (strncmp(full, w->root, root) != 0) return 0;
+    return strcmp(full + root, path[1] == '\0' ? "" : path) == 0;
+}
+
+static apr_status_t take_one(void *baton, const webdav_props_t *props)
+{
+    found_t *f = baton;
+    char full[2 * VFS_PATH_MAX];
+    if (f->there || !webdav__href_path(f->w->base, props->href, full, sizeof(full)))
+        return APR_SUCCESS;
+    if (!is_path(f->w, full, f->path)) return APR_SUCCESS;
+    f->there = 1;
+    f->props = *props;
+    f->props.href = NULL;
+    return APR_SUCCESS;
+}
+
+static int64_t modified(const webdav_props_t *props)
+{
+    return props->has & WEBDAV_HAS_MODIFIED ? props->modified_s : -1;
+}
+
+/* The etag that tells versions at this server, or "". */
+static const char *version_tag(webdav_t *w, const webdav_props_t *props)
+{
+    int has = (props->has & WEBDAV_HAS_TAG) != 0;
+    if (atomic_load(&w->tags) == WEBDAV_UNKNOWN)
+        atomic_store(&w->tags, has ? WEBDAV_YES : WEBDAV_NO);
+    return has && atomic_load(&w->tags) == WEBDAV_YES ? props->tag : "";
+}
+
+/* The answer becomes what GET would say of it. */
+static apr_status_t describe(webdav_t *w, const webdav_props_t *props, const char *path,
+                             remote_answer_t *answer, vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    int64_t date_s = answer->date_s;
+    vfs_type_e type = props->is_dir ? VFS_TYPE_DIR : VFS_TYPE_FILE;
+    if (!props->is_dir && !(props->has & WEBDAV_HAS_LENGTH)) return VFS_EFORMAT;
+    answer->modified_s = modified(props);
+    webdav__attr(w, answer, type, props->length, path, attr);
+    if (props->has & WEBDAV_HAS_CREATED) attr->btime_ns = props->created_s * NS_PER_S;
+    memset(validator, 0, sizeof(*validator));
+    if (props->is_dir) {
+        saw_dir(w, path);
+        return APR_SUCCESS;
+    }
+    remote__answer_tag(answer, version_tag(w, props), modified(props));
+    answer->date_s = date_s;
+    remote__validator(validator, answer, attr);
+    return APR_SUCCESS;
+}
+
+/* Without asking for what is above it; `answer` is the caller's to free. */
+static apr_status_t look(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                         remote_answer_t *answer, webdav_props_t *props)
+{
+    found_t found = {.w = w, .path = path};
+    webdav_call_t call = {.method = "PROPFIND",
+                          .path = path,
+                          .slash = path[1] == '\0',
+                          .flags = REMOTE_AGAIN,
+                          .send = &find_send,
+                          .found = take_one,
+                          .baton = &found};
+    apr_status_t status = webdav__call(w, ctx, &call, answer);
+    if (status != APR_SUCCESS) return status;
+    if (answer->status == 207 && found.there && found.props.status != 0)
+        answer->status = found.props.status;
+    if (answer->status != 207) {
+        if (answer->status >= 200 && answer->status <= 299) return VFS_EFORMAT;
+        return remote__status(answer);
+    }
+    *props = found.props;
+    return found.there ? APR_SUCCESS : VFS_EFORMAT;
+}
+
+apr_status_t webdav__stat(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                          vfs_validator_t *validator, char tag[REMOTE_TAG_MAX])
+{
+    remote_answer_t answer;
+    webdav_props_t props;
+    apr_status_t status = look(w, ctx, path, &answer, &props);
+    if (status == APR_SUCCESS)
+        status = describe(w, &props, path, &answer, attr, validator);
+    else if (answer.status >= 400)
+        status = webdav__refused(w, ctx, path, &answer);
+    if (status == APR_SUCCESS && tag != NULL) memcpy(tag, props.tag, REMOTE_TAG_MAX);
+    remote__answer_free(&answer);
+    return status;
+}
+
+apr_status_t webdav__root(webdav_t *w, const vfs_ctx_t *ctx, remote_answer_t *answer,
+                          vfs_attr_t *attr)
+{
+    webdav_props_t props;
+    vfs_validator_t validator;
+    apr_status_t status = look(w, ctx, "/", answer, &props);
+    return status == APR_SUCCESS ? describe(w, &props, "/", answer, attr, &validator) : status;
+}
+
+/* ---- what is above it */
+
+/* Cuts the last component off; 0: that was the root. */
+static int cut(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (path[1] == '\0') return 0;
+    slash[slash == path ? 1 : 0] = '\0';
+    return 1;
+}
+
+apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    char at[VFS_PATH_MAX + 1];
+    apr_status_t missing = APR_SUCCESS;
+    size_t len = strlen(path);
+    VFS_ASSERT(len <= VFS_PATH_MAX);
+    memcpy(at, path, len + 1);
+    while (cut(at) && at[1] != '\0' && !seen_dir(w, at)) {
+        remote_answer_t answer;
+        webdav_props_t props;
+        apr_status_t status = look(w, ctx, at, &answer, &props);
+        long said = answer.status;
+        remote__answer_free(&answer);
+        if (status == APR_SUCCESS && !props.is_dir) return APR_FROM_OS_ERROR(ENOTDIR);
+        if (status == APR_SUCCESS) {
+            saw_dir(w, at);
+            break;
+        }
+        /* some servers say 403 or 400 for what is below a file */
+        if (said != 404 && said != 410 && said != 403 && said != 400) return status;
+        missing = said == 404 || said == 410 ? APR_ENOENT : status;
+    }
+    return missing;
+}
+
+apr_status_t webdav__refused(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                             const remote_answer_t *answer)
+{
+    apr_status_t status = remote__status(answer), above;
+    long s = answer->status;
+    if (s != 400 && s != 403 && s != 404 && s != 409 && s != 410 && s != 500) return status;
+    above = webdav__parent(w, ctx, path);
+    return above != APR_SUCCESS ? above : status;
+}
+
+/* ---- all names of a directory */
+
+typedef struct load_t {
+    webdav_t *w;
+    const char *path;
+    remote_names_t *names;
+    int there; /* the directory itself */
+    int is_file;
+} load_t;
+
+/* The last component of a path right below the directory; NULL: it is none. */
+static const char *child(const load_t *l, const char *full)
+{
+    size_t root = strlen(l->w->root), len = strlen(l->path);
+    if (len == 1) len = 0;
+    if (strncmp(full, l->w->root, root) != 0) return NULL;
+    if (strncmp(full + root, l->path, len) != 0 || full[root + len] != '/') return NULL;
+    return full + root + len + 1;
+}
+
+static apr_status_t take_name(void *baton, const webdav_props_t *props)
+{
+    load_t *l = baton;
+    char full[2 * VFS_PATH_MAX];
+    if (props->status != 0 && (props->status < 200 || props->status > 299)) return APR_SUCCESS;
+    if (!webdav__href_path(l->w->base, props->href, full, sizeof(full))) return APR_SUCCESS;
+    if (is_path(l->w, full, l->path)) {
+        l->there = 1;
+        l->is_file = !props->is_dir;
+        return APR_SUCCESS;
+    }
+    const char *name = child(l, full);
+    if (name == NULL) return APR_SUCCESS;
+    const char *tag = props->is_dir ? NULL : version_tag(l->w, props);
+    const remote_entry_t like = {
+        .type = props->is_dir ? VFS_TYPE_DIR : VFS_TYPE_FILE,
+        .has_attr = props->is_dir || (props->has & WEBDAV_HAS_LENGTH),
+        .size = props->is_dir ? 0 : props->length,
+        .mtime_ns = modified(props) < 0 ? 0 : modified(props) * NS_PER_S,
+        .etag = (char *)tag, /* it is copied */
+    };
+    return remote__names_add(l->names, name, strlen(name), &like);
+}
+
+static apr_status_t load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names)
+{
+    load_t l = {.w = state, .path = path, .names = names};
+    webdav_call_t call = {.method = "PROPFIND",
+                          .path = path,
+                          .slash = 1,
+                          .flags = REMOTE_AGAIN,
+                          .depth = 1,
+                          .send = &find_send,
+                          .found = take_name,
+                          .baton = &l};
+    remote_answer_t answer;
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = webdav__call(l.w, ctx, &call, &answer);
+    if (status == APR_SUCCESS && answer.status == 207) {
+        if (!l.there || l.is_file) status = l.there ? APR_FROM_OS_ERROR(ENOTDIR) : VFS_EFORMAT;
+        if (status == APR_SUCCESS) saw_dir(l.w, path);
+    } else if (status == APR_SUCCESS) {
+        status = answer.status >= 300 ? remote__status(&answer) : VFS_EFORMAT;
+        /* with a '/' behind it a file is what is below a file */
+        apr_status_t plain = webdav__stat(l.w, ctx, path, &attr, &validator, NULL);
+        if (plain != APR_SUCCESS) status = plain;
+        if (plain == APR_SUCCESS && attr.type != VFS_TYPE_DIR) status = APR_FROM_OS_ERROR(ENOTDIR);
+    }
+    remote__answer_free(&answer);
+    return status;
+}
+
+apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    remote_names_t names = {NULL, 0, 0};
+    apr_status_t status = load(w, ctx, path, &names);
+    if (status == APR_SUCCESS && names.count > 0) status = APR_FROM_OS_ERROR(ENOTEMPTY);
+    remote__names_free(&names);
+    return status;
+}
+
+static apr_status_t head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                         vfs_validator_t *validator, int *blind)
+{
+    *blind = 0;
+    return webdav__stat(state, ctx, path, attr, validator, NULL);
+}
+
+const remote_backend_t webdav__backend = {
+    .ask = webdav__ask, .attr = webdav__attr, .head = head, .load = load};
+
+/* ---- space */
+
+apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_statfs_t *out)
+{
+    found_t found = {.w = w, .path = path};
+    webdav_call_t call = {.method = "PROPFIND",
+                          .path = path,
+                          .slash = path[1] == '\0',
+                          .flags = REMOTE_AGAIN,
+                          .send = &space_send,
+                          .found = take_one,
+                          .baton = &found};
+    remote_answer_t answer;
+    apr_status_t status = webdav__call(w, ctx, &call, &answer);
+    if (status == APR_SUCCESS && answer.status != 207)
+        status = answer.status >= 300 ? webdav__refused(w, ctx, path, &answer) : VFS_EFORMAT;
+    remote__answer_free(&answer);
+    if (status != APR_SUCCESS) return status;
+    const webdav_props_t *p = &found.props;
+    if (!found.there || !(p->has & WEBDAV_HAS_AVAILABLE)) return APR_ENOTIMPL;
+    memset(out, 0, sizeof(*out));
+    out->bytes_free = out->bytes_available = p->available;
+    out->bytes_total = p->available + (p->has & WEBDAV_HAS_USED ? p->used : 0);
+    out->block_size = 4096;
+    out->name_max = VFS_NAME_MAX;
+    return APR_SUCCESS;
+}

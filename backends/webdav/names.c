@@ -1,0 +1,249 @@
+/*
+ * names.c - changes of names: MKCOL, DELETE, MOVE. Floor 2.
+ *
+ * DELETE takes a directory with all that is in it, and so does a MOVE that overwrites one. So what
+ * shall be a file, or empty, is looked at first. A lock keeps others away from a directory
+ * meanwhile, where the server has locks; a file is named by its etag, where it has a strong one.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/webdav/webdav.h"
+
+/* Somebody changes the file between the look and the deed: look again, so often. */
+#define LOOKS_MAX 4u
+#define HEADER_MAX (REMOTE_TAG_MAX + 32)
+
+/* What is at a path. */
+typedef struct look_t {
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    char tag[REMOTE_TAG_MAX]; /* a strong one, or "" */
+} look_t;
+
+static apr_status_t look_at(webdav_t *w, const vfs_ctx_t *ctx, const char *path, look_t *look)
+{
+    apr_status_t status = webdav__stat(w, ctx, path, &look->attr, &look->validator, look->tag);
+    if (status == APR_SUCCESS && strncmp(look->tag, "W/", 2) == 0) look->tag[0] = '\0';
+    return status;
+}
+
+static int is_dir(const look_t *look)
+{
+    return look->attr.type == VFS_TYPE_DIR;
+}
+
+/* ---- mkdir */
+
+apr_status_t webdav__mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode)
+{
+    webdav_t *w = fs->state;
+    webdav_call_t call = {.method = "MKCOL", .path = path->str, .slash = 1, .depth = WEBDAV_FLAT};
+    remote_answer_t answer;
+    look_t look;
+    (void)mode; /* there are none */
+    if (path->len == 1) return APR_EEXIST;
+    apr_status_t status = webdav__call(w, ctx, &call, &answer);
+    /* a server may see the parent before the name, or not at all */
+    if (status == APR_SUCCESS && answer.status >= 400 && answer.status != 401) {
+        status = answer.status == 405 || answer.status == 409 || answer.status == 400
+                     ? look_at(w, ctx, path->str, &look)
+                     : APR_ENOENT;
+        if (status == APR_SUCCESS)
+            status = APR_EEXIST;
+        else if (APR_STATUS_IS_ENOENT(status))
+            status = webdav__refused(w, ctx, path->str, &answer);
+        if (status == VFS_ECONFLICT) status = APR_ENOENT; /* says RFC 4918, 9.3.1 */
+    } else if (status == APR_SUCCESS) {
+        status = remote__status(&answer);
+    }
+    remote__answer_free(&answer);
+    return status;
+}
+
+/* ---- removal */
+
+/* `line` may be NULL. What was lost on the way and is gone now, went by us. */
+static apr_status_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                              const char *line, long *said)
+{
+    const char *const lines[] = {line, NULL};
+    webdav_call_t call = {.method = "DELETE",
+                          .path = path,
+                          .slash = slash,
+                          .flags = REMOTE_AGAIN,
+                          .depth = slash ? WEBDAV_DEEP : WEBDAV_FLAT,
+                          .lines = lines};
+    remote_answer_t answer;
+    apr_status_t status = webdav__call(w, ctx, &call, &answer);
+    *said = answer.status;
+    if (status == APR_SUCCESS && !(answer.unknown && answer.status == 404))
+        status = remote__status(&answer);
+    remote__answer_free(&answer);
+    return status;
+}
+
+apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    webdav_t *w = fs->state;
+    apr_status_t status = VFS_ECONFLICT;
+    char line[HEADER_MAX];
+    look_t look;
+    long said = 412;
+    for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++) {
+        status = look_at(w, ctx, path->str, &look);
+        if (status != APR_SUCCESS) return status;
+        if (is_dir(&look)) return APR_FROM_OS_ERROR(EISDIR);
+        (void)snprintf(line, sizeof(line), "If-Match: %s", look.tag);
+        status = delete_it(w, ctx, path->str, 0, look.tag[0] != '\0' ? line : NULL, &said);
+    }
+    return status;
+}
+
+/* It is a directory: only an empty one goes. */
+static apr_status_t remove_empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    webdav_lock_t lock;
+    long said = 0;
+    apr_status_t status = webdav__lock(w, ctx, path, 1, &lock);
+    /* one that cannot be locked, for any other reason, can be looked at all the same */
+    if (status == APR_FROM_OS_ERROR(EBUSY) || status == VFS_EOFFLINE) return status;
+    status = webdav__empty(w, ctx, path);
+    if (status == APR_SUCCESS) status = delete_it(w, ctx, path, 1, lock.line, &said);
+    if (status == APR_SUCCESS)
+        webdav__lock_forget(&lock);
+    else
+        webdav__unlock(w, &lock);
+    return status;
+}
+
+apr_status_t webdav__rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    look_t look;
+    if (path->len == 1) return APR_FROM_OS_ERROR(EBUSY);
+    apr_status_t status = look_at(fs->state, ctx, path->str, &look);
+    if (status != APR_SUCCESS) return status;
+    if (!is_dir(&look)) return APR_FROM_OS_ERROR(ENOTDIR);
+    return remove_empty(fs->state, ctx, path->str);
+}
+
+/* ---- rename */
+
+typedef struct rename_t {
+    webdav_t *w;
+    const vfs_ctx_t *ctx;
+    const char *from, *to;
+    look_t source, target;
+    int replace;
+    char refused[REMOTE_TAG_MAX]; /* the condition that did not hold the last time */
+} rename_t;
+
+/* The answer to a MOVE was lost: did it happen? It did if what was there is where it shall be. */
+static apr_status_t lost(const rename_t *r)
+{
+    look_t now;
+    apr_status_t status = look_at(r->w, r->ctx, r->from, &now);
+    if (!APR_STATUS_IS_ENOENT(status)) return VFS_EOFFLINE;
+    status = look_at(r->w, r->ctx, r->to, &now);
+    if (status != APR_SUCCESS || now.attr.type != r->source.attr.type) return VFS_EOFFLINE;
+    return now.attr.size == r->source.attr.size ? APR_SUCCESS : VFS_EOFFLINE;
+}
+
+/* What is replaced is named by its tag. lighttpd takes that for a tag of the source: the same one
+ * is not used twice. */
+static int wants_tag(const rename_t *r)
+{
+    return r->replace && r->target.tag[0] != '\0' && strcmp(r->target.tag, r->refused) != 0;
+}
+
+static apr_status_t move(const rename_t *r, long *said)
+{
+    const size_t size = 3 * VFS_PATH_MAX + HEADER_MAX + strlen(r->w->base);
+    const int slash = is_dir(&r->source), tagged = wants_tag(r);
+    char *url = remote__url(r->w->base, r->to, slash);
+    char *destination = malloc(size), *condition = malloc(size);
+    const char *const lines[] = {r->replace ? "Overwrite: T" : "Overwrite: F", destination,
+                                 tagged ? condition : NULL, NULL};
+    webdav_call_t call = {.method = "MOVE",
+                          .path = r->from,
+                          .slash = slash,
+                          .depth = slash ? WEBDAV_DEEP : WEBDAV_FLAT,
+                          .lines = lines};
+    remote_answer_t answer;
+    apr_status_t status = APR_ENOMEM;
+    if (url != NULL && destination != NULL && condition != NULL) {
+        (void)snprintf(destination, size, "Destination: %s", url);
+        (void)snprintf(condition, size, "If: <%s> ([%s])", url, r->target.tag);
+        status = webdav__call(r->w, r->ctx, &call, &answer);
+        *said = answer.status;
+        if (status != APR_SUCCESS && answer.unknown)
+            status = lost(r);
+        else if (status == APR_SUCCESS)
+            status = *said == 409 ? APR_ENOENT : remote__status(&answer);
+        remote__answer_free(&answer);
+    }
+    free(url);
+    free(destination);
+    free(condition);
+    return status;
+}
+
+/* What may take the place of what. APR_SUCCESS: nothing is in the way, or it may be replaced. */
+static apr_status_t may_replace(const rename_t *r, apr_status_t found)
+{
+    if (APR_STATUS_IS_ENOENT(found)) return webdav__parent(r->w, r->ctx, r->to);
+    if (found != APR_SUCCESS) return found;
+    if (is_dir(&r->source) && !is_dir(&r->target)) return APR_FROM_OS_ERROR(ENOTDIR);
+    if (!is_dir(&r->source) && is_dir(&r->target)) return APR_FROM_OS_ERROR(EISDIR);
+    return is_dir(&r->target) ? remove_empty(r->w, r->ctx, r->to) : APR_SUCCESS;
+}
+
+static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
+{
+    *said = 0;
+    apr_status_t status = look_at(r->w, r->ctx, r->from, &r->source);
+    if (status != APR_SUCCESS) return status;
+    r->target.tag[0] = '\0';
+    apr_status_t found = look_at(r->w, r->ctx, r->to, &r->target);
+    if (found == APR_SUCCESS && noreplace) return APR_EEXIST;
+    if (found == APR_SUCCESS && strcmp(r->from, r->to) == 0) return APR_SUCCESS;
+    status = may_replace(r, found);
+    if (status != APR_SUCCESS) return status;
+    r->replace = found == APR_SUCCESS && !is_dir(&r->target);
+    status = move(r, said);
+    memcpy(r->refused, r->target.tag, sizeof(r->refused));
+    return status;
+}
+
+/* Is `path` below `dir`? */
+static int below(const vfs_path_t *path, const vfs_path_t *dir)
+{
+    return path->len > dir->len && vfs_path_within(path, dir);
+}
+
+apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                            const vfs_path_t *to, uint32_t flags)
+{
+    const int noreplace = (flags & VFS_RENAME_NOREPLACE) != 0;
+    rename_t *r = calloc(1, sizeof(*r));
+    apr_status_t status = APR_ENOMEM;
+    long said = 412;
+    if (flags & VFS_RENAME_EXCHANGE) status = APR_ENOTIMPL;
+    if (from->len == 1 || to->len == 1) status = APR_FROM_OS_ERROR(EBUSY);
+    if (below(to, from)) status = APR_EINVAL;
+    if (r == NULL || status != APR_ENOMEM) {
+        free(r);
+        return status;
+    }
+    r->w = fs->state;
+    r->ctx = ctx;
+    r->from = from->str;
+    r->to = to->str;
+    for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++)
+        status = rename_once(r, noreplace, &said);
+    if (said == 412 && noreplace) status = APR_EEXIST;
+    free(r);
+    return status;
+}

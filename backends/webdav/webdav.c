@@ -1,0 +1,235 @@
+/*
+ * webdav.c - the file system that a WebDAV server's files make: handles and the table of ops.
+ * Floor 2. Knows vfs and backends/remote. A file can be replaced as a whole only, by commit; what
+ * is written anywhere in it is the business of the layer above.
+ */
+#include "backends/webdav/webdav.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct webdav_file_t {
+    vfs_file_t base;
+    int is_dir;
+    char path[];
+} webdav_file_t;
+
+/* ---- get */
+
+/* A request for bytes whose answer is looked at: a whole one may be a page about a directory. */
+typedef struct noting_t {
+    webdav_t *w;
+    int whole;
+} noting_t;
+
+static apr_status_t noting_ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
+                               remote_answer_t *answer, int *is_dir)
+{
+    noting_t *n = state;
+    apr_status_t status = webdav__ask(n->w, ctx, ask, answer, is_dir);
+    n->whole = status == APR_SUCCESS && answer->status == 200;
+    return status;
+}
+
+static void noting_attr(const void *state, const remote_answer_t *answer, vfs_type_e type,
+                        uint64_t size, const char *path, vfs_attr_t *attr)
+{
+    webdav__attr(((const noting_t *)state)->w, answer, type, size, path, attr);
+}
+
+static apr_status_t noting_head(void *state, const vfs_ctx_t *ctx, const char *path,
+                                vfs_attr_t *attr, vfs_validator_t *validator, int *blind)
+{
+    *blind = 0;
+    return webdav__stat(((noting_t *)state)->w, ctx, path, attr, validator, NULL);
+}
+
+static const remote_backend_t noting_backend = {
+    .ask = noting_ask, .attr = noting_attr, .head = noting_head};
+
+static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
+                               size_t len, size_t *got, vfs_attr_t *attr,
+                               vfs_validator_t *validator)
+{
+    webdav_t *w = fs->state;
+    noting_t n = {w, 0};
+    const vfs_iovec_t iov = {buf, len};
+    vfs_attr_t now;
+    vfs_validator_t version;
+    int is_dir = 0;
+    if (len == 0 || path->len == 1 || atomic_load(&w->tags) == WEBDAV_UNKNOWN) {
+        apr_status_t status = webdav__stat(w, ctx, path->str, attr, validator, NULL);
+        if (status != APR_SUCCESS || len == 0 || attr->type == VFS_TYPE_DIR || attr->size == 0)
+            return status;
+    }
+    apr_status_t status = remote__read(&noting_backend, &n, w->skip_max, ctx, path->str, &iov, 1, 0,
+                                       got, attr, validator, &is_dir);
+    if (status == APR_SUCCESS && !is_dir && !n.whole) return APR_SUCCESS;
+    /* what GET says may be of anything: who is it really? */
+    apr_status_t said = webdav__stat(w, ctx, path->str, &now, &version, NULL);
+    if (said == APR_SUCCESS && status == APR_SUCCESS && now.type == VFS_TYPE_FILE) return status;
+    *got = 0;
+    if (said != APR_SUCCESS || now.type == VFS_TYPE_FILE)
+        return said != APR_SUCCESS ? said : status;
+    *attr = now;
+    *validator = version;
+    return APR_SUCCESS;
+}
+
+/* ---- names */
+
+static apr_status_t webdav_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    return webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
+}
+
+static apr_status_t webdav_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                  uint32_t mask)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = webdav__stat(fs->state, ctx, path->str, &attr, &validator, NULL);
+    return status == APR_SUCCESS ? vfs_attr_access(&attr, ctx, mask) : status;
+}
+
+static apr_status_t webdav_statfs(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                  vfs_statfs_t *out)
+{
+    return webdav__statfs(fs->state, ctx, path->str, out);
+}
+
+static apr_status_t webdav_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
+                                   const vfs_path_t *path, uint32_t flags)
+{
+    return remote__opendir(&webdav__backend, dir, fs, ctx, path, flags);
+}
+
+/* ---- files */
+
+static apr_status_t webdav_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                                vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    (void)mode;
+    if (flags & (VFS_O_WRITE | VFS_O_CREATE)) return APR_ENOTIMPL;
+    apr_status_t status = webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
+    if (status != APR_SUCCESS) return status;
+    if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
+    webdav_file_t *file = calloc(1, sizeof(*file) + path->len + 1);
+    if (file == NULL) return APR_ENOMEM;
+    memcpy(file->path, path->str, path->len);
+    file->is_dir = attr->type == VFS_TYPE_DIR;
+    vfs_file_init(&file->base, fs, flags, NULL);
+    *out = &file->base;
+    return APR_SUCCESS;
+}
+
+static apr_status_t webdav_close(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)ctx;
+    free(file);
+    return APR_SUCCESS;
+}
+
+/* A file that is gone is not there for who has it open either. */
+static apr_status_t of_handle(apr_status_t status)
+{
+    return APR_STATUS_IS_ENOENT(status) ? VFS_ESTALE : status;
+}
+
+static apr_status_t webdav_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                 size_t count, apr_off_t off, size_t *got,
+                                 vfs_validator_t *validator)
+{
+    const webdav_file_t *f = (const webdav_file_t *)file;
+    webdav_t *w = file->fs->state;
+    if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
+    return of_handle(remote__read(&webdav__backend, w, w->skip_max, ctx, f->path, iov, count,
+                                  (uint64_t)off, got, NULL, validator, NULL));
+}
+
+static apr_status_t webdav_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                                    size_t count, apr_off_t off, size_t *got)
+{
+    return webdav_fetch(file, ctx, iov, count, off, got, NULL);
+}
+
+static apr_status_t webdav_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                                   apr_off_t off, size_t *got)
+{
+    const vfs_iovec_t iov = {buf, len};
+    return webdav_fetch(file, ctx, &iov, 1, off, got, NULL);
+}
+
+static apr_status_t webdav_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                                 vfs_validator_t *validator)
+{
+    const webdav_file_t *f = (const webdav_file_t *)file;
+    return of_handle(webdav__stat(file->fs->state, ctx, f->path, attr, validator, NULL));
+}
+
+/* ---- what is on the server is there */
+
+static apr_status_t webdav_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
+{
+    (void)file;
+    (void)ctx;
+    return APR_SUCCESS;
+}
+
+static apr_status_t webdav_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
+{
+    (void)file;
+    (void)ctx;
+    (void)flags;
+    return APR_SUCCESS;
+}
+
+static apr_status_t webdav_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    (void)fs;
+    (void)ctx;
+    return APR_SUCCESS;
+}
+
+static apr_status_t webdav_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = webdav__stat(fs->state, ctx, path->str, &attr, &validator, NULL);
+    if (status != APR_SUCCESS || attr.type == VFS_TYPE_DIR) return status;
+    return APR_FROM_OS_ERROR(ENOTDIR);
+}
+
+const vfs_ops_t webdav__ops = {
+    .abi = VFS_ABI,
+    .size = sizeof(vfs_ops_t),
+    .name = "webdav",
+    .destroy = remote__destroy_fs,
+    .open = webdav_open,
+    .opendir = webdav_opendir,
+    .close = webdav_close,
+    .closedir = remote__closedir,
+    .get = webdav_get,
+    .stat = webdav_stat,
+    .lstat = webdav_stat,
+    .access = webdav_access,
+    .mkdir = webdav__mkdir,
+    .rmdir = webdav__rmdir,
+    .unlink = webdav__unlink,
+    .rename = webdav__rename,
+    .statfs = webdav_statfs,
+    .sync_dir = webdav_sync_dir,
+    .sync_fs = webdav_sync_fs,
+    .commit = webdav__commit,
+    .read_at = webdav_read_at,
+    .readv_at = webdav_readv_at,
+    .fstat = webdav_fstat,
+    .flush = webdav_flush,
+    .sync = webdav_sync,
+    .fetch = webdav_fetch,
+    .readdir = remote__readdir,
+    .seekdir = remote__seekdir,
+};

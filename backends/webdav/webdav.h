@@ -1,0 +1,121 @@
+/*
+ * webdav.h - the backend over WebDAV: its types, shared by its files. Floor 2, private to
+ * backends/webdav/ and its tests. Files and directories of a server by RFC 4918.
+ */
+#ifndef BACKENDS_WEBDAV_WEBDAV_H
+#define BACKENDS_WEBDAV_WEBDAV_H
+
+#include <stdatomic.h>
+
+#include "backends/remote/files.h"
+#include "backends/webdav/multistatus.h"
+
+#define WEBDAV_DIRS 256u      /**< directories that are remembered as such */
+#define WEBDAV_TOKEN_MAX 256u /**< bytes of a lock token */
+#define WEBDAV_HEADERS_MAX 6u
+
+/** What a server does is found out; until then it is not known. */
+typedef enum webdav_known_e { WEBDAV_UNKNOWN = 0, WEBDAV_YES, WEBDAV_NO } webdav_known_e;
+
+/** One instance. What is found out is written by whoever finds it, always the same. */
+typedef struct webdav_t {
+    remote_state_t state;   /**< its first member */
+    char *base;             /**< of every URL */
+    char *root;             /**< the path of that, decoded, without a '/' at its end */
+    uint64_t skip_max;      /**< bytes that may be read in vain where a server has no ranges */
+    uint32_t uid, gid;      /**< whose all is */
+    apr_pool_t *pool;       /**< texts of the options; NULL until it is whole */
+    _Atomic int tags;       /**< PROPFIND tells etags; where it does not, times tell versions */
+    _Atomic int conditions; /**< PUT obeys If-Match and If-None-Match */
+    _Atomic int locks;      /**< LOCK is there */
+    _Atomic uint64_t chance;
+    _Atomic uint64_t dirs[WEBDAV_DIRS]; /**< hash and second: it was a directory then */
+} webdav_t;
+
+/** A request and what came of it. */
+typedef struct webdav_call_t {
+    const char *method;
+    const char *path;
+    int slash;                 /**< ask for it as for a directory */
+    unsigned flags;            /**< REMOTE_* */
+    int depth;                 /**< 0, 1, or WEBDAV_DEEP; WEBDAV_FLAT: not said */
+    const remote_send_t *send; /**< NULL: nothing */
+    const char *const *lines;  /**< headers until NULL; or NULL */
+    const char *keep;          /**< as in remote_request_t */
+    webdav_found_fn found;     /**< files of a 207, if it is not all an error; or NULL */
+    void *baton;
+} webdav_call_t;
+#define WEBDAV_FLAT (-1)
+#define WEBDAV_DEEP 2
+
+/** A lock that we have. */
+typedef struct webdav_lock_t {
+    char token[WEBDAV_TOKEN_MAX]; /**< with its '<' and '>'; "": none */
+    char *line;                   /**< "If: <URL> (<token>)" */
+    const char *path;
+    int slash;
+    int made; /**< the file was not there: it is now, and empty */
+} webdav_lock_t;
+
+extern const remote_backend_t webdav__backend;
+
+/* ---- call.c */
+
+/** Ask. Where the server says that it is a directory, one with `found` is asked again as for a
+ * directory, any other is EISDIR. A 207 to one without `found` is the error that stands in it, in
+ * answer->status. APR_SUCCESS: there is a status of HTTP. remote__answer_free ends the answer,
+ * always. */
+apr_status_t webdav__call(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
+                          remote_answer_t *answer);
+/** As remote_backend_t wants it. */
+apr_status_t webdav__ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
+                         remote_answer_t *answer, int *is_dir);
+
+/* ---- find.c */
+
+/** Attributes and version by PROPFIND; `tag` may be NULL, else receives the etag ("": none). */
+apr_status_t webdav__stat(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                          vfs_validator_t *validator, char tag[REMOTE_TAG_MAX]);
+/** Of the root, with what the server said, which the caller frees. */
+apr_status_t webdav__root(webdav_t *w, const vfs_ctx_t *ctx, remote_answer_t *answer,
+                          vfs_attr_t *attr);
+/** What an answer that is no 2xx means for this path: is it that something above it is no
+ * directory, or not there? */
+apr_status_t webdav__refused(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                             const remote_answer_t *answer);
+/** Is the parent there, and a directory? APR_SUCCESS; APR_ENOENT; APR_ENOTDIR. */
+apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
+/** APR_SUCCESS; APR_ENOTEMPTY; APR_ENOTDIR. */
+apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
+apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_statfs_t *out);
+void webdav__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,
+                  const char *path, vfs_attr_t *attr);
+
+/* ---- lock.c */
+
+/** What the server can do: one request, where it is not known. */
+int webdav__has_locks(webdav_t *w, const vfs_ctx_t *ctx);
+/** Lock it against others. APR_ENOTIMPL: it cannot be locked; EBUSY: somebody has it. */
+apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                          webdav_lock_t *lock);
+/** Give it back; the deadline of the call does not count. Without a lock: nothing. */
+void webdav__unlock(webdav_t *w, webdav_lock_t *lock);
+/** It is gone with what it was on. */
+void webdav__lock_forget(webdav_lock_t *lock);
+
+/* ---- names.c, commit.c: ops */
+
+apr_status_t webdav__mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode);
+apr_status_t webdav__rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);
+apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);
+apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                            const vfs_path_t *to, uint32_t flags);
+apr_status_t webdav__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                            const vfs_source_t *source, const vfs_commit_t *how, vfs_attr_t *attr,
+                            vfs_validator_t *validator);
+
+/* ---- webdav.c */
+
+extern const vfs_ops_t webdav__ops;
+
+#endif
