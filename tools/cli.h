@@ -59,6 +59,7 @@ typedef struct cli_options_t {
     const char *access_log; /* a file, or NULL */
     uint64_t access_log_bytes;
     const char *config_file, *source, *mountpoint; /* the file that was read, and what it names */
+    const char *fsname;                            /* what df and mount show; NULL: the origin */
     uint64_t inodes_max, end_timeout_us, unmount_timeout_us;
     uint32_t threads;
     /* what is asked of a mount */

@@ -57,7 +57,7 @@ static int start(mount_run_t *run)
     cli_t *cli = run->cli;
     char err[512] = "";
     mount_config_t config = {.mountpoint = run->point,
-                             .source = cli->args[0],
+                             .source = cli->opt.fsname != NULL ? cli->opt.fsname : cli->args[0],
                              .inodes_max = cli->opt.inodes_max,
                              .threads = cli->opt.threads,
                              .state = mount_state,

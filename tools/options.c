@@ -217,6 +217,7 @@ const cli_option_t cli_options[] = {
     { "config", 0, "FILE", CLI_MOUNT, CLI_CALL, 0, NULL, mount_take_config, "options and keys by lines, `mode = back`; what is on the command line counts more" },
     { "foreground", 'f', NULL, CLI_MOUNT, CLI_FLAG, AT(foreground), NULL, NULL, "stay in front until the end" },
     { "threads", 0, "N", CLI_MOUNT, CLI_COUNT, AT(threads), NULL, NULL, "calls of the kernel served at once (32)" },
+    { "fsname", 0, "NAME", CLI_MOUNT, CLI_TEXT, AT(fsname), NULL, NULL, "what df and mount show (the origin)" },
     { "inodes-max", 0, "N", CLI_MOUNT, CLI_NUMBER, AT(inodes_max), NULL, NULL, "files that the kernel may hold (1048576)" },
     { "end-timeout", 0, "TIME", CLI_MOUNT, CLI_CALL, 0, NULL, set_end_timeout, "after a signal, how long dirty data is tried to be written (60s)" },
     { "log-level", 0, "LEVEL", CLI_MOUNT, CLI_CALL, 0, NULL, set_log_level, "which messages are shown: error, warning or info (info)" },

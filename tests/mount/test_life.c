@@ -72,6 +72,20 @@ Test(mount_life, a_store_is_where_the_command_was_given)
     rig_end(&rig);
 }
 
+/* A sanitizer's reports go to what the command had for its errors. */
+Test(mount_life, who_reads_what_the_command_says_sees_its_end)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    rig_t rig;
+    rig_make(&rig);
+    rig_sh_beside(&rig, "echo x >origin/f\n"
+                        "timeout 60 sh -c '\"$0\" mount \"$1\" \"$2\" 2>&1 | cat >tmp/said' "
+                        "\"$CACHEFS\" file://$O $M\n"
+                        "test \"$(cat mnt/f)\" = x; \"$CACHEFS\" unmount $M");
+    rig_end(&rig);
+#endif
+}
+
 Test(mount_life, options_are_those_of_fstab)
 {
     rig_t rig;
@@ -79,8 +93,8 @@ Test(mount_life, options_are_those_of_fstab)
     rig_sh_beside(&rig, "ln -s \"$CACHEFS\" mount.cachefs\n"
                         "echo x >origin/f; chmod 4755 origin/f\n"
                         "./mount.cachefs file://$O $M -o "
-                        "ro,noauto,_netdev,attr_ttl=2s,threads=4,x-systemd.automount\n"
-                        "grep \" $M fuse.cachefs ro,\" /proc/mounts\n"
+                        "ro,noauto,_netdev,attr_ttl=2s,threads=4,x-systemd.automount,fsname=shelf\n"
+                        "grep \"^shelf $M fuse.cachefs ro,\" /proc/mounts\n"
                         "if echo y >mnt/f; then exit 1; fi; test \"$(cat mnt/f)\" = x\n"
                         "umount $M && test ! -e mnt/f");
     rig_end(&rig);
