@@ -242,37 +242,45 @@ typedef struct load_t {
 } load_t;
 
 /* The last component of a path right below the directory; NULL: it is none. */
-static const char *child(const load_t *l, const char *full)
+static const char *child(const webdav_t *w, const char *path, const char *full)
 {
-    size_t root = strlen(l->w->root), len = strlen(l->path);
+    size_t root = strlen(w->root), len = strlen(path);
     if (len == 1) len = 0;
-    if (strncmp(full, l->w->root, root) != 0) return NULL;
-    if (strncmp(full + root, l->path, len) != 0 || full[root + len] != '/') return NULL;
+    if (strncmp(full, w->root, root) != 0) return NULL;
+    if (strncmp(full + root, path, len) != 0 || full[root + len] != '/') return NULL;
     return full + root + len + 1;
 }
 
-static apr_status_t take_name(void *baton, const webdav_props_t *props)
+apr_status_t webdav__take_name(webdav_t *w, const char *path, const webdav_props_t *props,
+                               remote_names_t *names, int *self)
 {
-    load_t *l = baton;
     char full[2 * VFS_PATH_MAX];
+    *self = 0;
     if (props->status != 0 && (props->status < 200 || props->status > 299)) return APR_SUCCESS;
-    if (!webdav__href_path(l->w->base, props->href, full, sizeof(full))) return APR_SUCCESS;
-    if (is_path(l->w, full, l->path)) {
-        l->there = 1;
-        l->is_file = !props->is_dir;
-        return APR_SUCCESS;
-    }
-    const char *name = child(l, full);
+    if (!webdav__href_path(w->base, props->href, full, sizeof(full))) return APR_SUCCESS;
+    *self = is_path(w, full, path);
+    const char *name = *self ? NULL : child(w, path, full);
     if (name == NULL) return APR_SUCCESS;
-    const char *tag = props->is_dir ? NULL : version_tag(l->w, props);
     const remote_entry_t like = {
         .type = props->is_dir ? VFS_TYPE_DIR : VFS_TYPE_FILE,
         .has_attr = props->is_dir || (props->has & WEBDAV_HAS_LENGTH),
         .size = props->is_dir ? 0 : props->length,
         .mtime_ns = modified(props) < 0 ? 0 : modified(props) * NS_PER_S,
-        .etag = (char *)tag, /* it is copied */
+        .etag = props->is_dir ? NULL : (char *)version_tag(w, props), /* it is copied */
     };
-    return remote__names_add(l->names, name, strlen(name), &like);
+    return remote__names_add(names, name, strlen(name), &like);
+}
+
+static apr_status_t take_name(void *baton, const webdav_props_t *props)
+{
+    load_t *l = baton;
+    int self = 0;
+    apr_status_t status = webdav__take_name(l->w, l->path, props, l->names, &self);
+    if (self) {
+        l->there = 1;
+        l->is_file = !props->is_dir;
+    }
+    return status;
 }
 
 static apr_status_t load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names)

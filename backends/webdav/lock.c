@@ -10,8 +10,8 @@
 
 #include "backends/webdav/webdav.h"
 
-/* Who holds a lock may die: then it lasts so long. */
-#define TIMEOUT_LINE "Timeout: Second-300"
+/* Who holds a lock may die, or the answer that has its token be lost: then it lasts so long. */
+#define TIMEOUT_LINE "Timeout: Second-60"
 
 static const char lock_body[] =
     "<?xml version=\"1.0\" encoding=\"utf-8\"?><lockinfo xmlns=\"DAV:\"><lockscope><exclusive/>"

@@ -85,6 +85,10 @@ apr_status_t webdav__refused(webdav_t *w, const vfs_ctx_t *ctx, const char *path
                              const remote_answer_t *answer);
 /** Is the parent there, and a directory? APR_SUCCESS; APR_ENOENT; APR_ENOTDIR. */
 apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
+/** Add what is said to the names of the directory `path`, if it is of one; *self: it is of the
+ * directory itself. */
+apr_status_t webdav__take_name(webdav_t *w, const char *path, const webdav_props_t *props,
+                               remote_names_t *names, int *self);
 /** APR_SUCCESS; APR_ENOTEMPTY; APR_ENOTDIR. */
 apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
 apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_statfs_t *out);
