@@ -1,8 +1,10 @@
 /*
  * support_rig.c - see support_rig.h. The program runs in front, as a child that gets SIGTERM if the
- * test dies: then it takes the mount away by itself.
+ * test dies; what that leaves the keeper takes away (support_keeper.h).
  */
 #include "tests/mount/support_rig.h"
+
+#include "tests/mount/support_keeper.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -83,7 +85,8 @@ static char *read_all(FILE *file)
 static const char prelude[] =
     "serve() { \"$CACHEFS\" mount \"$@\" -f & server=$!\n"
     "while ! grep -q \" $M \" /proc/mounts; do\n"
-    "if ! grep -q . /proc/$server/cmdline; then echo \"it ended: cachefs mount $*\"; exit 1; fi\n"
+    "case \"$(cat /proc/$server/stat)\" in *') Z '*|'') echo \"it ended: cachefs mount $*\"; exit "
+    "1;; esac\n"
     "sleep 0.05; done; }\n"
     "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"
     "cat tmp/said; test $got = $code; }\n";
@@ -145,6 +148,7 @@ void rig_make(rig_t *rig)
     (void)close(fd);
     (void)strcpy(rig->dir, "/tmp/cachefs-mount-XXXXXX");
     cr_assert_not_null(mkdtemp(rig->dir));
+    cr_assert(keeper_start(rig->dir), "no process that tidies up after the test");
     cr_assert(chmod(rig->dir, 0755) == 0); /* another user comes in too */
     (void)snprintf(rig->origin, sizeof(rig->origin), "%s/origin", rig->dir);
     (void)snprintf(rig->mnt, sizeof(rig->mnt), "%s/mnt", rig->dir);
