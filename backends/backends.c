@@ -203,5 +203,6 @@ apr_status_t vfs_backends_register_all(void)
     if (status == APR_SUCCESS) status = vfs_register_scheme("s3", vfs_s3_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("dav", vfs_webdav_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("davs", vfs_webdav_create);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("sftp", vfs_sftp_create);
     return status;
 }

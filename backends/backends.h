@@ -12,8 +12,8 @@
 extern "C" {
 #endif
 
-/** Register every backend: "file", "mem", "http", "https", "s3", "dav", "davs". Those that need a
- *  library which this build has not say so when they are opened.
+/** Register every backend: "file", "mem", "http", "https", "s3", "dav", "davs", "sftp". Those that
+ *  need a library which this build has not say so when they are opened.
  *  @return APR_SUCCESS or APR_ENOMEM.
  *  Threads: any; again is harmless. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_backends_register_all(void);
@@ -85,6 +85,21 @@ VFS_API apr_status_t vfs_s3_create(vfs_t **out, const char *uri, char *err, size
  * probe=no. Owns: end it with vfs_destroy. */
 VFS_API apr_status_t vfs_webdav_create(vfs_t **out, const char *uri, char *err, size_t errlen,
                                        apr_pool_t *pool);
+/** A directory of an SSH server: "sftp://user@host:port/dir?option=value&option=value"; "/~/dir" is
+ * one of the home. docs/remote.md has the options. Symbolic links are the server's to follow: one
+ * can lead out of the directory.
+ *
+ * @param out  the file system
+ * @param uri  the directory that becomes the root, and options
+ * @param err  receives a sentence for the user on failure, without any secret; may be NULL
+ * @param errlen  bytes of err; 1024 hold the line that accepts an unknown server
+ * @param pool  parent of the file system's own pool
+ * @return APR_SUCCESS; APR_EINVAL (a NULL, no such URL, an unknown option); APR_EACCES (the server
+ * refuses us, or we its key); APR_ENOENT, APR_ENOTDIR; VFS_EOFFLINE; VFS_EFORMAT (what answers is
+ * no SFTP); APR_ENOTIMPL (built without libssh2); APR_ENOMEM. Threads: any. Blocks: until the
+ * connection is made, unless the option probe=no. Owns: end it with vfs_destroy. */
+VFS_API apr_status_t vfs_sftp_create(vfs_t **out, const char *uri, char *err, size_t errlen,
+                                     apr_pool_t *pool);
 
 /** What a remote backend has done so far. */
 typedef struct vfs_remote_figures_t {

@@ -24,6 +24,9 @@ set(CACHEFS_PC_LIBS "")
 if(CURL_FOUND)
   set(CACHEFS_PC_LIBS "-lcurl -lexpat") # the shared ones: their own static libraries are seldom there
 endif()
+if(SSH2_FOUND)
+  string(APPEND CACHEFS_PC_LIBS " -lssh2")
+endif()
 configure_file(cmake/cachefs.pc.in cachefs.pc @ONLY)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/cachefs.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 

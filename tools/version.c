@@ -72,6 +72,7 @@ static void print_json(cli_t *cli)
     print_optional_json(&json, "fuse", mount_fuse_version());
     print_optional_json(&json, "microhttpd", mount_http_version());
     print_optional_json(&json, "curl", BUILD_CURL[0] != '\0' ? BUILD_CURL : NULL);
+    print_optional_json(&json, "ssh2", BUILD_SSH2[0] != '\0' ? BUILD_SSH2 : NULL);
     json_string(&json, "compiler", BUILD_COMPILER);
     json_string(&json, "build", BUILD_TYPE);
     json_string(&json, "sanitizers", BUILD_SANITIZERS);
@@ -109,6 +110,8 @@ static int run(cli_t *cli)
                                              : "missing: a mount serves no metrics");
     (void)printf("  libcurl    %s\n",
                  BUILD_CURL[0] != '\0' ? BUILD_CURL : "missing: no origins over HTTP");
+    (void)printf("  libssh2    %s\n",
+                 BUILD_SSH2[0] != '\0' ? BUILD_SSH2 : "missing: no origins over SFTP");
     (void)printf("  schemes    %s\n", schemes.text);
     (void)printf("  policies   %s\n", policies.text);
     return CLI_DONE;

@@ -49,9 +49,11 @@ static int fits(const conf_behaviour_t *b, const sut_t *sut)
         uint32_t wants, trait;
         int absent;
     } rules[] = {
-        {CONF_CACHE, SUT_CACHE, 0},       {CONF_THROUGH, SUT_THROUGH, 0},  {CONF_BACK, SUT_BACK, 0},
-        {CONF_AROUND, SUT_AROUND, 0},     {CONF_LARGE, SUT_TINY, 1},       {CONF_TINY, SUT_TINY, 0},
-        {CONF_READONLY, SUT_READONLY, 0}, {CONF_LOCAL, SUT_LOCAL, 0},      {CONF_WHOLE, SUT_SUB, 1},
+        {CONF_CACHE, SUT_CACHE, 0},       {CONF_THROUGH, SUT_THROUGH, 0},
+        {CONF_BACK, SUT_BACK, 0},         {CONF_AROUND, SUT_AROUND, 0},
+        {CONF_LARGE, SUT_TINY, 1},        {CONF_TINY, SUT_TINY, 0},
+        {CONF_READONLY, SUT_READONLY, 0}, {CONF_LOCAL, SUT_LOCAL, 0},
+        {CONF_WHOLE, SUT_SUB, 1},         {CONF_WHOLE, SUT_DEEP, 1},
         {CONF_DIRECT, SUT_CORFS, 1},      {CONF_EAGER, SUT_LAZY_CLOSE, 1},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {

@@ -1,6 +1,7 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sshd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/apache.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/s3server.c)
 # One s3rver for all builds: scripts/test.sh installs it.
@@ -62,6 +63,12 @@ endforeach()
 if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
   conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local readonly/cache-through-large/http-json/local
                      readonly/cache-back-tiny-s8/http-html/local)
+endif()
+
+if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
+  conformance_stacks(short sftp/local cache-back-tiny-s8/sftp-nolinks/local)
+  conformance_stacks(medium sftp-nolinks/local bare/sftp/local cache-through-large/sftp-nolinks/local
+                     cache-around-tiny-s8/sftp-nolinks/local cache-back-large-store/sftp-nolinks/local)
 endif()
 
 foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)

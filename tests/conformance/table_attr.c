@@ -7,6 +7,17 @@
 
 #include "tests/conformance/conf.h"
 
+/* The unit that times are kept in: whole seconds, where the step is one or more. */
+static int64_t step_ns(const conf_t *t)
+{
+    return vfs_caps(t->fs)->time_granularity_ns >= 1000000000u ? 1000000000 : 1;
+}
+
+static int64_t whole(const conf_t *t, int64_t ns)
+{
+    return ns - ns % step_ns(t);
+}
+
 static void stat_lstat_and_fstat_agree(conf_t *t)
 {
     vfs_attr_t a, b, c;
@@ -169,7 +180,7 @@ static void chmod_moves_ctime_and_not_mtime(conf_t *t)
     OK(vfs_chmod(t->fs, NULL, "/f", 0600, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &after));
     EQ(after.mtime_ns, 1000000000);
-    CHECK(after.ctime_ns > before.ctime_ns);
+    if (step_ns(t) == 1) CHECK(after.ctime_ns > before.ctime_ns); /* else it may show none */
 }
 
 static void chmod_of_a_directory_and_through_a_link(conf_t *t)
@@ -216,16 +227,16 @@ static void times_keep_their_nanoseconds(conf_t *t)
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         OK(vfs_utimens(t->fs, NULL, "/f", times[i], times[i] + 5, 0));
         OK(vfs_stat(t->fs, NULL, "/f", &attr));
-        EQ(attr.atime_ns, times[i]);
-        EQ(attr.mtime_ns, times[i] + 5);
+        EQ(attr.atime_ns, whole(t, times[i]));
+        EQ(attr.mtime_ns, whole(t, times[i] + 5));
         OK(vfs_futimens(f, NULL, times[i] + 1, times[i] + 2));
         OK(vfs_fstat(f, NULL, &attr));
-        EQ(attr.atime_ns, times[i] + 1);
-        EQ(attr.mtime_ns, times[i] + 2);
+        EQ(attr.atime_ns, whole(t, times[i] + 1));
+        EQ(attr.mtime_ns, whole(t, times[i] + 2));
     }
     CLOSE(f);
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    EQ(attr.mtime_ns, times[5] + 2);
+    EQ(attr.mtime_ns, whole(t, times[5] + 2));
 }
 
 static void times_before_1970_are_kept(conf_t *t)
@@ -233,6 +244,10 @@ static void times_before_1970_are_kept(conf_t *t)
     vfs_attr_t attr;
     memset(&attr, 0, sizeof attr);
     PUT("/f", "x");
+    if (step_ns(t) > 1) { /* so they come without a sign, too */
+        IS(APR_EINVAL, vfs_utimens(t->fs, NULL, "/f", -1500000000, -1, 0));
+        return;
+    }
     OK(vfs_utimens(t->fs, NULL, "/f", -1500000000, -1, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
     EQ(attr.atime_ns, -1500000000);
@@ -242,21 +257,22 @@ static void times_before_1970_are_kept(conf_t *t)
 static void omitted_times_stay_and_now_is_now(conf_t *t)
 {
     vfs_attr_t attr;
+    const int64_t step = step_ns(t);
     memset(&attr, 0, sizeof attr);
     PUT("/f", "x");
-    OK(vfs_utimens(t->fs, NULL, "/f", 1000, 2000, 0));
-    OK(vfs_utimens(t->fs, NULL, "/f", VFS_TIME_OMIT, 3000, 0));
+    OK(vfs_utimens(t->fs, NULL, "/f", 1000 * step, 2000 * step, 0));
+    OK(vfs_utimens(t->fs, NULL, "/f", VFS_TIME_OMIT, 3000 * step, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    EQ(attr.atime_ns, 1000);
-    EQ(attr.mtime_ns, 3000);
-    OK(vfs_utimens(t->fs, NULL, "/f", 4000, VFS_TIME_OMIT, 0));
+    EQ(attr.atime_ns, 1000 * step);
+    EQ(attr.mtime_ns, 3000 * step);
+    OK(vfs_utimens(t->fs, NULL, "/f", 4000 * step, VFS_TIME_OMIT, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    EQ(attr.atime_ns, 4000);
-    EQ(attr.mtime_ns, 3000);
+    EQ(attr.atime_ns, 4000 * step);
+    EQ(attr.mtime_ns, 3000 * step);
     int64_t now = (int64_t)apr_time_now() * 1000 - 2000000000;
     OK(vfs_utimens(t->fs, NULL, "/f", VFS_TIME_OMIT, VFS_TIME_NOW, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    EQ(attr.atime_ns, 4000);
+    EQ(attr.atime_ns, 4000 * step);
     CHECK(attr.mtime_ns > now);
 }
 
@@ -280,17 +296,18 @@ static void times_that_were_set_survive_a_close(conf_t *t)
 static void times_of_a_link_itself(conf_t *t)
 {
     vfs_attr_t attr;
+    const int64_t step = step_ns(t);
     memset(&attr, 0, sizeof attr);
     PUT("/f", "x");
     OK(vfs_symlink(t->fs, NULL, "f", "/l"));
-    OK(vfs_utimens(t->fs, NULL, "/l", 1000, 2000, VFS_NOFOLLOW));
+    OK(vfs_utimens(t->fs, NULL, "/l", 1000 * step, 2000 * step, VFS_NOFOLLOW));
     OK(vfs_lstat(t->fs, NULL, "/l", &attr));
-    EQ(attr.mtime_ns, 2000);
+    EQ(attr.mtime_ns, 2000 * step);
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    CHECK(attr.mtime_ns != 2000);
-    OK(vfs_utimens(t->fs, NULL, "/l", 3000, 4000, 0));
+    CHECK(attr.mtime_ns != 2000 * step);
+    OK(vfs_utimens(t->fs, NULL, "/l", 3000 * step, 4000 * step, 0));
     OK(vfs_stat(t->fs, NULL, "/f", &attr));
-    EQ(attr.mtime_ns, 4000);
+    EQ(attr.mtime_ns, 4000 * step);
 }
 
 static void chown_sets_owner_and_group(conf_t *t)

@@ -259,7 +259,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(mkdir_of_a_dangling_link_is_eexist, VFS_CAP_SYMLINK),
     B(rmdir_removes_only_empty_directories),
     B(rmdir_of_a_file_or_link_is_enotdir),
-    B(rmdir_of_a_subtree_counts_links),
+    B_CAPS(rmdir_of_a_subtree_counts_links, VFS_CAP_HARDLINK),
     B(unlink_removes_a_file),
     B(unlink_of_a_directory_is_eisdir),
     B(a_file_is_listed_as_soon_as_it_exists),

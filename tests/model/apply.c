@@ -255,6 +255,7 @@ static int do_utimens(model_run_t *run, const model_op_t *op)
     ref_node_t *node;
     if (!(vfs_caps(run->sut->fs)->bits & VFS_CAP_TIMES)) return 1;
     int64_t when = (int64_t)op->seed * 1000001;
+    if (vfs_caps(run->sut->fs)->time_granularity_ns >= 1000000000u) when -= when % 1000000000;
     apr_status_t want = ref_lookup(&run->ref, op->path, &node);
     if (want == APR_SUCCESS) node->mtime_ns = when;
     return same_status(run, "utimens",
@@ -365,6 +366,8 @@ int model_step(model_run_t *run, const model_op_t *op)
     case MODEL_ftruncate:
         return do_ftruncate(run, op);
     case MODEL_rename:
+        if ((op->flags & VFS_RENAME_EXCHANGE) && !(vfs_caps(fs)->bits & VFS_CAP_RENAME_EXCHANGE))
+            return 1;
         return same_status(run, "rename", vfs_rename(fs, NULL, op->path, op->path2, op->flags),
                            ref_rename(&run->ref, op->path, op->path2, op->flags));
     case MODEL_unlink:

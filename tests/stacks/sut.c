@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -168,6 +169,34 @@ static apr_status_t add_webdav(sut_t *sut, const char *what, char *err, size_t e
     return rv == APR_SUCCESS ? add(sut, fs) : rv;
 }
 
+static sshd_t sshd; /* one for all stacks of the process: to start one takes its time */
+
+static void stop_sshd(void)
+{
+    sshd_stop(&sshd);
+}
+
+/* The directory below, as an SSH server shows it. */
+static apr_status_t add_sftp(sut_t *sut, const char *options, char *err, size_t errlen)
+{
+    static pid_t owner;
+    vfs_t *fs = NULL;
+    char uri[512];
+    if (sut->root[0] == '\0' || sut->fs != sut->bottom) return APR_EINVAL;
+    if (owner != getpid()) { /* what a parent has started is the parent's */
+        memset(&sshd, 0, sizeof sshd);
+        if (!sshd_start(&sshd, NULL)) return apr_get_os_error();
+        owner = getpid();
+        (void)atexit(stop_sshd);
+    }
+    sshd_uri(&sshd, 0, sut->root, options, uri, sizeof uri);
+    apr_status_t rv = vfs_sftp_create(&fs, uri, err, errlen, sut->pool);
+    if (rv != APR_SUCCESS) return rv;
+    sut->lower = sut->fs;
+    sut->traits |= SUT_DEEP;
+    return add(sut, fs);
+}
+
 static void no_line(void *baton, const char *line)
 {
     (void)line;
@@ -225,6 +254,10 @@ static apr_status_t add_layer(sut_t *sut, const char *name, const char *keys, ch
         rv = add_local(sut);
     else if (strncmp(name, "http-", 5) == 0)
         rv = add_http(sut, name + 5, err, errlen);
+    else if (strcmp(name, "sftp") == 0)
+        rv = add_sftp(sut, "", err, errlen);
+    else if (strcmp(name, "sftp-nolinks") == 0)
+        rv = add_sftp(sut, "links=no", err, errlen);
     else if (strncmp(name, "webdav-", 7) == 0)
         rv = add_webdav(sut, name + 7, err, errlen);
     else if (strncmp(name, "cache", 5) == 0 && (name[5] == '-' || name[5] == '\0'))

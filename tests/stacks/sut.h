@@ -9,6 +9,7 @@
  *                             of that directory
  *   webdav-nginx webdav-apache webdav-lighttpd
  *                             a directory of its own behind such a server
+ *   sftp sftp-nolinks         over local: what OpenSSH serves of that directory
  *   null trace count sub readonly bare noid fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...
@@ -18,6 +19,7 @@
 #define TESTS_STACKS_SUT_H
 
 #include "cachefs/cachefs.h"
+#include "tests/stacks/sshd.h"
 #include "tests/stacks/webserver.h"
 #include "vfs/shims/shims.h"
 #include "vfs/vfs.h"
@@ -35,6 +37,7 @@
 #define SUT_CORFS 0x100u
 #define SUT_LAZY_CLOSE 0x200u /**< close leaves dirty data in the cache */
 #define SUT_JOURNAL 0x400u    /**< sync leaves it there: the journal has it */
+#define SUT_DEEP 0x800u       /**< the server knows the root by a path that counts, too */
 
 /** A stack under test. */
 typedef struct sut_t {
