@@ -19,6 +19,7 @@
 
 typedef struct attempt_t {
     remote_t *remote;
+    const vfs_ctx_t *ctx;
     const remote_request_t *request;
     remote_answer_t *answer;
     CURL *easy;
@@ -43,6 +44,17 @@ static int64_t now_us(void)
     int rc = clock_gettime(CLOCK_MONOTONIC, &now);
     VFS_ASSERT(rc == 0);
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* Bytes of a body go by: not too fast. What we wait ourselves is not the server's. */
+static int pace(attempt_t *a, size_t len)
+{
+    int64_t waited = 0;
+    apr_status_t status = remote__pace(a->remote, &a->remote->byte_rate, a->ctx, len, &waited);
+    a->begun_us += waited;
+    a->mark_us += waited;
+    if (status != APR_SUCCESS) a->status = status;
+    return status == APR_SUCCESS;
 }
 
 /* The headers are whole. Those of an answer on the way (1xx) are followed by others. */
@@ -105,6 +117,7 @@ static size_t on_body(char *data, size_t one, size_t len, void *baton)
     attempt_t *a = baton;
     (void)one; /* always 1 */
     a->body_bytes += len;
+    if (!pace(a, len)) return 0;
     if (a->answer->status < 200 || a->answer->status > 299) return on_refusal(a, data, len);
     apr_status_t status =
         a->request->body != NULL ? a->request->body(a->request->baton, data, len) : REMOTE_ENOUGH;
@@ -125,6 +138,7 @@ static size_t on_fill(char *data, size_t one, size_t room, void *baton)
     uint64_t left = send != NULL ? send->len - a->given : 0;
     size_t len = left < room ? (size_t)left : room;
     if (len == 0) return 0;
+    if (!pace(a, len)) return CURL_READFUNC_ABORT;
     if (send->data != NULL)
         memcpy(data, (const char *)send->data + a->given, len);
     else
@@ -387,7 +401,8 @@ static void account(attempt_t *a)
 remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
                              const remote_request_t *request, remote_answer_t *answer)
 {
-    attempt_t a = {.remote = remote, .request = request, .answer = answer, .easy = slot->easy};
+    attempt_t a = {
+        .remote = remote, .ctx = ctx, .request = request, .answer = answer, .easy = slot->easy};
     struct curl_slist *headers = NULL;
     remote_end_t end = {.untouched = 1, .caller = 1};
     remote__answer_clear(answer);

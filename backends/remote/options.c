@@ -11,7 +11,7 @@
 
 const char remote__keys[] = "auth, user, secret_env, secret_file, proxy, cacert, verify, socket, "
                             "trace, connections, retries, connect_timeout, first_byte_timeout, "
-                            "stall_timeout";
+                            "stall_timeout, requests_per_second, bytes_per_second";
 
 void remote__config_init(remote_config_t *config)
 {
@@ -87,6 +87,11 @@ static const char *set_limit(remote_config_t *config, const char *key, const cha
         return set_count(&config->connections, value, 1, 1024, "a number from 1 to 1024");
     if (strcmp(key, "retries") == 0)
         return set_count(&config->retries, value, 0, 100, "a number from 0 to 100");
+    if (strcmp(key, "requests_per_second") == 0)
+        return set_count(&config->requests_per_s, value, 0, 1000000,
+                         "a number to 1000000; 0: no limit");
+    if (strcmp(key, "bytes_per_second") == 0)
+        return set_count(&config->bytes_per_s, value, 0, 1ull << 40, "a size, such as 10m");
     int64_t *us = strcmp(key, "connect_timeout") == 0      ? &config->connect_us
                   : strcmp(key, "first_byte_timeout") == 0 ? &config->first_byte_us
                   : strcmp(key, "stall_timeout") == 0      ? &config->stall_us

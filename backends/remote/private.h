@@ -19,7 +19,13 @@ typedef struct remote_slot_t {
     struct remote_slot_t *next; /**< in the list of idle ones */
 } remote_slot_t;
 
-/** mutex guards idle, nslots and breaker; it is a leaf. */
+/** So many in a second. */
+typedef struct remote_rate_t {
+    uint64_t per_s;  /**< 0: no limit */
+    int64_t next_us; /**< when the next may go, since 1970 */
+} remote_rate_t;
+
+/** mutex guards idle, nslots, breaker and rates; it is a leaf. */
 struct remote_t {
     remote_config_t config;
     char *secret; /**< password or token */
@@ -30,6 +36,7 @@ struct remote_t {
     remote_slot_t *idle;  /**< the one used last first: its connection is the likeliest to live */
     uint64_t nslots;
     vfs__breaker_t breaker;
+    remote_rate_t request_rate, byte_rate;
     _Atomic uint64_t requests, attempts, failures, refused, bytes_in, bytes_out, connections;
     _Atomic uint64_t chance;
 };
@@ -46,6 +53,13 @@ typedef struct remote_end_t {
 /** One attempt, in attempt.c. */
 remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
                              const remote_request_t *request, remote_answer_t *answer);
+/** Take `n`. Returns microseconds until they may go. */
+int64_t remote__rate_take(remote_rate_t *rate, uint64_t n, int64_t now_us);
+/** Wait, with the deadline and cancellation of the call, which are its errors. */
+apr_status_t remote__wait(remote_t *remote, const vfs_ctx_t *ctx, int64_t us);
+/** Take `n`, and wait until they may go; *waited_us: so long. */
+apr_status_t remote__pace(remote_t *remote, remote_rate_t *rate, const vfs_ctx_t *ctx, uint64_t n,
+                          int64_t *waited_us);
 /** Empty an answer, but for `why`. */
 void remote__answer_clear(remote_answer_t *answer);
 /** One line of the headers, in answer.c. */

@@ -88,6 +88,8 @@ apr_status_t remote__create(remote_t **out, const remote_config_t *config, char 
     if (r == NULL) return APR_ENOMEM;
     r->config = *config;
     r->trace_fd = -1;
+    r->request_rate.per_s = config->requests_per_s;
+    r->byte_rate.per_s = config->bytes_per_s;
     r->breaker.failures_max = BREAKER_FAILURES;
     r->breaker.min_us = BREAKER_MIN_US;
     r->breaker.max_us = BREAKER_MAX_US;

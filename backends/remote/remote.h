@@ -38,8 +38,10 @@ typedef struct remote_config_t {
     uint64_t connections;    /**< slots */
     uint64_t retries;        /**< attempts beyond the first */
     int64_t connect_us;
-    int64_t first_byte_us; /**< from the connection to the end of the headers */
-    int64_t stall_us;      /**< a body must move REMOTE_STALL_BYTES in such a time */
+    int64_t first_byte_us;   /**< from the connection to the end of the headers */
+    uint64_t requests_per_s; /**< 0: any number */
+    uint64_t bytes_per_s;    /**< of bodies, both ways together; 0: any number */
+    int64_t stall_us;        /**< a body must move REMOTE_STALL_BYTES in such a time */
 } remote_config_t;
 
 #define REMOTE_STALL_BYTES 4096u

@@ -71,20 +71,6 @@ static int64_t pause_us(remote_t *r, const remote_answer_t *answer, uint64_t att
     return us / 2 + (int64_t)(chance(r) % (uint64_t)(us / 2));
 }
 
-static apr_status_t wait_us(remote_t *r, const vfs_ctx_t *ctx, int64_t us)
-{
-    const vfs_ctx_t none = VFS_CTX_INIT;
-    vfs_ctx_t until = ctx != NULL ? *ctx : none;
-    apr_status_t status = APR_SUCCESS;
-    apr_time_t end = apr_time_now() + us;
-    if (until.deadline == 0 || end < until.deadline) until.deadline = end;
-    pthread_mutex_lock(&r->mutex);
-    while (status == APR_SUCCESS)
-        status = vfs__cond_wait(&r->pause, &r->mutex, &until);
-    pthread_mutex_unlock(&r->mutex);
-    return status == APR_TIMEUP ? vfs_ctx_check(ctx) : status;
-}
-
 static vfs__breaker_e verdict(const remote_end_t *end, const remote_answer_t *answer)
 {
     if (end->caller) return VFS__BREAKER_NONE;
@@ -119,12 +105,14 @@ apr_status_t remote__send(remote_t *r, const vfs_ctx_t *ctx, const remote_reques
     remote_slot_t *slot = NULL;
     remote_end_t end = {.status = APR_SUCCESS};
     int unknown = 0;
+    int64_t waited = 0;
     answer->location = answer->said = answer->kept = NULL;
     remote__answer_clear(answer);
     answer->why[0] = '\0';
     atomic_fetch_add_explicit(&r->requests, 1, memory_order_relaxed);
     for (uint64_t attempt = 0;; attempt++) {
-        end.status = slot_get(r, ctx, &slot);
+        end.status = remote__pace(r, &r->request_rate, ctx, 1, &waited);
+        if (end.status == APR_SUCCESS) end.status = slot_get(r, ctx, &slot);
         if (end.status != APR_SUCCESS) break;
         end = attempt_once(r, slot, ctx, request, answer);
         slot_put(r, slot); /* others may go on while this one waits */
@@ -133,7 +121,7 @@ apr_status_t remote__send(remote_t *r, const vfs_ctx_t *ctx, const remote_reques
         if (!(request->flags & REMOTE_AGAIN) && !end.untouched) break;
         int64_t us = pause_us(r, answer, attempt);
         if (us > REMOTE_RETRY_AFTER_MAX_US) break;
-        apr_status_t status = wait_us(r, ctx, us);
+        apr_status_t status = remote__wait(r, ctx, us);
         if (status != APR_SUCCESS) {
             end.status = status;
             break;
