@@ -6,6 +6,7 @@
 #ifndef BACKENDS_BACKENDS_H
 #define BACKENDS_BACKENDS_H
 
+#include "metrics/metrics.h"
 #include "vfs/vfs.h"
 
 #ifdef __cplusplus
@@ -121,6 +122,12 @@ typedef struct vfs_remote_figures_t {
  *  @return APR_SUCCESS; APR_EINVAL (a NULL, another size, no remote backend).
  *  Threads: any. Blocks: no. Owns: nothing. */
 VFS_API apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out);
+/** The same figures as metrics of a registry, such as that of the cache above: docs/metrics.md.
+ *  @param fs  the backend, or a layer above it
+ *  @param registry  it must end before the backend does
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, no remote backend); what metrics_callback says.
+ *  Threads: one that may use the pool of `fs`. Blocks: no. Owns: nothing. */
+VFS_API apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry);
 
 #ifdef __cplusplus
 }

@@ -7,6 +7,7 @@
 #include <apr_file_io.h>
 #include <apr_strings.h>
 
+#include "backends/backends.h"
 #include "tools/cli.h"
 
 #define FLUSH_TIMEOUT_US 60000000u
@@ -111,6 +112,8 @@ static int add_cache(cli_t *cli, cli_stack_t *stack)
     /* the key is there */
     (void)cachefs_config_get(&cli->opt.config, "ram", ram, sizeof(ram));
     stack->cache = fs;
+    if (status == APR_SUCCESS) /* most origins have none */
+        (void)vfs_remote_metrics(stack->top, cachefs_metrics(fs));
     return cli_stack_push(cli, stack, fs, status,
                           apr_psprintf(cli->pool, "cannot make a cache with ram %s", ram));
 }

@@ -29,6 +29,13 @@ apr_status_t vfs_webdav_create(vfs_t **out, const char *uri, char *err, size_t e
     return APR_ENOTIMPL;
 }
 
+apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
+{
+    (void)fs;
+    (void)registry;
+    return APR_EINVAL; /* none is a remote backend */
+}
+
 apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
 {
     (void)fs;

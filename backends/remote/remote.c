@@ -154,13 +154,19 @@ apr_status_t remote__destroy_fs(vfs_t *fs)
     return APR_SUCCESS;
 }
 
+remote_t *remote__of(vfs_t *fs)
+{
+    while (fs != NULL && fs->ops.destroy != remote__destroy_fs)
+        fs = fs->lower;
+    return fs != NULL ? ((const remote_state_t *)fs->state)->remote : NULL;
+}
+
 apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
 {
     VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
-    while (fs != NULL && fs->ops.destroy != remote__destroy_fs)
-        fs = fs->lower;
-    VFS_CHECK_ARG(fs != NULL);
-    remote__figures(((const remote_state_t *)fs->state)->remote, out);
+    remote_t *remote = remote__of(fs);
+    VFS_CHECK_ARG(remote != NULL);
+    remote__figures(remote, out);
     return APR_SUCCESS;
 }
 

@@ -187,3 +187,32 @@ Test(remote_nginx, a_listing_is_gone_through_by_cookies_and_read_anew_from_its_b
     cr_assert_eq(rmdir(name), 0);
     site_stop(&site);
 }
+
+Test(remote_nginx, figures_are_metrics_of_a_registry)
+{
+    static const char *const rows[] = {
+        "cachefs_remote_requests_total 2\n",    "cachefs_remote_attempts_total 2\n",
+        "cachefs_remote_connections_total 1\n", "cachefs_remote_received_bytes_total 100\n",
+        "cachefs_remote_breaker_open 0\n",      "cachefs_remote_failed_attempts_total 0\n"};
+    char uri[128], buf[100];
+    metrics_registry_t *registry = NULL;
+    metrics_snapshot_t *now = NULL;
+    char *text = NULL;
+    size_t got = 0;
+    vfs_attr_t attr;
+    site_start(&site, "", 0);
+    snprintf(uri, sizeof(uri), "http://127.0.0.1:%d/?proxy=none&probe=no", site.web.port);
+    cr_assert_eq(vfs_http_create(&fs, uri, err, sizeof(err), pool), APR_SUCCESS, "%s", err);
+    cr_assert_eq(metrics_registry_create(&registry, pool), APR_SUCCESS);
+    cr_assert_eq(vfs_remote_metrics(fs, registry), APR_SUCCESS);
+    cr_assert_eq(vfs_stat(fs, NULL, "/big", &attr), APR_SUCCESS);
+    cr_assert_eq(vfs_get(fs, NULL, "/big", buf, sizeof(buf), &got, &attr, NULL), APR_SUCCESS);
+    cr_assert_eq(metrics_snapshot(&now, registry, pool), APR_SUCCESS);
+    cr_assert_eq(metrics_export(&text, NULL, now, METRICS_PROMETHEUS, pool), APR_SUCCESS);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_not_null(strstr(text, rows[i]), "%s in %s", rows[i], text);
+    metrics_registry_destroy(registry);
+    cr_expect_eq(vfs_remote_metrics(NULL, registry), APR_EINVAL);
+    cr_assert_eq(vfs_destroy(fs), APR_SUCCESS);
+    site_stop(&site);
+}

@@ -1,0 +1,68 @@
+/*
+ * metrics.c - what a remote backend has done, as metrics. Floor 2.
+ */
+#include <stddef.h>
+
+#include "backends/remote/private.h"
+#include "metrics/metrics.h"
+
+/* Where a metric is in the figures. */
+typedef struct metric_t {
+    remote_t *remote;
+    size_t at;
+} metric_t;
+
+static double read_metric(void *baton)
+{
+    const metric_t *m = baton;
+    vfs_remote_figures_t figures;
+    remote__figures(m->remote, &figures);
+    return (double)*(const uint64_t *)((const char *)&figures + m->at);
+}
+
+static double read_away(void *baton)
+{
+    vfs_remote_figures_t figures;
+    remote__figures(baton, &figures);
+    return figures.breaker_open;
+}
+
+apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
+{
+    static const struct {
+        size_t at;
+        int is_counter;
+        const char *name, *help;
+    } rows[] = {
+#define ROW(field, is_counter, name, help)                                                         \
+    {offsetof(vfs_remote_figures_t, field), is_counter, name, help}
+        ROW(requests, 1, "cachefs_remote_requests_total",
+            "Requests to the origin's server, redirects that are followed too."),
+        ROW(attempts, 1, "cachefs_remote_attempts_total",
+            "Requests that were sent, with those that were sent again."),
+        ROW(failures, 1, "cachefs_remote_failed_attempts_total",
+            "Attempts without an answer, or whose answer was that the server has too much to do."),
+        ROW(refused, 1, "cachefs_remote_refused_total",
+            "Attempts that were not made, because the server is known to be away."),
+        ROW(bytes_in, 1, "cachefs_remote_received_bytes_total", "Bytes of bodies of answers."),
+        ROW(bytes_out, 1, "cachefs_remote_sent_bytes_total", "Bytes of bodies of requests."),
+        ROW(connections, 1, "cachefs_remote_connections_total", "Connections that were made."),
+        ROW(breaker_opened, 1, "cachefs_remote_breaker_opened_total",
+            "How often the server was found to be away."),
+#undef ROW
+    };
+    VFS_CHECK_ARG(fs != NULL && registry != NULL);
+    remote_t *remote = remote__of(fs);
+    VFS_CHECK_ARG(remote != NULL);
+    apr_status_t status =
+        metrics_callback(registry, "cachefs_remote_breaker_open", NULL,
+                         "1 while the server is known to be away.", 0, read_away, remote);
+    for (size_t i = 0; status == APR_SUCCESS && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        metric_t *m = apr_palloc(fs->pool, sizeof(*m));
+        m->remote = remote;
+        m->at = rows[i].at;
+        status = metrics_callback(registry, rows[i].name, NULL, rows[i].help, rows[i].is_counter,
+                                  read_metric, m);
+    }
+    return status;
+}
