@@ -7,7 +7,7 @@
  * is written beside it, whole: our bytes over the base that we hold, and over the file as it is
  * below now where we hold none.
  */
-#include "cachefs/conflict_name.h"
+#include "vfs/conflict_name.h"
 #include "cachefs/copy.h"
 #include "cachefs/engine.h"
 
@@ -82,7 +82,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     uint32_t mode = o->attr.mode ? o->attr.mode : 0600;
     cachefs__obj_unlock(c, o);
     for (int k = 0; k < 100; k++) {
-        st = cachefs__conflict_path(path, k, &beside, buf);
+        st = vfs__conflict_path(path, k, &beside, buf);
         if (!st)
             st = vfs_call_open(&out, c->lower, ctx, &beside,
                                VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL, mode, NULL,

@@ -282,6 +282,7 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_CAP_APPEND (1ull << 24)           /**< appends are atomic against other appenders */
 #define VFS_CAP_CREDS (1ull << 25)            /**< the credentials of the context are obeyed */
 #define VFS_CAP_CONFINED (1ull << 26)         /**< never leaves its root, through a link either */
+#define VFS_CAP_STAGED (1ull << 27) /**< what was written is below after flush, sync or close */
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {
@@ -389,6 +390,46 @@ VFS_API apr_status_t vfs_sub_create(vfs_t **out, vfs_t *lower, const char *path,
  *  @return APR_SUCCESS; APR_EINVAL (a NULL); APR_ENOMEM.
  *  Threads: any. Blocks: no. Owns: end it with vfs_destroy; `lower` stays the caller's. */
 VFS_API apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
+
+/** How to write files over a layer that takes whole ones: VFS_OBJECTS_CONFIG_INIT, then set. */
+typedef struct vfs_objects_config_t {
+    size_t size; /**< sizeof(vfs_objects_config_t) */
+    /** Where staged bytes lie, in files without a name: a directory of the operating system. NULL:
+     * the one for temporary files. */
+    const char *spool_dir;
+    uint64_t spool_bytes; /**< staged bytes of all files together; 0: what the directory holds */
+    int owns_lower; /**< the two are one: `lower` ends with the layer, gives it its name, and is not
+                       seen by vfs_lower; if the layer is not created it stays the caller's */
+    /** Hears what nobody is told by a status, such as where a conflict was kept. May be NULL. It is
+     * called by any thread, and calls no file system. */
+    void (*log)(void *baton, const char *line);
+    void *log_baton; /**< handed to `log` */
+} vfs_objects_config_t;
+/** The directory for temporary files, no limit, `lower` stays the caller's, no log. */
+#define VFS_OBJECTS_CONFIG_INIT                                                                    \
+    {                                                                                              \
+        sizeof(vfs_objects_config_t), NULL, 0, 0, NULL, NULL                                       \
+    }
+/** Files that can be written anywhere, over a layer that only replaces whole ones (VFS_CAP_COMMIT).
+ * What is written is staged: it lies in a file beside, is seen by everybody on this layer at once,
+ * and goes below as one commit at flush, sync, sync_fs, or with the last handle that could write
+ * (VFS_CAP_STAGED). What was not written is read from the version below, or kept there: no byte of
+ * it is fetched for a write. A new file is below when it is committed, no sooner.
+ *
+ * A commit that fails leaves all staged; the call has its status, and the next of these calls tries
+ * again, as vfs_destroy does. Where others replaced the file meanwhile, the bytes are committed
+ * beside it as NAME.conflict-HOST-TIME, and the call answers VFS_ECONFLICT. A file is known by its
+ * path: there are no hard links and no numbers, and a link that is followed leads below to what is
+ * committed.
+ *  @param out  the file system
+ *  @param lower  what it stands on
+ *  @param config  NULL: VFS_OBJECTS_CONFIG_INIT
+ *  @param pool  parent of the layer's own pool
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, or a lower without VFS_CAP_WRITE or VFS_CAP_COMMIT);
+ * what making a file in the spool directory says; APR_ENOMEM. Threads: any. Blocks: no. Owns: end
+ * it with vfs_destroy, which is VFS_EDIRTY if something could not be committed, and lost. */
+VFS_API apr_status_t vfs_objects_create(vfs_t **out, vfs_t *lower,
+                                        const vfs_objects_config_t *config, apr_pool_t *pool);
 
 /* ---- files */
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cachefs/conflict_name.h"
+#include "vfs/conflict_name.h"
 #include "cachefs/store/replay_private.h"
 
 static apr_status_t into(item_t *it, const char *path)
@@ -132,7 +132,7 @@ static apr_status_t make_beside(replay_t *r, item_t *it, const char *path)
     if (r->o.dry) return into(it, path);
     apr_status_t st = vfs_path_init(&p, path, buf);
     for (int k = 0; k < 100 && !st; k++) {
-        st = cachefs__conflict_path(&p, k, &beside, beside_buf);
+        st = vfs__conflict_path(&p, k, &beside, beside_buf);
         if (!st)
             st = vfs_call_open(&f, r->o.lower, NULL, &beside,
                                VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL, mode, NULL,

@@ -4,7 +4,7 @@
 #  - the shared library exports what LIST names, and nothing else: one name a line, sorted by bytes
 #  - LIST names what the public headers declare, and nothing else (with CC and the flags that APR's headers need)
 #  - public names begin with vfs_, cachefs_, warm_ or metrics_; those that only the static library shows may also begin
-#    with the name of a backend, or have two underscores behind their first word
+#    with the name of a backend or of a layer with a directory of its own, or have two underscores behind their first word
 #
 # Runs in the source directory. LIST is made anew by scripts/update-symbols.sh.
 set -euo pipefail
@@ -45,7 +45,7 @@ if [ $# -gt 0 ]; then
 fi
 
 own="vfs|cachefs|warm|metrics"
-for dir in backends/*/; do own="$own|$(basename "$dir")"; done
+for dir in backends/*/ vfs/objects/; do own="$own|$(basename "$dir")"; done
 bad=$("$nm" -g --defined-only "$static" 2>/dev/null | awk 'NF == 3 {print $3}' | sort -u | grep -vE "^(_|($own)_|[a-z]+__)" || true)
 [ -z "$bad" ] || { echo "in $static, but not of a room: $bad"; failed=1; }
 exit $failed

@@ -202,7 +202,7 @@ static void capabilities_are_plausible(conf_t *t)
     CHECK(caps->size >= sizeof(vfs_caps_t));
     EQ(caps->name_max, VFS_NAME_MAX);
     CHECK((caps->bits & VFS_CAP_WRITE) != 0);
-    CHECK((caps->bits >> 27) == 0);
+    CHECK((caps->bits >> 28) == 0);
     CHECK(caps->time_granularity_ns < 10000000000u);
     CHECK(!(caps->bits & VFS_CAP_CONDITIONAL) || (caps->bits & VFS_CAP_COMMIT) != 0);
 }
@@ -213,8 +213,8 @@ static void a_layer_masks_what_is_missing_below(conf_t *t)
         uint64_t more = vfs_caps(fs)->bits & ~vfs_caps(vfs_lower(fs))->bits;
         /* A cache makes random writes out of commits, and sees to appends and exclusive creates
          * itself. */
-        more &=
-            ~(VFS_CAP_RANDOM_WRITE | VFS_CAP_APPEND | VFS_CAP_UNLINKED_OPEN | VFS_CAP_STABLE_ID);
+        more &= ~(VFS_CAP_RANDOM_WRITE | VFS_CAP_APPEND | VFS_CAP_UNLINKED_OPEN |
+                  VFS_CAP_STABLE_ID | VFS_CAP_STAGED);
         EQ(more, 0);
     }
 }

@@ -200,6 +200,7 @@ static apr_status_t add_sftp(sut_t *sut, const char *options, char *err, size_t 
 static void no_line(void *baton, const char *line)
 {
     (void)line;
+    (void)line;
     atomic_fetch_add_explicit((atomic_uint_least64_t *)baton, 1, memory_order_relaxed);
 }
 
@@ -228,6 +229,10 @@ static apr_status_t add_plain(sut_t *sut, const char *name)
         rv = sut_bare_create(&fs, sut->fs, sut->pool);
     } else if (strcmp(name, "noid") == 0) {
         rv = sut_noid_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "whole") == 0) {
+        rv = sut_whole_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "objects") == 0) {
+        rv = vfs_objects_create(&fs, sut->fs, NULL, sut->pool);
     } else if (strcmp(name, "readonly") == 0) {
         rv = vfs_readonly_create(&fs, sut->fs, sut->pool);
         sut->traits |= SUT_READONLY;

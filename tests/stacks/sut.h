@@ -4,6 +4,7 @@
  *
  * A spec names layers from the top down, separated by '/':
  *   mem local                 backends; local is a temporary directory that goes with the stack
+<<<<<<< HEAD
  *   http-html http-json http-apache http-lighttpd
  *                             over local: what nginx, with such listings, Apache or lighttpd serves
  *                             of that directory
@@ -11,9 +12,14 @@
  *                             a directory of its own behind such a server
  *   sftp sftp-nolinks         over local: what OpenSSH serves of that directory
  *   null trace count sub readonly bare noid fault delay
+=======
+ *   http-html http-json       over local: what nginx serves of that directory, with such listings
+ *   null trace count sub readonly bare noid whole objects fault delay
+>>>>>>> 93b6fee (vfs: write anywhere over layers of whole objects)
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
- * fewest ops corfs-exact corfs-serve   over what is below, with a copy in memory cache[-WORD]...
- * WORD: through back around, tiny large, sN (shards), store (in memory too), key=value
+ * fewest ops, whole takes whole objects only, objects writes over such a one corfs-exact
+ * corfs-serve   over what is below, with a copy in memory cache[-WORD]... WORD: through back
+ * around, tiny large, sN (shards), store (in memory too), key=value
  */
 #ifndef TESTS_STACKS_SUT_H
 #define TESTS_STACKS_SUT_H
@@ -73,5 +79,7 @@ apr_status_t sut_close_upper(sut_t *sut);
 apr_status_t sut_bare_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 /** A layer whose files have no stable identity, and no links. */
 apr_status_t sut_noid_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
+/** A layer that takes whole objects only, and calls their versions entity tags. */
+apr_status_t sut_whole_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 
 #endif

@@ -1,13 +1,13 @@
 /*
- * conflict_name.c - the name of a conflict: the same for a flush and for a recovery.
- * Floor 2, private to cachefs/.
+ * conflict_name.c - the name of a conflict: the same for a flush, for a recovery, and for a commit.
+ * Floor 1.
  */
-#include "cachefs/conflict_name.h"
+#include "vfs/conflict_name.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-apr_status_t cachefs__conflict_path(const vfs_path_t *path, int k, vfs_path_t *out, char *buf)
+apr_status_t vfs__conflict_path(const vfs_path_t *path, int k, vfs_path_t *out, char *buf)
 {
     char host[64] = "host", tail[160], dir_buf[VFS_PATH_MAX + 1], name[VFS_NAME_MAX + 1];
     vfs_path_t dir;

@@ -1,0 +1,203 @@
+/*
+ * open.c - opening files. Floor 1, private to vfs/objects/.
+ *
+ * What is staged is there for everybody, and nothing below is asked. Else one question below: an
+ * open to read, whose handle serves as the base. To make a file costs no more than that, and a
+ * question about its directory, if that was not seen a moment ago.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "vfs/objects/objects.h"
+
+#define EISDIR_STATUS APR_FROM_OS_ERROR(EISDIR)
+
+/* A handle on a node, which takes over the reference. Node mutex held. */
+static handle_t *give(objects_t *o, node_t *n, uint32_t flags, handle_t *h, vfs_attr_t *attr,
+                      vfs_validator_t *validator)
+{
+    vfs_file_init(&h->base, o->fs, flags, NULL);
+    h->o = o;
+    h->node = n;
+    objects__attr(n, attr);
+    objects__version(o, n, validator);
+    return h;
+}
+
+static void writer_begin(objects_t *o, node_t *n, uint32_t flags)
+{
+    pthread_mutex_lock(&o->lock);
+    if (flags & VFS_O_WRITE) n->writers++;
+    pthread_mutex_unlock(&o->lock);
+}
+
+/* A handle for what the node is. Fails if it is not fit, and gives the reference back. */
+static apr_status_t open_node(vfs_file_t **file, objects_t *o, node_t *n, uint32_t flags,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t status = APR_SUCCESS;
+    handle_t *h = malloc(sizeof(*h));
+    if (h == NULL) status = APR_ENOMEM;
+    if (status == APR_SUCCESS) {
+        pthread_mutex_lock(&n->mutex);
+        if (flags & VFS_O_TRUNC) status = objects__node_cut(o, n, 0);
+        if (status == APR_SUCCESS) *file = &give(o, n, flags, h, attr, validator)->base;
+        pthread_mutex_unlock(&n->mutex);
+    }
+    if (status == APR_SUCCESS) {
+        writer_begin(o, n, flags);
+    } else {
+        free(h);
+        objects__node_put(o, n);
+    }
+    return status;
+}
+
+/* It is staged: there, whatever the lower layer knows. 0: it is not. */
+static int open_staged(vfs_file_t **file, objects_t *o, const vfs_path_t *path, uint32_t flags,
+                       vfs_attr_t *attr, vfs_validator_t *validator, apr_status_t *status)
+{
+    node_t *n = objects__node(o, path, 0);
+    if (n == NULL) return 0;
+    pthread_mutex_lock(&n->mutex);
+    int staged = n->stages > 0 && n->base.known;
+    pthread_mutex_unlock(&n->mutex);
+    if (!staged) {
+        objects__node_put(o, n);
+        return 0;
+    }
+    *status = flags & VFS_O_EXCL ? APR_EEXIST : flags & VFS_O_DIRECTORY ? APR_ENOTDIR : APR_SUCCESS;
+    if (*status == APR_SUCCESS)
+        *status = open_node(file, o, n, flags, attr, validator);
+    else
+        objects__node_put(o, n);
+    return 1;
+}
+
+/* May a file be made here: is its directory one? */
+static apr_status_t parent_ask(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    char buf[VFS_PATH_MAX + 1];
+    vfs_path_t parent;
+    vfs_attr_t attr;
+    (void)vfs_path_parent(&parent, path, buf);
+    if (objects__under_file(o, path)) return APR_ENOTDIR;
+    if (objects__dir_known(o, &parent)) return APR_SUCCESS;
+    apr_status_t status = vfs_call_stat(o->lower, ctx, &parent, &attr, NULL);
+    if (status != APR_SUCCESS) return status;
+    if (attr.type != VFS_TYPE_DIR) return APR_ENOTDIR;
+    objects__dir_seen(o, &parent);
+    return APR_SUCCESS;
+}
+
+/* A file that is not below. Path claimed, so it is not staged either. */
+static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *ctx,
+                              const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                              vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t status = parent_ask(o, ctx, path);
+    if (status != APR_SUCCESS) return status;
+    int named = ctx != NULL && (ctx->flags & VFS_CTX_CREDS);
+    node_t *n = objects__node(o, path, 1);
+    if (n == NULL) return APR_ENOMEM;
+    pthread_mutex_lock(&n->mutex);
+    vfs_file_t *idle = objects__base_set(n, 0, NULL, NULL);
+    VFS_ASSERT(n->stages == 0);
+    objects__stage_init(&n->stage[n->stages++], &o->spool, 0, 0);
+    n->mode = vfs_ctx_mode(ctx, mode);
+    n->uid = named ? ctx->uid : geteuid();
+    n->gid = named ? ctx->gid : getegid();
+    n->doubt = 0;
+    objects__touch(n);
+    atomic_fetch_add(&o->fresh, 1);
+    pthread_mutex_unlock(&n->mutex);
+    if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
+    return open_node(file, o, n, flags & ~VFS_O_TRUNC, attr, validator);
+}
+
+/* A regular file that is there below: a node with this handle as its reader. */
+static apr_status_t take_file(vfs_file_t **file, objects_t *o, const vfs_path_t *path,
+                              uint32_t flags, vfs_file_t *lower, vfs_attr_t *attr,
+                              vfs_validator_t *validator)
+{
+    vfs_file_t *idle = NULL, *spare = NULL;
+    node_t *n = objects__node(o, path, 1);
+    reader_t *r = malloc(sizeof(*r));
+    if (n == NULL || r == NULL) {
+        if (n != NULL) objects__node_put(o, n);
+        free(r);
+        (void)vfs_close(lower, NULL); /* opened a moment ago */
+        return APR_ENOMEM;
+    }
+    *r = (reader_t){lower, 1};
+    pthread_mutex_lock(&n->mutex);
+    if (!n->base.known || !n->base.exists || !vfs_validator_equal(&n->base.val, validator)) {
+        if (n->stages == 0) idle = objects__base_set(n, 1, attr, validator);
+    } else {
+        n->base.attr = *attr;
+    }
+    if (n->reader == NULL && n->stages == 0) {
+        n->reader = r;
+        r = NULL;
+    } else {
+        spare = lower;
+    }
+    pthread_mutex_unlock(&n->mutex);
+    free(r);
+    if (idle != NULL) (void)vfs_close(idle, NULL); /* they only read */
+    if (spare != NULL) (void)vfs_close(spare, NULL);
+    return open_node(file, o, n, flags, attr, validator);
+}
+
+/* It is no file that we could stage: the handle below serves. */
+static apr_status_t take_other(vfs_file_t **file, uint32_t flags, vfs_file_t *lower,
+                               const vfs_attr_t *attr)
+{
+    apr_status_t status = APR_SUCCESS;
+    if (flags & (VFS_O_WRITE | VFS_O_CREATE))
+        status = attr->type == VFS_TYPE_DIR ? EISDIR_STATUS : APR_EINVAL;
+    if (status == APR_SUCCESS)
+        *file = lower;
+    else
+        (void)vfs_close(lower, NULL); /* opened a moment ago */
+    return status;
+}
+
+static apr_status_t open_claimed(vfs_file_t **file, objects_t *o, const vfs_ctx_t *ctx,
+                                 const vfs_path_t *path, uint32_t flags, uint32_t mode,
+                                 vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    apr_status_t status = APR_SUCCESS;
+    vfs_file_t *lower = NULL;
+    uint32_t below = VFS_O_READ | (flags & (VFS_O_NOFOLLOW | VFS_O_DIRECTORY | VFS_O_DIRECT));
+    if (open_staged(file, o, path, flags, attr, validator, &status)) return status;
+    if (flags & VFS_O_EXCL) below |= VFS_O_NOFOLLOW;
+    status = vfs_call_open(&lower, o->lower, ctx, path, below, 0, attr, validator);
+    if (APR_STATUS_IS_ENOENT(status) && (flags & VFS_O_CREATE))
+        return make_file(file, o, ctx, path, flags, mode, attr, validator);
+    status = objects__missing(o, path, status);
+    if (flags & VFS_O_EXCL) {
+        if (lower != NULL) (void)vfs_close(lower, NULL); /* opened a moment ago */
+        return status == APR_SUCCESS || status == APR_FROM_OS_ERROR(ELOOP) ? APR_EEXIST : status;
+    }
+    if (status != APR_SUCCESS) return status;
+    if (attr->type == VFS_TYPE_FILE) return take_file(file, o, path, flags, lower, attr, validator);
+    status = take_other(file, flags, lower, attr);
+    objects__strip(attr);
+    return status;
+}
+
+apr_status_t objects_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
+                          const vfs_path_t *path, uint32_t flags, uint32_t mode, vfs_attr_t *attr,
+                          vfs_validator_t *validator)
+{
+    objects_t *o = objects__of(fs);
+    claim_t c;
+    apr_status_t status;
+    if (open_staged(file, o, path, flags, attr, validator, &status)) return status;
+    status = objects__claim(o, ctx, &c, path, NULL, 0);
+    if (status != APR_SUCCESS) return status;
+    status = open_claimed(file, o, ctx, path, flags, mode, attr, validator);
+    objects__release(o, &c);
+    return status;
+}
