@@ -231,6 +231,7 @@ typedef struct obj_t {
 #define OBJ_LISTED 0x100u    /* list_bytes and the version's content are a listing */
 #define OBJ_FLUSH_JOB 0x400u /* a job to flush it is queued */
 #define OBJ_DOUBT 0x800u     /* a call of ours failed below: its size there is not known */
+#define OBJ_STAGED 0x8000u   /* what we wrote below may be staged there (VFS_CAP_STAGED) */
 #define OBJ_YOUNG 0x200u     /* the validator was young when the bytes were read */
 #define OBJ_NAMED 0x1000u    /* `name` is its name: whoever changes it knows that we have it */
 #define OBJ_BY_PATH 0x2000u  /* the backend has no number for it: its path is its identity */
@@ -240,6 +241,7 @@ typedef struct obj_t {
 #define OBJ_NO_ACL 0x40000u
 #define OBJ_NO_DEFAULT_ACL 0x80000u
 #define OBJ_NO_XATTRS (OBJ_NO_CAPS | OBJ_NO_LABEL | OBJ_NO_ACL | OBJ_NO_DEFAULT_ACL)
+#define OBJ_COMMITTING 0x100000u /* somebody flushes it there */
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {

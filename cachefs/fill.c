@@ -485,7 +485,7 @@ apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
     if (st) return st;
     run_t r = {.ver = ver, .start = sink->off, .size = atomic_load(&o->size)};
     r.end = cachefs__min64(gate.end, r.size);
-    if (c->mode == CACHEFS_BACK) st = cachefs__flush_obj(c, o, ctx);
+    if (c->mode == CACHEFS_BACK) st = cachefs__flush_data(c, o, ctx);
     if (!st) st = r.start < r.end ? read_around(c, o, ctx, &r, sink, fetched) : FILL_AGAIN;
     cachefs__gate_leave(c, o, &gate, APR_SUCCESS);
     return st;

@@ -335,6 +335,7 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     uint64_t since = cachefs__obj_flush_begin(c, o);
     st = write_dirty(c, o, ctx, &stage);
     int timed = !st && set_time(c, o, ctx);
+    if (stage.tried) cachefs__below_staged(c, o);
     cachefs__obj_changed(c, o, stage.tried || timed, since, st || timed ? NULL : &stage.val);
     cachefs__stage_put(c, stage.chunk);
     if (timed || (st && stage.tried))
@@ -364,7 +365,7 @@ apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return st;
 }
 
-apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+apr_status_t cachefs__flush_data(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     cachefs__obj_lock(c, o);
     int idle = !o->dirty_bytes && !o->flushing;
@@ -373,6 +374,12 @@ apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs__flush_hold(c, o, ctx);
     if (!st) cachefs__flush_end(c, o);
     return st;
+}
+
+apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    apr_status_t st = cachefs__flush_data(c, o, ctx);
+    return st ? st : cachefs__commit_below(c, o, ctx);
 }
 
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h)

@@ -289,6 +289,7 @@ cachefs__lowers_t cachefs__lower_take(obj_t *o)
 {
     cachefs__lowers_t l = {o->lower_file, o->lower_writer, NULL};
     o->lower_file = o->lower_writer = NULL;
+    o->flags &= ~OBJ_STAGED; /* closing them is a flush */
     return l;
 }
 

@@ -153,6 +153,10 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
             if (st) (void)cachefs__pending_error(c, h); /* this handle is told now */
         }
     }
+    if (writer && c->mode != CACHEFS_BACK && !st) {
+        st = cachefs__commit_below(c, o, ctx);
+        if (st) (void)cachefs__pending_error(c, h); /* as above */
+    }
     if (!st) st = cachefs__pending_error(c, h); /* contract: once to each handle, readers too */
     if (writer) learn_own(c, o, ctx);
     if (h->lock_lower) (void)vfs_close(h->lock_lower, ctx); /* its locks go with it */
@@ -332,6 +336,7 @@ apr_status_t cachefs_op_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs__flush_obj(c, h->obj, ctx), told = cachefs__pending_error(c, h);
     if (!st) st = told;
     if (st || !(file->flags & VFS_O_WRITE)) return st;
+    if (c->lower->caps.bits & VFS_CAP_STAGED) return st; /* it was, as a change of ours */
     st = cachefs__lower_use(c, h->obj, ctx, LOWER_WRITE, &lower);
     if (st) return st;
     st = vfs_call_flush(lower, ctx);
@@ -418,7 +423,7 @@ apr_status_t cachefs_op_seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_
     cache_t *c = h->cache;
     vfs_file_t *lower;
     apr_status_t st =
-        cachefs__flush_obj(c, h->obj, ctx); /* only the lower layer knows where data is */
+        cachefs__flush_data(c, h->obj, ctx); /* only the lower layer knows where data is */
     if (!st) st = cachefs__lower_use(c, h->obj, ctx, LOWER_ANY, &lower);
     if (st) return st;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

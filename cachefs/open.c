@@ -283,7 +283,10 @@ static apr_status_t open_write(vfs_file_t **file, cache_t *c, const vfs_ctx_t *c
                     cachefs__claim_of(&m), &o);
     else if (!st)
         *file = lower;
-    if (plain && !st && (below & VFS_O_CREATE)) cachefs__durable_made(c, o);
+    if (plain && !st && (below & VFS_O_CREATE)) {
+        cachefs__durable_made(c, o);
+        cachefs__below_staged(c, o);
+    }
     if (plain && !st && (below & VFS_O_EXCL)) cachefs__xattr_made(c, o);
     if (release) path_release(c, &m);
     if (claimed && !st && !(attr->flags & VFS_ATTR_DIRECT)) /* it may have been made elsewhere */

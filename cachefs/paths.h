@@ -153,7 +153,13 @@ void cachefs__forget(cache_t *c, obj_t *o, uint64_t off, uint64_t end);
 apr_status_t cachefs__wb_create(cache_t *c);
 void cachefs__wb_destroy(cache_t *c);
 /* One attempt to write below all that is dirty of an object now; what becomes dirty meanwhile may
- * stay. */
+ * stay. The lower layer may have it staged (staged.c). */
+apr_status_t cachefs__flush_data(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* What was written there may be staged now. */
+void cachefs__below_staged(cache_t *c, obj_t *o);
+/* Make it flush what is, if there may be something. */
+apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Both. */
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
  * come after what is dirty now. On an error there is nothing to end. */

@@ -131,7 +131,7 @@ static apr_status_t read_below(const want_t *w, uint64_t pos, uint64_t m)
     if (!m) return APR_SUCCESS;
     apr_status_t st = cachefs__gate_enter(c, o, w->ctx, &gate, NULL);
     if (st) return st;
-    if (c->mode == CACHEFS_BACK) st = cachefs__flush_obj(c, o, w->ctx);
+    if (c->mode == CACHEFS_BACK) st = cachefs__flush_data(c, o, w->ctx);
     if (!st) st = cachefs__lower_use(c, o, w->ctx, LOWER_READ, &lower);
     int used = !st;
     for (uint64_t n = 0; !st && m; pos += n, m -= n)

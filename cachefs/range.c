@@ -80,7 +80,7 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     int same = hs->obj == hd->obj;
     if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
         return APR_EINVAL;
-    apr_status_t st = cachefs__flush_obj(c, hs->obj, ctx);
+    apr_status_t st = cachefs__flush_data(c, hs->obj, ctx);
     if (!st) st = range_begin(c, hd->obj, ctx, &gate);
     if (st) return st;
     st = cachefs__lower_use(c, hd->obj, ctx, LOWER_WRITE, &ld);

@@ -242,7 +242,7 @@ apr_status_t cachefs__read_direct(cache_t *c, handle_t *h, const vfs_ctx_t *ctx,
     apr_status_t st = cachefs__gate_enter(c, h->obj, ctx, &gate, NULL); /* no write comes between */
     if (st) return st;
     if (c->mode == CACHEFS_BACK)
-        st = cachefs__flush_obj(c, h->obj, ctx); /* around the cache, not around order */
+        st = cachefs__flush_data(c, h->obj, ctx); /* around the cache, not around order */
     if (!st) st = cachefs__lower_use(c, h->obj, ctx, LOWER_READ, &lower);
     if (!st) {
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

@@ -116,6 +116,7 @@ void cachefs__write_known(cache_t *c, obj_t *o, const cachefs__pieces_t *buf, si
         cachefs__forget(c, o, off, st ? off + len : end);
     }
     if (written) cachefs__grow(c, o, end);
+    cachefs__below_staged(c, o);
     cachefs__obj_changed(c, o, 1, since, val);
 }
 
@@ -439,6 +440,7 @@ static apr_status_t truncate_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, u
         o->attr.size = size;
         cachefs__obj_unlock(c, o);
     }
+    if (asked) cachefs__below_staged(c, o);
     cachefs__obj_change_end(c, o, asked);
     if (st && asked && !cachefs__refused(st)) truncate_failed(c, o, ctx, size);
     return st;

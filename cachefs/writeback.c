@@ -17,7 +17,7 @@ apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx)
     int done = 0;
     for (size_t i = 0; i < n; i++) {
         if (!done) {
-            st = cachefs__flush_obj(c, objs[i], ctx);
+            st = cachefs__flush_data(c, objs[i], ctx);
             done = !st;
         }
         cachefs__obj_put(c, objs[i]);

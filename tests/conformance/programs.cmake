@@ -1,6 +1,6 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/whole.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sshd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/apache.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/s3server.c)
@@ -46,11 +46,13 @@ function(conformance_stacks tier)
   endforeach()
 endfunction()
 
-conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem noid/mem readonly/mem readonly/local
+conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem noid/mem objects/whole/mem
+                   readonly/mem readonly/local
                    corfs-exact/mem corfs-serve/mem)
 foreach(mode through back around)
   foreach(size tiny large)
     conformance_stacks(short cache-${mode}-${size}-s8/mem)
+    conformance_stacks(medium cache-${mode}-${size}-s8/objects/whole/mem cache-${mode}-${size}-store/objects/whole/mem)
     conformance_stacks(medium cache-${mode}-${size}-store/mem cache-${mode}-${size}-store/noid/mem)
     conformance_stacks(medium cache-${mode}-${size}-s1/mem cache-${mode}-${size}-s32/mem
                        cache-${mode}-${size}-s128/mem cache-${mode}-${size}-s8/local)

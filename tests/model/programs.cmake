@@ -43,6 +43,10 @@ model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often
              cache-through-large/delay/mem cache-through-tiny-store-${few}-attr_ttl=0/local
              cache-through-tiny-store-${few}-l2_compress=zstd/noid/mem cache-around-tiny-store-${few}-l2_promote=2/mem
              cache-back-tiny-s1-${often}/cache-through-large/mem)
+model_stacks(short 20000 objects/whole/mem cache-back-tiny-s8-${often}/objects/whole/mem
+             cache-through-tiny-s8/objects/whole/mem)
+model_stacks(medium 20000 cache-back-large-flush_on_close=off/objects/whole/mem cache-around-large/objects/whole/mem
+             cache-back-tiny-store-${few}-${often}/objects/whole/mem)
 model_stacks(long 1000000 cache-through-tiny-s8/mem cache-back-tiny-s8-${often}/mem)
 model_stacks(long 300000 mem cache-back-large-s128-${often}/mem cache-around-tiny-s8/mem
              cache-back-tiny-s8-${often}/local)
