@@ -76,6 +76,9 @@ apr_status_t s3__status(const remote_answer_t *answer, const s3_error_t *error)
         {"BadDigest", VFS_ECHECKSUM},
         {"InvalidDigest", VFS_ECHECKSUM},
         {"XAmzContentSHA256Mismatch", VFS_ECHECKSUM},
+        {"InternalError", VFS_EOFFLINE}, /* "try again", in a 200 too */
+        {"SlowDown", VFS_EOFFLINE},
+        {"ServiceUnavailable", VFS_EOFFLINE},
         {"QuotaExceeded", APR_FROM_OS_ERROR(ENOSPC)},
         {"InvalidObjectState", APR_FROM_OS_ERROR(EACCES)}, /* archived */
     };
@@ -280,7 +283,7 @@ apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request
                                           .body = body,
                                           .baton = call,
                                           .send = request->len > 0 ? &send : NULL,
-                                          .keep = "x-amz-"};
+                                          .keep = ""};
         s3__creds_get(s, &call->creds);
         remote__answer_free(answer);
         status = remote__send(s->state.remote, ctx, &to_send, answer);

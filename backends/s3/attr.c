@@ -18,14 +18,14 @@
 
 /* ---- directories that were there a moment ago */
 
-void s3__seen(s3_t *s, const char *path)
+void s3__seen(s3_t *s, const char *path, int marked)
 {
     char *copy = strdup(path);
     if (copy == NULL) return; /* then it is asked for again */
     pthread_mutex_lock(&s->seen_lock);
     s3_seen_t *seen = &s->seen[s->seen_next++ % S3_SEEN];
     char *old = seen->path;
-    *seen = (s3_seen_t){vfs_path_hash(path, strlen(path)), apr_time_now(), copy};
+    *seen = (s3_seen_t){vfs_path_hash(path, strlen(path)), marked, apr_time_now(), copy};
     pthread_mutex_unlock(&s->seen_lock);
     free(old);
 }
@@ -45,7 +45,7 @@ void s3__unseen(s3_t *s, const char *path)
     pthread_mutex_unlock(&s->seen_lock);
 }
 
-static int was_seen(s3_t *s, const char *path)
+static int look(s3_t *s, const char *path, int marked, apr_time_t within)
 {
     uint32_t hash = vfs_path_hash(path, strlen(path));
     apr_time_t now = apr_time_now();
@@ -53,11 +53,21 @@ static int was_seen(s3_t *s, const char *path)
     pthread_mutex_lock(&s->seen_lock);
     for (size_t i = 0; i < S3_SEEN && !found; i++) {
         const s3_seen_t *seen = &s->seen[i];
-        found = seen->path != NULL && seen->hash == hash && now - seen->when < S3_SEEN_US &&
-                strcmp(seen->path, path) == 0;
+        found = seen->path != NULL && seen->hash == hash && now - seen->when < within &&
+                seen->marked >= marked && strcmp(seen->path, path) == 0;
     }
     pthread_mutex_unlock(&s->seen_lock);
     return found;
+}
+
+int s3__was_seen(s3_t *s, const char *path)
+{
+    return look(s, path, 0, S3_SEEN_US);
+}
+
+int s3__marked(s3_t *s, const char *path)
+{
+    return look(s, path, 1, S3_MARKED_US);
 }
 
 /* ---- metadata */
@@ -179,7 +189,7 @@ static apr_status_t stat_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path, vf
     apr_status_t status = s3__list(s, ctx, path, &lister);
     if (status != APR_SUCCESS) return status;
     if (!first.there) return APR_FROM_OS_ERROR(ENOENT);
-    s3__seen(s, path);
+    s3__seen(s, path, first.marker);
     attr->mtime_ns = attr->ctime_ns = attr->atime_ns = first.mtime_ns;
     if (!first.marker || !s->meta) return APR_SUCCESS;
     status = head(s, ctx, path, VFS_TYPE_DIR, attr, &unwanted);
@@ -198,7 +208,7 @@ apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path)
         if (len <= 1) return APR_FROM_OS_ERROR(ENOENT); /* the root is there */
         memcpy(parent, path, --len);
         parent[len] = '\0';
-        if (was_seen(s, parent)) return APR_FROM_OS_ERROR(ENOENT);
+        if (s3__was_seen(s, parent)) return APR_FROM_OS_ERROR(ENOENT);
         apr_status_t status = head(s, ctx, parent, VFS_TYPE_FILE, &attr, &validator);
         if (status == APR_SUCCESS) return APR_FROM_OS_ERROR(ENOTDIR);
         if (!APR_STATUS_IS_ENOENT(status)) return status;

@@ -192,6 +192,7 @@ typedef struct s3_load_t {
     remote_names_t *names;
     size_t kept;   /* names of pages that were whole */
     int there;     /* anything at all */
+    int marked;    /* a marker */
     int was_there; /* likewise, by then */
 } s3_load_t;
 
@@ -200,6 +201,7 @@ static apr_status_t load_take(void *baton, const s3_item_t *item)
     s3_load_t *load = baton;
     size_t len = strlen(item->key);
     load->there = 1;
+    if (len == 0) load->marked = 1;
     if (item->prefix && len > 0) {
         remote_entry_t like = {.type = VFS_TYPE_DIR};
         return remote__names_add(load->names, item->key, len - 1, &like);
@@ -244,7 +246,7 @@ apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remot
     if (status != APR_SUCCESS) return status;
     if (s->meta) forget_attrs(names);
     if (load.there || path[1] == '\0') {
-        s3__seen(s, path);
+        s3__seen(s, path, load.marked);
         return APR_SUCCESS;
     }
     vfs_attr_t attr;

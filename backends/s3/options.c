@@ -12,6 +12,10 @@
 
 #define BUCKET_MAX 255u
 #define REGION_MAX 63u
+#define PART_BYTES (8u << 20)
+#define PART_MAX (1u << 30)
+#define PARALLEL 4u
+#define PARALLEL_MAX 64u
 
 static const char *set_flag(int *out, const char *value)
 {
@@ -39,6 +43,13 @@ static const char *set_option(void *baton, const char *key, const char *value, a
                  {"anonymous", &o->anonymous},
                  {"requester_pays", &o->payer},
                  {"probe", &o->probe}};
+    const struct {
+        const char *key;
+        const char **out;
+    } words[] = {{"profile", &o->profile},
+                 {"storage_class", &o->storage_class},
+                 {"sse", &o->sse},
+                 {"sse_key", &o->sse_key}};
     for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
         if (strcmp(key, flags[i].key) == 0) return set_flag(flags[i].out, value);
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++)
@@ -55,9 +66,24 @@ static const char *set_option(void *baton, const char *key, const char *value, a
                    ? NULL
                    : "a URL, such as https://s3.example.org";
     }
-    if (strcmp(key, "profile") == 0) {
-        o->profile = apr_pstrdup(pool, value);
-        return value[0] != '\0' ? NULL : "a name";
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcmp(key, words[i].key) != 0) continue;
+        *words[i].out = apr_pstrdup(pool, value);
+        return value[0] != '\0' && value[strcspn(value, "\r\n")] == '\0' ? NULL : "a name";
+    }
+    if (strcmp(key, "conditional") == 0) {
+        o->conditional = remote__choice(value, "ask,yes,no");
+        return o->conditional < 0 ? "ask,yes,no" : NULL;
+    }
+    if (strcmp(key, "part_size") == 0) {
+        int good = remote__parse_size(value, &o->part_bytes) && o->part_bytes >= S3_PART_MIN &&
+                   o->part_bytes <= PART_MAX;
+        return good ? NULL : "a size from 5m to 1g";
+    }
+    if (strcmp(key, "parallel") == 0) {
+        int good = remote__parse_size(value, &o->parallel) && o->parallel >= 1 &&
+                   o->parallel <= PARALLEL_MAX;
+        return good ? NULL : "a number from 1 to 64";
     }
     if (strcmp(key, "path_style") == 0) {
         o->path_style = remote__choice(value, "no,yes");
@@ -135,11 +161,15 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
 {
     static const char scheme[] = "s3://";
     const remote_options_t known = {
-        &o->remote, "region, endpoint, path_style, profile, anonymous, meta, requester_pays, probe",
+        &o->remote,
+        "region, endpoint, path_style, profile, anonymous, meta, conditional, part_size, parallel, "
+        "storage_class, sse, sse_key, requester_pays, probe",
         set_option};
     memset(o, 0, sizeof(*o));
     remote__config_init(&o->remote);
     o->probe = 1;
+    o->part_bytes = PART_BYTES;
+    o->parallel = PARALLEL;
     o->path_style = -1;
     if (strncmp(uri, scheme, sizeof(scheme) - 1) != 0) {
         (void)snprintf(err, errlen, "s3: write s3://BUCKET/PREFIX");

@@ -163,6 +163,84 @@ static apr_status_t s3_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
     return remote__opendir(&s3__backend, dir, fs, ctx, path, flags);
 }
 
+/* ---- what changes something */
+
+static apr_status_t s3_mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode)
+{
+    return s3__mkdir(fs->state, ctx, path->str, vfs_ctx_mode(ctx, mode) & 07777);
+}
+
+static apr_status_t s3_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    return s3__rmdir(fs->state, ctx, path->str);
+}
+
+static apr_status_t s3_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
+{
+    return s3__unlink(fs->state, ctx, path->str);
+}
+
+static apr_status_t s3_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *from,
+                              const vfs_path_t *to, uint32_t flags)
+{
+    return flags == 0 ? s3__rename(fs->state, ctx, from->str, to->str) : APR_ENOTIMPL;
+}
+
+static apr_status_t s3_chmod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode,
+                             uint32_t flags)
+{
+    const s3_change_t how = {.set = S3_SET_MODE, .mode = mode};
+    (void)flags; /* there are no links */
+    return s3__change(fs->state, ctx, path->str, &how);
+}
+
+static apr_status_t s3_chown(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t uid,
+                             uint32_t gid, uint32_t flags)
+{
+    const s3_change_t how = {.set = S3_SET_OWNER, .uid = uid, .gid = gid};
+    (void)flags;
+    return s3__change(fs->state, ctx, path->str, &how);
+}
+
+static apr_status_t s3_utimens(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               int64_t atime_ns, int64_t mtime_ns, uint32_t flags)
+{
+    const s3_change_t how = {.set = S3_SET_TIMES, .atime_ns = atime_ns, .mtime_ns = mtime_ns};
+    (void)flags;
+    return s3__change(fs->state, ctx, path->str, &how);
+}
+
+static apr_status_t change_open(vfs_file_t *file, const vfs_ctx_t *ctx, const s3_change_t *how)
+{
+    return of_handle(s3__change(file->fs->state, ctx, ((const s3_file_t *)file)->path, how));
+}
+
+static apr_status_t s3_fchmod(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t mode)
+{
+    const s3_change_t how = {.set = S3_SET_MODE, .mode = mode};
+    return change_open(file, ctx, &how);
+}
+
+static apr_status_t s3_fchown(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t uid, uint32_t gid)
+{
+    const s3_change_t how = {.set = S3_SET_OWNER, .uid = uid, .gid = gid};
+    return change_open(file, ctx, &how);
+}
+
+static apr_status_t s3_futimens(vfs_file_t *file, const vfs_ctx_t *ctx, int64_t atime_ns,
+                                int64_t mtime_ns)
+{
+    const s3_change_t how = {.set = S3_SET_TIMES, .atime_ns = atime_ns, .mtime_ns = mtime_ns};
+    return change_open(file, ctx, &how);
+}
+
+static apr_status_t s3_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              const vfs_source_t *source, const vfs_commit_t *how, vfs_attr_t *attr,
+                              vfs_validator_t *validator)
+{
+    return s3__commit(fs->state, ctx, path->str, source, how, attr, validator);
+}
+
 /* What was answered well is stored already. */
 static apr_status_t s3_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
 {
@@ -207,11 +285,22 @@ static const vfs_ops_t s3_ops = {
     .stat = s3_stat,
     .lstat = s3_stat,
     .access = s3_access,
+    .mkdir = s3_mkdir,
+    .rmdir = s3_rmdir,
+    .unlink = s3_unlink,
+    .rename = s3_rename,
+    .chmod = s3_chmod,
+    .chown = s3_chown,
+    .utimens = s3_utimens,
     .sync_dir = s3_sync_dir,
     .sync_fs = s3_sync_fs,
+    .commit = s3_commit,
     .read_at = s3_read_at,
     .readv_at = s3_readv_at,
     .fstat = s3_fstat,
+    .fchmod = s3_fchmod,
+    .fchown = s3_fchown,
+    .futimens = s3_futimens,
     .flush = s3_flush,
     .sync = s3_sync,
     .fetch = s3_fetch,
@@ -248,6 +337,12 @@ static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t 
     s->meta = o->meta;
     s->anonymous = o->anonymous;
     s->payer = o->payer;
+    s->part_bytes = o->part_bytes;
+    s->parallel = o->parallel;
+    s->copy_max = S3_COPY_MAX;
+    s->storage_class = o->storage_class;
+    s->sse = o->sse;
+    s->sse_key = o->sse_key;
     s->https = strncmp(o->remote.base, "https:", 6) == 0;
     s->uid = (uint32_t)geteuid();
     s->gid = (uint32_t)getegid();
@@ -259,6 +354,9 @@ static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t 
         (void)snprintf(err, errlen, "s3://%s: %s", o->bucket, why);
     else if (o->probe)
         status = s3__probe(s, err, errlen);
+    s->conditional = o->conditional == S3_CONDITIONAL_YES ||
+                     (o->conditional == S3_CONDITIONAL_ASK && status == APR_SUCCESS && o->probe &&
+                      s3__ask_conditional(s));
     if (status == APR_SUCCESS)
         *out = s;
     else
@@ -271,7 +369,8 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
 {
     s3_options_t o;
     vfs_caps_t caps = {.size = sizeof(caps),
-                       .bits = VFS_CAP_DIRS | VFS_CAP_CONFINED,
+                       .bits = VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_CONFINED | VFS_CAP_COMMIT |
+                               VFS_CAP_SYNC,
                        .time_granularity_ns = GRANULARITY_NS,
                        .file_size_max = FILE_MAX,
                        .name_max = VFS_NAME_MAX,
@@ -280,6 +379,8 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
     apr_status_t status = s3__options(&o, uri, err, errlen, own);
     if (status == APR_SUCCESS) status = s3_new(&s, &o, err, errlen);
     if (status != APR_SUCCESS) return status;
+    if (s->conditional) caps.bits |= VFS_CAP_CONDITIONAL;
+    if (s->meta) caps.bits |= VFS_CAP_MODE | VFS_CAP_OWNER | VFS_CAP_TIMES;
     status = vfs_create(out, &s3_ops, NULL, s, &caps, pool);
     if (status == APR_SUCCESS)
         s->pool = own;

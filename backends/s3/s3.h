@@ -14,12 +14,16 @@
 
 #include "backends/remote/files.h"
 
-#define S3_HEADERS_MAX 24u
-#define S3_KEY_MAX 1024u       /* bytes of a key, says S3 */
-#define S3_PART_MIN (5u << 20) /* of a part that is not the last, says S3 */
-#define S3_PARTS_MAX 10000u    /* of an upload, says S3 */
-#define S3_SEEN 64u            /* directories that were seen a moment ago */
-#define S3_SEEN_US 1000000     /* how long that is believed */
+#define S3_META_MAX 64u  /* headers that an object keeps */
+#define S3_META_TEXT 40u /* bytes of one of ours */
+#define S3_HEADERS_MAX (S3_META_MAX + 8u)
+#define S3_KEY_MAX 1024u         /* bytes of a key, says S3 */
+#define S3_PART_MIN (5u << 20)   /* of a part that is not the last, says S3 */
+#define S3_PARTS_MAX 10000u      /* of an upload, says S3 */
+#define S3_COPY_MAX (5ull << 30) /* bytes that one request may copy, says S3 */
+#define S3_SEEN 64u              /* directories that were seen a moment ago */
+#define S3_SEEN_US 1000000       /* how long that is believed */
+#define S3_MARKED_US 60000000    /* and that they have a marker: that it is lost does little harm */
 
 /** Who signs. */
 typedef struct s3_creds_t {
@@ -43,9 +47,13 @@ typedef struct s3_error_t {
 /** A directory that was there. */
 typedef struct s3_seen_t {
     uint32_t hash;
+    int marked; /**< it has a marker */
     apr_time_t when;
     char *path;
 } s3_seen_t;
+
+#define S3_CONDITIONAL_ASK 0
+#define S3_CONDITIONAL_YES 1
 
 /** What a URI says. */
 typedef struct s3_options_t {
@@ -53,6 +61,9 @@ typedef struct s3_options_t {
     const char *host, *bucket, *prefix, *region, *endpoint, *profile;
     int path_style; /**< -1: as it fits the endpoint */
     int meta, anonymous, payer, probe;
+    int conditional; /**< S3_CONDITIONAL_ASK, S3_CONDITIONAL_YES, 2: no */
+    uint64_t part_bytes, parallel;
+    const char *storage_class, *sse, *sse_key;
 } s3_options_t;
 
 /** One instance. */
@@ -69,6 +80,14 @@ typedef struct s3_t {
     int https;
     uint32_t uid, gid;          /**< whose all is that says nothing else */
     int payer;                  /**< the requester pays */
+    int conditional;            /**< the server honours If-Match and If-None-Match of PUT */
+    uint64_t part_bytes;        /**< of an upload in parts */
+    uint64_t parallel;          /**< parts, or copies, at a time */
+    uint64_t copy_max;          /**< bytes that one request may copy */
+    const char *storage_class;  /**< NULL: the bucket's */
+    const char *sse, *sse_key;  /**< likewise */
+    _Atomic int no_part_copy;   /**< the server cannot copy into a part */
+    _Atomic int tags_are_md5;   /**< one was, of a body that we know */
     _Atomic int64_t skew_s;     /**< the server's clock less ours */
     pthread_mutex_t creds_lock; /**< guards creds and creds_us */
     s3_creds_t creds;
@@ -159,9 +178,11 @@ apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_
                       vfs_validator_t *validator);
 /** ENOENT, or ENOTDIR where the path leads through a file. */
 apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path);
-/** A directory was there, or is not any more. */
-void s3__seen(s3_t *s, const char *path);
+/** A directory was there, perhaps with a marker; or is not any more, nor what is below it. */
+void s3__seen(s3_t *s, const char *path, int marked);
 void s3__unseen(s3_t *s, const char *path);
+int s3__was_seen(s3_t *s, const char *path);
+int s3__marked(s3_t *s, const char *path);
 
 /* ---- list.c */
 
@@ -189,5 +210,114 @@ typedef struct s3_lister_t {
 } s3_lister_t;
 apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_lister_t *lister);
 apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names);
+
+/* ---- meta.c */
+
+/** Headers that an object is stored with. */
+typedef struct s3_meta_t {
+    s3_header_t headers[S3_META_MAX];
+    size_t count;
+    char *text; /**< what they point into, besides these */
+    char mode[S3_META_TEXT], uid[S3_META_TEXT], gid[S3_META_TEXT];
+    char mtime[S3_META_TEXT], atime[S3_META_TEXT];
+} s3_meta_t;
+/** Those that the object has, by an answer about it (NULL: it is new), and those of the URI.
+ * VFS_ELIMIT: they are too many. It must stay where it is. */
+apr_status_t s3__meta_of(s3_meta_t *meta, const s3_t *s, const remote_answer_t *answer);
+/** Those of attributes, if they are kept at all. */
+apr_status_t s3__meta_attr(s3_meta_t *meta, const s3_t *s, const vfs_attr_t *attr);
+void s3__meta_add(const s3_meta_t *meta, s3_request_t *request);
+void s3__meta_free(s3_meta_t *meta);
+
+#define S3_SET_MODE 0x1u
+#define S3_SET_OWNER 0x2u
+#define S3_SET_TIMES 0x4u
+/** A change of attributes, each as in the op of that name. */
+typedef struct s3_change_t {
+    unsigned set; /**< S3_SET_* */
+    uint32_t mode, uid, gid;
+    int64_t atime_ns, mtime_ns;
+} s3_change_t;
+apr_status_t s3__change(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_change_t *how);
+
+/* ---- names.c */
+
+apr_status_t s3__unlink(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+apr_status_t s3__mkdir(s3_t *s, const vfs_ctx_t *ctx, const char *path, uint32_t mode);
+apr_status_t s3__rmdir(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+/** Store a marker. `fresh`: APR_EEXIST if there is one, as far as the server can tell. */
+apr_status_t s3__mark(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_meta_t *meta,
+                      int fresh);
+/** Before the key of `path` goes: its directory shall stay. */
+apr_status_t s3__keep_parent(s3_t *s, const vfs_ctx_t *ctx, const char *path, int slash);
+apr_status_t s3__parent_is_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+apr_status_t s3__delete(s3_t *s, const vfs_ctx_t *ctx, const char *path, int slash);
+/** Nothing, or only its own marker, is in this directory. */
+apr_status_t s3__is_empty(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+
+/* ---- copy.c, rename.c */
+
+/** An object is copied, on the server. */
+typedef struct s3_copy_t {
+    const char *from, *to;
+    int slash;             /**< both are markers */
+    uint64_t size;         /**< of it */
+    const char *etag;      /**< only that version, else VFS_ECONFLICT; NULL: any */
+    const s3_meta_t *meta; /**< what it has then; NULL: what it had */
+} s3_copy_t;
+apr_status_t s3__copy(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy);
+/** The value of x-amz-copy-source. Free it. */
+char *s3__copy_source(const s3_t *s, const char *path, int slash);
+apr_status_t s3__rename(s3_t *s, const vfs_ctx_t *ctx, const char *from, const char *to);
+
+/* ---- result.c */
+
+/** What a short XML answer says. */
+typedef struct s3_result_t {
+    char root[64];
+    char etag[REMOTE_TAG_MAX]; /**< with its quotes; "": none */
+    char upload[1024];         /**< id */
+    s3_error_t error;
+} s3_result_t;
+/** As s3__do, for an answer in XML. An error may come with status 200. */
+apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, s3_request_t *request,
+                        remote_answer_t *answer, s3_result_t *result);
+
+/* ---- upload.c */
+
+/** A part of an upload. */
+typedef struct s3_part_t {
+    uint64_t off, len;
+    int copied; /**< from the object `from`, else from the source */
+    char etag[80];
+} s3_part_t;
+/** An upload in parts. */
+typedef struct s3_upload_t {
+    const char *path;
+    const s3_meta_t *meta;
+    const vfs_source_t *source; /**< asked by one thread at a time */
+    const char *from;           /**< what is copied; its version is `from_etag`, NULL: any */
+    const char *from_etag;
+    const char *if_match; /**< conditions; NULL, 0: none */
+    int if_none;
+    s3_part_t *parts;
+    size_t count;
+    char etag[REMOTE_TAG_MAX]; /**< of what came of it */
+    int64_t date_s;            /**< when; -1: not said */
+} s3_upload_t;
+/** All or nothing. APR_ENOTIMPL: the server cannot copy into a part. */
+apr_status_t s3__upload(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *upload);
+/** VFS_ECHECKSUM: the tag in an answer is not that of the bytes that we sent, whose MD5 is `hex`,
+ * on a server whose tags are such. */
+apr_status_t s3__check_tag(s3_t *s, const remote_answer_t *answer, const char *hex);
+/** Does the object have this tag? */
+int s3__has_tag(s3_t *s, const vfs_ctx_t *ctx, const char *path, const char *etag);
+
+/* ---- commit.c */
+
+apr_status_t s3__commit(s3_t *s, const vfs_ctx_t *ctx, const char *path, const vfs_source_t *source,
+                        const vfs_commit_t *how, vfs_attr_t *attr, vfs_validator_t *validator);
+/** Does the server honour conditions? It is tried on a name that nobody has. */
+int s3__ask_conditional(s3_t *s);
 
 #endif

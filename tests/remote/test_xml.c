@@ -95,6 +95,7 @@ static char *repeat(const char *what, size_t count, const char *before, const ch
 
 Test(remote_xml, bounds_are_kept)
 {
+    static const remote_xml_events_t nobody = {NULL, NULL};
     char *deep = repeat("<a>", REMOTE_XML_DEPTH_MAX + 1, "", "");
     char *shallow = repeat("<a>", REMOTE_XML_DEPTH_MAX, "", "");
     char *text = repeat("x", REMOTE_XML_TEXT_MAX + 1, "<a>", "</a>");
@@ -106,7 +107,7 @@ Test(remote_xml, bounds_are_kept)
     free(shallow);
     free(text);
     text = repeat("<b>0123456789abcdef</b>", 4096, "", "");
-    cr_assert_eq(remote__xml_new(&xml, &(remote_xml_events_t){NULL, NULL}, NULL), APR_SUCCESS);
+    cr_assert_eq(remote__xml_new(&xml, &nobody, NULL), APR_SUCCESS);
     apr_status_t status = remote__xml_feed(xml, "<a>", 3);
     for (uint64_t bytes = 0; bytes < 2 * REMOTE_XML_BYTES_MAX && status == APR_SUCCESS;
          bytes += strlen(text))

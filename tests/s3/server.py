@@ -276,7 +276,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.xml("<ListMultipartUploadsResult>" + "".join(
                 f"<Upload><UploadId>{u}</UploadId></Upload>" for u in uploads) + "</ListMultipartUploadsResult>")
         prefix, delimiter = q.get("prefix", ""), q.get("delimiter", "")
-        most, after = min(int(q.get("max-keys", 1000)), 1000), q.get("continuation-token", "")[1:]
+        most, after = min(int(q.get("max-keys", 1000)), 1000), url.unquote_plus(q.get("continuation-token", ""), errors="surrogateescape")[1:]
         encode = url.quote_plus if q.get("encoding-type") == "url" else escape
         out, last, more = [], None, False
         for key in sorted(objects, key=lambda k: k.encode("utf-8", "surrogateescape")):
@@ -291,7 +291,7 @@ class Handler(BaseHTTPRequestHandler):
                 break
             last = name
             out.append(self.entry(encode, key, name, cut))
-        token = f"<NextContinuationToken>={escape(last)}</NextContinuationToken>" if more else ""
+        token = f"<NextContinuationToken>{token_of(last)}</NextContinuationToken>" if more else ""
         coding = "<EncodingType>url</EncodingType>" if "encoding-type" in q else ""
         return self.xml('<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
                         f"<IsTruncated>{str(more).lower()}</IsTruncated>{coding}{token}" + "".join(out) + "</ListBucketResult>")
@@ -312,6 +312,10 @@ def quote_path(text):
 
 def quote_text(text):
     return url.quote(url.unquote(text, errors="surrogateescape"), safe="-._~", errors="surrogateescape")
+
+
+def token_of(key):
+    return url.quote_plus("=" + key, errors="surrogateescape")
 
 
 class Server(ThreadingHTTPServer):

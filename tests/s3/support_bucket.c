@@ -36,7 +36,7 @@ void bucket_stop(bucket_t *b)
     apr_pool_destroy(b->pool);
 }
 
-static s3_t *state_of(const bucket_t *b)
+s3_t *bucket_state(const bucket_t *b)
 {
     vfs_t *fs = b->fs;
     while (fs->lower != NULL)
@@ -52,8 +52,44 @@ void bucket_put(bucket_t *b, const char *path, int slash, const char *data, size
     remote_answer_t answer;
     for (size_t i = 0; i < nmeta; i++)
         s3__header(&request, meta[i].name, meta[i].value);
-    cr_assert_eq(s3__do(state_of(b), NULL, &request, &answer, NULL), APR_SUCCESS, "%s", path);
+    cr_assert_eq(s3__do(bucket_state(b), NULL, &request, &answer, NULL), APR_SUCCESS, "%s", path);
     remote__answer_free(&answer);
+}
+
+const char *bucket_header(bucket_t *b, const char *path, const char *name, char *out, size_t size)
+{
+    const s3_request_t request = {.method = "HEAD", .path = path};
+    remote_answer_t answer;
+    cr_assert_eq(s3__do(bucket_state(b), NULL, &request, &answer, NULL), APR_SUCCESS, "%s", path);
+    const char *found = remote__kept(&answer, name, out, size);
+    remote__answer_free(&answer);
+    return found;
+}
+
+static apr_status_t count_uploads(void *baton, const void *data, size_t len)
+{
+    unsigned *count = baton;
+    for (size_t i = 0; i + 8 <= len; i++)
+        *count += memcmp((const char *)data + i, "<Upload>", 8) == 0;
+    return APR_SUCCESS;
+}
+
+unsigned bucket_uploads(bucket_t *b)
+{
+    unsigned count = 0;
+    const s3_request_t request = {
+        .method = "GET", .query = "uploads=", .body = count_uploads, .baton = &count};
+    remote_answer_t answer;
+    cr_assert_eq(s3__do(bucket_state(b), NULL, &request, &answer, NULL), APR_SUCCESS);
+    remote__answer_free(&answer);
+    return count;
+}
+
+uint64_t bucket_bytes_out(const bucket_t *b)
+{
+    vfs_remote_figures_t figures = {.size = sizeof(figures)};
+    cr_assert_eq(vfs_remote_figures(b->fs, &figures), APR_SUCCESS);
+    return figures.bytes_out;
 }
 
 uint64_t bucket_requests(const bucket_t *b)

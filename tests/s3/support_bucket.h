@@ -28,6 +28,14 @@ void bucket_stop(bucket_t *b);
 /** Store an object, without the code under test for writes. */
 void bucket_put(bucket_t *b, const char *path, int slash, const char *data, size_t len,
                 const s3_header_t *meta, size_t nmeta);
+/** A header of an object, in `out`; NULL: it has none. */
+const char *bucket_header(bucket_t *b, const char *path, const char *name, char *out, size_t size);
+/** Uploads in parts that were begun and not ended. */
+unsigned bucket_uploads(bucket_t *b);
+/** The instance below all layers. */
+s3_t *bucket_state(const bucket_t *b);
+/** Bytes of bodies that were sent so far. */
+uint64_t bucket_bytes_out(const bucket_t *b);
 /** Attempts so far. */
 uint64_t bucket_requests(const bucket_t *b);
 

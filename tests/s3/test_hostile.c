@@ -255,3 +255,59 @@ Test(s3_hostile, what_a_refusal_says_cannot_harm)
     cr_expect_null(strchr(err, '\n'), "%s", err);
     cr_expect_lt(strlen(err), sizeof(err) - 1);
 }
+
+#define HEAD_OK "HTTP/1.1 200 OK\r\nETag: \"a\"\r\nContent-Length: 1\r\n\r\n"
+#define NOT_THERE "HTTP/1.1 404 None\r\nContent-Length: 0\r\n\r\n"
+
+Test(s3_hostile, a_refusal_with_status_200_is_one)
+{
+    static const char *const bodies[] = {"<Error><Code>InternalError</Code></Error>",
+                                         "<Error><Code>AccessDenied</Code></Error>", "",
+                                         "<CopyObjectResult><ETag>"};
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        char text[TEXT_MAX], list_text[TEXT_MAX];
+        const reply_t replies[] = {
+            {"HEAD /test/in/f", HEAD_OK, 0, 0, NULL, 0},
+            {"HEAD", NOT_THERE, 0, 0, NULL, 0},
+            {"GET", answer(list_text, "200 OK", "", RESULT("")), 0, 0, NULL, 0},
+            {"PUT", answer(text, "200 OK", "", bodies[i]), 0, 0, NULL, 0},
+            NO_MORE};
+        cr_assert_eq(open_fs(replies, QUICK), APR_SUCCESS, "%s", err);
+        cr_expect_neq(vfs_rename(fs, NULL, "/f", "/g", 0), APR_SUCCESS, "%s", bodies[i]);
+        cr_expect_not_null(strstr(server_heard(server), "x-amz-copy-source: /test/in/f\r\n"));
+        cr_expect_null(strstr(server_heard(server), "DELETE"), "the old one is all there is");
+        stop();
+    }
+}
+
+static apr_status_t read_x(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    (void)baton;
+    (void)off;
+    memset(buf, 'x', len);
+    return APR_SUCCESS;
+}
+
+Test(s3_hostile, a_tag_of_other_bytes_is_found_where_tags_are_md5)
+{
+    static const reply_t replies[] = {
+        {"HEAD", NOT_THERE, 0, 0, NULL, 0},
+        {"GET",
+         "HTTP/1.1 200 OK\r\nContent-Length: 39\r\n\r\n<ListBucketResult></ListBucketResult>  ", 0,
+         0, NULL, 0},
+        {"/wrong",
+         "HTTP/1.1 200 OK\r\nETag: \"00000000000000000000000000000000\"\r\nContent-Length: "
+         "0\r\n\r\n",
+         0, 0, NULL, 0},
+        {"/right",
+         "HTTP/1.1 200 OK\r\nETag: \"9dd4e461268c8034f5c8564e155c67a6\"\r\nContent-Length: "
+         "0\r\n\r\n",
+         0, 0, NULL, 0},
+        NO_MORE};
+    const vfs_source_t source = {read_x, NULL, 1};
+    cr_assert_eq(open_fs(replies, QUICK), APR_SUCCESS, "%s", err);
+    cr_expect_eq(vfs_commit(fs, NULL, "/wrong", &source, NULL, NULL, NULL), APR_SUCCESS,
+                 "there are servers whose tags are no MD5");
+    cr_expect_eq(vfs_commit(fs, NULL, "/right", &source, NULL, NULL, NULL), APR_SUCCESS);
+    cr_expect_eq(vfs_commit(fs, NULL, "/wrong", &source, NULL, NULL, NULL), VFS_ECHECKSUM);
+}
