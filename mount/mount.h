@@ -233,6 +233,7 @@ struct mount_t {
     _Atomic double attr_timeout, negative_timeout; /* seconds */
     notify_t notify;
     hot_t hot;
+    atomic_int agreed;  /* the answer to INIT comes next */
     atomic_int listens; /* somebody hears of calls */
     int locks;          /* below are locks */
     int acl;            /* the stack has access rules */
@@ -243,6 +244,13 @@ struct mount_t {
     atomic_int ended; /* the loop is over */
     pthread_t server; /* who runs it */
 };
+
+/* ---- device.c */
+
+/* Read and write the device of the session. Returns an errno. */
+int mount__device_take(mount_t *m);
+/* What the kernel is told next is what was agreed. */
+void mount__device_agreed(mount_t *m, const struct fuse_conn_info *conn);
 
 /* ---- request.c: one call */
 

@@ -61,6 +61,7 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
     conn->max_readahead = 1u << 20;
     conn->max_background = m->config.threads;
     conn->congestion_threshold = m->config.threads * 3 / 4;
+    mount__device_agreed(m, conn);
     if (m->ready != NULL) m->ready(m->ready_baton);
 }
 
@@ -180,7 +181,8 @@ static apr_status_t start(mount_t *m)
     if (status == APR_SUCCESS && fuse_session_mount(m->session, m->config.mountpoint) != 0)
         status = APR_EGENERAL;
     if (status == APR_SUCCESS) {
-        status = mount__notify_start(m);
+        error = mount__device_take(m);
+        status = error == 0 ? mount__notify_start(m) : APR_FROM_OS_ERROR(error);
         if (status == APR_SUCCESS) return status;
         mount__notify_end(m);
         fuse_session_unmount(m->session);

@@ -1,9 +1,9 @@
 /*
  * plugin_sick.c - a plug-in with the scheme "sick": a directory whose files named *bad* fail as the
  * URI says. Floor 4, for the tests of the program. sick:HOW:/dir, HOW one of eio, offline, flip,
- * nowrite, block, flaky; offline, block and flaky (one call in ten) concern every
- * file. sick:as:/dir is as the file /dir.mood says, while it runs: well, offline or hang; /dir.now
- * says how it is.
+ * nowrite, block (reads), ask (looking it up hangs), flaky; offline, block and flaky (one call in
+ * ten) concern every file. sick:as:/dir is as the file /dir.mood says, while it runs: well, offline
+ * or hang; /dir.now says how it is.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,6 +29,7 @@ static const how_t hows[] = {
     {"flip:", {.what = VFS_FAULT_FLIP, .glob = "/**/*bad*"}},
     {"nowrite:", {.what = VFS_FAULT_ERROR, .status = VFS_EOFFLINE, .glob = "/**/*bad*"}},
     {"block:", {.what = VFS_FAULT_BLOCK}},
+    {"ask:", {.what = VFS_FAULT_BLOCK, .glob = "/**/*bad*"}},
     {"flaky:", {.what = VFS_FAULT_ERROR, .probability = 0.1}},
 };
 
@@ -40,7 +41,11 @@ static void choose_ops(vfs_fault_t *fault, const char *name)
         VFS_FAULT_OP(*fault, VFS_OPID_writev_at);
         VFS_FAULT_OP(*fault, VFS_OPID_commit);
     }
-    if (flaky || fault->what == VFS_FAULT_BLOCK) {
+    if (strcmp(name, "ask:") == 0) {
+        VFS_FAULT_OP(*fault, VFS_OPID_stat);
+        VFS_FAULT_OP(*fault, VFS_OPID_lstat);
+        VFS_FAULT_OP(*fault, VFS_OPID_get);
+    } else if (flaky || fault->what == VFS_FAULT_BLOCK) {
         VFS_FAULT_OP(*fault, VFS_OPID_get);
         VFS_FAULT_OP(*fault, VFS_OPID_read_at);
         VFS_FAULT_OP(*fault, VFS_OPID_readv_at);

@@ -224,6 +224,15 @@ Test(mount_life, who_waits_for_an_origin_that_hangs_can_be_killed)
               "test ! -s tmp/b1 && \"$CACHEFS\" unmount $M --timeout 20s");
 }
 
+/* The kernel would look up one name of a directory at a time. */
+Test(mount_life, a_name_that_hangs_keeps_no_other_waiting)
+{
+    with_sick("mkdir origin/d; echo x >origin/d/bad; echo y >origin/d/good\n"
+              "\"$CACHEFS\" mount \"sick:ask:$O\" $M --plugin \"$SICK\"\n"
+              "cat mnt/d/bad >tmp/b & one=$!; sleep 1; test \"$(timeout 60 cat mnt/d/good)\" = y\n"
+              "kill -9 $one; wait $one || true; \"$CACHEFS\" unmount $M --timeout 20s");
+}
+
 Test(mount_life, a_signal_ends_a_mount_whose_origin_hangs)
 {
     with_sick("head -c 300000 /dev/zero >origin/f; cp origin/f origin/g\n"
