@@ -209,6 +209,7 @@ name_t *mount__name_add(table_t *table, inode_t *dir, const char *text, inode_t 
     name->next = inode->names;
     inode->names = name;
     dir->children++;
+    dir->turns++;
     name_t **slot = &table->by_name[name->hash & (table->name_size - 1)];
     name->chain = *slot;
     *slot = name;
@@ -228,6 +229,7 @@ void mount__name_remove(table_t *table, name_t *name)
         at = &(*at)->next;
     *at = name->next;
     name->dir->children--;
+    name->dir->turns++;
     table->name_count--;
     free(name);
 }

@@ -63,6 +63,7 @@ struct inode_t {
     uint64_t lookups;            /* that the kernel has not taken back */
     uint32_t children;           /* names in this directory */
     uint32_t dirs;               /* open handles of this directory */
+    uint32_t turns;              /* counts names that came to this directory and went */
     uint8_t hashed;
     uint8_t opened;        /* the kernel may have pages of it */
     atomic_int locks;      /* one was asked for: closing has to look */
@@ -164,8 +165,9 @@ struct open_dir_t {
     pthread_mutex_t mutex; /* one page at a time */
     vfs_dir_t *dir;        /* NULL: it was removed before it was opened, and has no entries */
     inode_t *inode;
-    uint64_t at; /* the next entry is the one behind this cookie */
-    int pending; /* that entry is read already: it did not fit */
+    uint64_t at;    /* the next entry is the one behind this cookie */
+    uint32_t turns; /* of the inode, when `dir` began to list */
+    int pending;    /* that entry is read already: it did not fit */
     vfs_dirent_t entry;
     char name[VFS_NAME_MAX + 1];
     open_dir_t *next, *prev; /* of the mount */

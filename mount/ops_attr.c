@@ -331,6 +331,32 @@ void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     free(buf);
 }
 
+static int is_of_group(const vfs_ctx_t *ctx, uint32_t gid)
+{
+    for (size_t i = 0; i < ctx->ngroups; i++)
+        if (ctx->groups[i] == gid) return 1;
+    return ctx->gid == gid;
+}
+
+/* Access rules are permissions: who changes them takes the set-group-id bit away, as by chmod,
+ * unless he is of the group. The kernel would say so to a newer libfuse. */
+static void drop_group_bit(mount_t *m, fuse_req_t req, const target_t *target)
+{
+    vfs_attr_t attr;
+    caller_t caller;
+    if (fuse_req_ctx(req)->uid == 0) return;
+    mount__caller(req, &caller);
+    apr_status_t status = ask(m, caller.own, target, &attr);
+    uint32_t mode = attr.mode & ~(uint32_t)S_ISGID;
+    if (status == APR_SUCCESS && mode != attr.mode && !is_of_group(&caller.ctx, attr.gid)) {
+        if (target->file != NULL) /* the rules are set: an error here takes nothing back */
+            (void)vfs_fchmod(target->file->file, caller.own, mode);
+        else
+            (void)vfs_chmod(m->fs, caller.own, target->path.text, mode, VFS_NOFOLLOW);
+    }
+    mount__caller_end(&caller);
+}
+
 void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
                      size_t size, int flags)
 {
@@ -348,6 +374,8 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
         target.file != NULL
             ? vfs_fsetxattr(target.file->file, ctx, name, value, size, how)
             : vfs_setxattr(m->fs, ctx, target.path.text, name, value, size, how, VFS_NOFOLLOW);
+    if (status == APR_SUCCESS && strcmp(name, "system.posix_acl_access") == 0)
+        drop_group_bit(m, req, &target);
     target_end(m, NULL, &target);
     mount__heard(req, .op = "setxattr", .inode = mount__inode_of(m, ino), .text = name,
                  .error = mount__errno(status));

@@ -24,6 +24,7 @@ static void dir_add(mount_t *m, open_dir_t *dir)
 {
     (void)pthread_mutex_lock(&m->table.mutex);
     dir->inode->dirs++;
+    dir->turns = dir->inode->turns;
     dir->next = m->dirs;
     if (dir->next != NULL) dir->next->prev = dir;
     m->dirs = dir;
@@ -184,9 +185,21 @@ static int add_dots(mount_t *m, page_t *page, open_dir_t *dir, off_t off)
     return add(page, "..", &param, BEHIND_DOTDOT);
 }
 
-static apr_status_t go_to(const vfs_ctx_t *ctx, open_dir_t *dir, uint64_t at)
+/* From the start, as after rewinddir, it lists what is there now. The kernel does not tell that
+ * from the first read. */
+static int begins_again(mount_t *m, open_dir_t *dir, uint64_t at)
 {
-    if (dir->at == at || dir->dir == NULL) return APR_SUCCESS;
+    if (at != 0) return 0;
+    (void)pthread_mutex_lock(&m->table.mutex);
+    int again = dir->turns != dir->inode->turns;
+    dir->turns = dir->inode->turns;
+    (void)pthread_mutex_unlock(&m->table.mutex);
+    return again;
+}
+
+static apr_status_t go_to(mount_t *m, const vfs_ctx_t *ctx, open_dir_t *dir, uint64_t at)
+{
+    if (dir->dir == NULL || (!begins_again(m, dir, at) && dir->at == at)) return APR_SUCCESS;
     dir->pending = 0;
     apr_status_t status = vfs_seekdir(dir->dir, ctx, at);
     if (status == APR_SUCCESS) dir->at = at;
@@ -210,7 +223,7 @@ static apr_status_t fill(mount_t *m, page_t *page, open_dir_t *dir, off_t off)
 {
     const vfs_ctx_t *ctx = mount__ctx(page->req);
     int dots = off == 0 || off == BEHIND_DOT;
-    apr_status_t status = go_to(ctx, dir, dots || off == BEHIND_DOTDOT ? 0 : (uint64_t)off);
+    apr_status_t status = go_to(m, ctx, dir, dots || off == BEHIND_DOTDOT ? 0 : (uint64_t)off);
     if (status != APR_SUCCESS) return status;
     if (dots && !add_dots(m, page, dir, off)) return APR_SUCCESS;
     while ((status = next_entry(ctx, dir)) == APR_SUCCESS && add_entry(m, page, dir)) {

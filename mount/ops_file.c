@@ -357,6 +357,10 @@ void mount__lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct 
 {
     apr_off_t where = 0;
     (void)ino; /* the kernel does all other kinds itself */
+    if (off < 0) {
+        (void)fuse_reply_err(req, ENXIO); /* as beyond the end */
+        return;
+    }
     apr_status_t status =
         vfs_seek_extent(mount__file_of(fi)->file, mount__ctx(req), off,
                         whence == SEEK_DATA ? VFS_SEEK_DATA : VFS_SEEK_HOLE, &where);

@@ -19,9 +19,9 @@ static int is_one_of(const char *word, const char *const *list)
 /* The kernel's, or libfuse's. */
 static int is_kernel(const char *word)
 {
-    static const char *const words[] = {
-        "ro",    "rw",      "suid", "nosuid",  "dev",        "nodev",       "exec",       "noexec",
-        "atime", "noatime", "sync", "dirsync", "nodiratime", "allow_other", "allow_root", NULL};
+    static const char *const words[] = {"ro",    "rw",      "suid",        "nosuid",     "dev",
+                                        "nodev", "exec",    "noexec",      "atime",      "noatime",
+                                        "sync",  "dirsync", "allow_other", "allow_root", NULL};
     return is_one_of(word, words) || strncmp(word, "max_read=", 9) == 0 ||
            strncmp(word, "context=", 8) == 0;
 }
@@ -29,10 +29,11 @@ static int is_kernel(const char *word)
 /* For who reads fstab; nothing to us. */
 static int is_fstab(const char *word)
 {
-    static const char *const words[] = {"defaults", "auto",    "noauto", "user",
-                                        "nouser",   "users",   "owner",  "group",
-                                        "nofail",   "_netdev", "async",  "default_permissions",
-                                        "relatime", NULL};
+    static const char *const words[] = {
+        "defaults", "auto",       "noauto",      "user",          "nouser",   "users",
+        "owner",    "group",      "nofail",      "_netdev",       "async",    "default_permissions",
+        "relatime", "norelatime", "strictatime", "nostrictatime", "lazytime", "nolazytime",
+        "diratime", "nodiratime", NULL};
     return is_one_of(word, words) || strncmp(word, "x-", 2) == 0 ||
            strncmp(word, "comment=", 8) == 0;
 }

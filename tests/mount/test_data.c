@@ -36,6 +36,8 @@ static void holes(rig_t *rig)
         "cp --sparse=always f g && cmp f g\n"
         "dd if=$T/r of=f bs=4096 seek=100 count=3 conv=notrunc 2>$T/err\n"
         "dd if=f bs=4096 skip=100 count=3 2>$T/err | cmp - $T/r -n 12288\n"
+        "perl -e 'open F, q(<), q(f) or die; for my $how (3, 4) { defined sysseek(F, -1, $how) and "
+        "die; $!{ENXIO} or die $! }'\n"
         "truncate -s 1T big && echo end >>big && test \"$(tail -c 4 big)\" = end");
 }
 Test(mount_data, holes_cuts_and_zeros_read_as_they_were_made)

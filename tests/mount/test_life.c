@@ -90,13 +90,15 @@ Test(mount_life, options_are_those_of_fstab)
 {
     rig_t rig;
     rig_make(&rig);
-    rig_sh_beside(&rig, "ln -s \"$CACHEFS\" mount.cachefs\n"
-                        "echo x >origin/f; chmod 4755 origin/f\n"
-                        "./mount.cachefs file://$O $M -o "
-                        "ro,noauto,_netdev,attr_ttl=2s,threads=4,x-systemd.automount,fsname=shelf\n"
-                        "grep \"^shelf $M fuse.cachefs ro,\" /proc/mounts\n"
-                        "if echo y >mnt/f; then exit 1; fi; test \"$(cat mnt/f)\" = x\n"
-                        "umount $M && test ! -e mnt/f");
+    rig_sh_beside(
+        &rig,
+        "ln -s \"$CACHEFS\" mount.cachefs\n"
+        "echo x >origin/f; chmod 4755 origin/f\n"
+        "./mount.cachefs file://$O $M -o "
+        "ro,noauto,_netdev,attr_ttl=2s,threads=4,x-systemd.automount,nodiratime,fsname=shelf\n"
+        "grep \"^shelf $M fuse.cachefs ro,\" /proc/mounts\n"
+        "if echo y >mnt/f; then exit 1; fi; test \"$(cat mnt/f)\" = x\n"
+        "umount $M && test ! -e mnt/f");
     rig_end(&rig);
 }
 

@@ -68,6 +68,24 @@ Test(mount_names, a_listing_has_each_name_once_with_its_number)
     rig_everywhere(listings);
 }
 
+/* rewinddir(3) before anything was read looks like the first read. */
+static void rewound(rig_t *rig)
+{
+    rig_sh(rig, "mkdir r; touch r/a; cat >$T/r.pl <<'END'\n"
+                "opendir my $d, 'r' or die; open my $f, '>', 'r/b' or die; unlink 'r/a' or die;\n"
+                "rewinddir $d; my @names = grep { !/^[.]/ } readdir $d; \"@names\" eq 'b' or die "
+                "\"@names\";\n"
+                "open $f, '>', 'r/c' or die; rewinddir $d;\n"
+                "@names = sort grep { !/^[.]/ } readdir $d; \"@names\" eq 'b c' or die "
+                "\"@names\";\n"
+                "END\n"
+                "perl $T/r.pl");
+}
+Test(mount_names, a_directory_that_is_rewound_lists_what_is_there)
+{
+    rig_everywhere(rewound);
+}
+
 /* The kernel knows the file by the name that it had, for as long as it is open. */
 Test(mount_names, what_others_renamed_is_found_by_its_new_name_alone)
 {

@@ -24,12 +24,13 @@ Test(mount_suites, fio_finds_what_it_wrote)
 
 static void stress(rig_t *rig)
 {
-    rig_sh(rig,
-           "for s in access chmod chown dentry dir dup fcntl filename flock fstat getdent hdd "
-           "lease locka lockf mknod msync open rename seek sendfile touch utime; do\n"
-           "all=\"${all:-} --$s 1 --$s-ops 10\"; done\n"
-           "stress-ng -t 10 --temp-path . --verify --hdd-bytes 1m $all >$T/out 2>&1 || { cat $T/out; "
-           "exit 1; }");
+    rig_sh(
+        rig,
+        "for s in access chmod chown dentry dir dup fcntl filename flock fstat getdent hdd "
+        "lease locka lockf mknod msync open rename seek sendfile touch utime; do\n"
+        "all=\"${all:-} --$s 1 --$s-ops 10\"; done\n"
+        "stress-ng -t 10 --temp-path . --verify --hdd-bytes 1m $all >$T/out 2>&1 || { cat $T/out; "
+        "exit 1; }");
 }
 Test(mount_suites, stressors_find_nothing)
 {

@@ -146,14 +146,18 @@ Test(mount_trials, another_user_has_a_mount_of_his_own)
 
 static void access_rules(rig_t *rig)
 {
-    rig_sh(rig, "mkdir d; setfacl -m u:1234:rwx,d:u:1234:rw,d:g::r d; echo x >d/f; chmod 600 .\n"
-                "chmod 755 .; getfacl -cn d/f >$T/one; grep '^user:1234:rw' $T/one\n"
-                "getfacl -cn $O/d/f | cmp - $T/one; setfacl -m u:1235:--- d; chmod 755 d\n"
-                "setfacl -m u:1235:--- d; who() { u=$1; shift; setpriv --reuid $u --regid $u "
-                "--clear-groups \"$@\"; }\n"
-                "who 1234 cat d/f; who 1236 ls d; if who 1235 ls d; then exit 1; fi\n"
-                "cp -a d e; getfacl -cn d >$T/one; getfacl -cn e | cmp - $T/one; setfacl -b d/f\n"
-                "getfacl -cn $O/d/f >$T/one; if grep user:1234 $T/one; then exit 1; fi");
+    rig_sh(rig,
+           "mkdir d; setfacl -m u:1234:rwx,d:u:1234:rw,d:g::r d; echo x >d/f; chmod 600 .\n"
+           "chmod 755 .; getfacl -cn d/f >$T/one; grep '^user:1234:rw' $T/one\n"
+           "getfacl -cn $O/d/f | cmp - $T/one; setfacl -m u:1235:--- d; chmod 755 d\n"
+           "setfacl -m u:1235:--- d; who() { u=$1; shift; setpriv --reuid $u --regid $u "
+           "--clear-groups \"$@\"; }\n"
+           "who 1234 cat d/f; who 1236 ls d; if who 1235 ls d; then exit 1; fi\n"
+           "cp -a d e; getfacl -cn d >$T/one; getfacl -cn e | cmp - $T/one; setfacl -b d/f\n"
+           "getfacl -cn $O/d/f >$T/one; if grep user:1234 $T/one; then exit 1; fi\n"
+           "touch g; chown 1234:4321 g; chmod 2755 g; who 1234 setfacl -m u::rwx,g::rwx,o::rwx g\n"
+           "test $(stat -c %a g) = 777; chmod 2755 g; setfacl -m o::rwx g; test $(stat -c %a g) = "
+           "2757");
 }
 Test(mount_trials, access_rules_hold_and_are_kept_below)
 {
