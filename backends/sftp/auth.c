@@ -155,6 +155,7 @@ typedef struct login_t {
     const vfs_ctx_t *ctx;
     const char *user;
     char tried[512];
+    int refused;         /* the server has said no to something */
     apr_status_t status; /* of waiting */
 } login_t;
 
@@ -165,9 +166,11 @@ static void note(login_t *l, const char *what, const char *how)
                    how);
 }
 
-/* Again? Only while libssh2 waits for the server. */
+/* Again? Only while libssh2 waits for the server. Where the connection has ended, nothing was
+ * refused; but who refuses for the last time may end it, too. */
 static int again(login_t *l, int rc)
 {
+    if (rc != 0 && rc != LIBSSH2_ERROR_EAGAIN && l->s->broken) l->status = VFS_EOFFLINE;
     if (rc != LIBSSH2_ERROR_EAGAIN) return 0;
     l->status = sftp__await(l->s, l->ctx);
     return l->status == APR_SUCCESS;
@@ -190,6 +193,9 @@ static int try_file(login_t *l, const char *file)
                                                     NULL, file, secret);
     while (again(l, rc));
     if (rc == 0) return 1;
+    if (l->status != APR_SUCCESS) return 0;
+    l->refused |=
+        rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED;
     note(l, file,
          rc == LIBSSH2_ERROR_FILE || rc == LIBSSH2_ERROR_METHOD_NOT_SUPPORTED
              ? "cannot be used (encrypted? add it to an agent, or name its passphrase by "
@@ -220,6 +226,7 @@ static int try_keys_of_agent(login_t *l, LIBSSH2_AGENT *agent)
             rc = libssh2_agent_userauth(agent, l->user, key);
         while (again(l, rc));
         if (rc == 0) return 1;
+        l->refused |= l->status == APR_SUCCESS;
         before = key;
     }
     note(l, "the agent", before != NULL ? "has no key that is accepted" : "has no key (ssh-add)");
@@ -310,7 +317,7 @@ apr_status_t sftp__log_in(sftp_session_t *s, const vfs_ctx_t *ctx, char *err, si
     char methods[256];
     (void)snprintf(methods, sizeof(methods), "%s", list); /* the next call takes it away */
     if (try_all(&l, methods)) return APR_SUCCESS;
-    if (l.status != APR_SUCCESS) return l.status;
+    if (l.status != APR_SUCCESS && !(l.status == VFS_EOFFLINE && l.refused)) return l.status;
     (void)snprintf(err, errlen,
                    "%s does not let '%s' in: %s. It takes %s. Is it the right user? A key is "
                    "named by identity=FILE, and put on the server by ssh-copy-id",

@@ -125,7 +125,7 @@ static apr_status_t shake_hands(sftp_session_t *s, const vfs_ctx_t *ctx, char *e
                        "what answers at %s, port %u, and we find no common language: %s (%d); is "
                        "it an SSH server?",
                        s->f->config.host, s->f->config.port, why != NULL ? why : "", rc);
-    return rc == LIBSSH2_ERROR_KEX_FAILURE ? APR_FROM_OS_ERROR(EACCES) : VFS_EOFFLINE;
+    return rc == LIBSSH2_ERROR_KEX_FAILURE && !s->broken ? APR_FROM_OS_ERROR(EACCES) : VFS_EOFFLINE;
 }
 
 static apr_status_t open_channel(sftp_session_t *s, const vfs_ctx_t *ctx, char *err, size_t errlen)
@@ -144,6 +144,7 @@ static apr_status_t open_channel(sftp_session_t *s, const vfs_ctx_t *ctx, char *
            (rc = libssh2_channel_handle_extended_data2(
                 s->channel, LIBSSH2_CHANNEL_EXTENDED_DATA_IGNORE)) == LIBSSH2_ERROR_EAGAIN)
         status = sftp__await(s, ctx);
+    if (status == APR_SUCCESS && rc != 0 && s->broken) return VFS_EOFFLINE;
     if (status == APR_SUCCESS && rc != 0) {
         (void)snprintf(err, errlen,
                        "the server lets us in, but has no SFTP for us (Subsystem sftp in its "

@@ -70,6 +70,7 @@ ssize_t sftp__wire_recv(libssh2_socket_t fd, void *data, size_t len, int flags, 
     if (s->greeting && (s->heard > GREETING_MAX || sftp__now_us() >= s->limit_us))
         return -ECONNABORTED;
     ssize_t n = recv(fd, data, len, MSG_DONTWAIT);
+    s->broken |= n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
     if (n < 0) return errno == EWOULDBLOCK ? -EAGAIN : -errno;
     s->heard += (uint64_t)n;
     if (n > 0) s->progress_us = sftp__now_us();

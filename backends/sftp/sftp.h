@@ -90,8 +90,9 @@ typedef struct sftp_session_t {
     sftp_call_t *waiting; /**< who sleeps */
     atomic_uint next_id;
     _Atomic int dead;
-    apr_status_t why;    /**< it is dead: SFTP_LOST, or what came is no SFTP */
-    int greeting;        /**< not yet through: what it may send is limited */
+    apr_status_t why; /**< it is dead: SFTP_LOST, or what came is no SFTP */
+    int greeting;     /**< not yet through: what it may send is limited */
+    int broken; /**< the socket has ended: what libssh2 says of it then is not the server's word */
     uint64_t heard;      /**< bytes of the socket */
     int64_t limit_us;    /**< greeting: no longer than that */
     int64_t progress_us; /**< when something came last, or the first request went out */

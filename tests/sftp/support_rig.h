@@ -1,0 +1,40 @@
+/*
+ * support_rig.h - a directory with a file of known bytes, an SSH server, and what a test spoils of
+ * it. Floor 4: test support.
+ */
+#ifndef TESTS_SFTP_SUPPORT_RIG_H
+#define TESTS_SFTP_SUPPORT_RIG_H
+
+#include "backends/backends.h"
+#include "tests/stacks/sshd.h"
+#include "vfs/vfs.h"
+
+#define RIG_BYTES 1000000u
+
+typedef struct rig_t {
+    sshd_t sshd;
+    char root[64];
+    char flag[80]; /**< a file that strikes once: see spoiler.c */
+    char *bytes;   /**< of the file "big" */
+    apr_pool_t *pool;
+    char err[2048];
+} rig_t;
+
+/** @param how  of spoiler.c, or NULL: OpenSSH's own; @param which  the request
+ *  @param once  only the first time */
+void rig_start(rig_t *rig, const char *how, int which, int once);
+void rig_stop(rig_t *rig);
+/** The flag again: the next reply is spoilt, too. */
+void rig_again(rig_t *rig);
+/** Open it. @param port  a proxy's; 0: its own. @param more  options */
+apr_status_t rig_open(rig_t *rig, vfs_t **fs, int port, const char *more);
+/** The same; it must work. */
+vfs_t *rig_fs(rig_t *rig, int port, const char *more);
+/** Read "/big" from its beginning to its end by one call. APR_SUCCESS: the bytes are right. */
+apr_status_t rig_read_big(const rig_t *rig, vfs_t *fs);
+/** A file of these bytes in the directory, made behind the server's back. */
+void rig_put(const rig_t *rig, const char *name, const void *data, size_t len);
+/** Is there such a file? */
+int rig_has(const rig_t *rig, const char *name);
+
+#endif
