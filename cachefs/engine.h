@@ -200,6 +200,7 @@ typedef struct obj_t {
     vfs_file_t *lower_file;          /* can be read; lower_flags: written too? */
     vfs_file_t *lower_writer;        /* beside it: can only be written */
     vfs_file_t *lower_old;           /* a better one took its place; closed when nobody uses any */
+    struct cachefs__lockers_t *spares; /* lower handles for who locks it without a name; lock.c */
     gate_t *gates;
     /* write-back */
     uint32_t dirty_first, dirty_last; /* by the policy nodes of the blocks */

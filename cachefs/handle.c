@@ -84,6 +84,7 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
 {
     cachefs__lowers_t idle = {.file = NULL};
     cachefs__creds_t *opener = NULL;
+    cachefs__lockers_t *spares = NULL;
     int wrote = 0;
     cachefs__obj_lock(c, o);
     int orphan = (o->flags & OBJ_UNLINKED) && !o->handles && !o->flushing;
@@ -92,12 +93,14 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
     if (orphan) cachefs__flush_end(c, o); /* discards; a flush under way does so when it ends */
     cachefs__obj_lock(c, o);
     if (!o->handles) opener = cachefs__opener_end(o);
+    if (!o->handles) spares = cachefs__lock_take_spares(o);
     if (cachefs__lower_unused(o)) {
         idle = cachefs__lower_take(o);
         wrote = (idle.writer || (o->lower_flags & VFS_O_WRITE)) && !(o->flags & OBJ_UNLINKED);
     }
     cachefs__obj_unlock(c, o);
     free(opener);
+    cachefs__lock_end_spares(spares);
     if (!idle.file && !idle.writer) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = cachefs__lower_close(&idle);
@@ -163,7 +166,8 @@ apr_status_t cachefs_op_close(vfs_file_t *file, const vfs_ctx_t *ctx)
     cachefs__obj_look(c, o);
     int last = holder_remove(c, o, &h->holder);
     if (writer) o->writers--;
-    int work = last && (o->lower_file || o->lower_writer || o->opener || (o->flags & OBJ_UNLINKED));
+    int work = last && (o->lower_file || o->lower_writer || o->opener || o->spares ||
+                        (o->flags & OBJ_UNLINKED));
     cachefs__obj_looked(c, o);
     apr_status_t end = work ? last_handle(c, o) : APR_SUCCESS;
     if (!st) st = end;
@@ -373,47 +377,6 @@ apr_status_t cachefs_op_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
     if (c->lat[LAT_SYNC])
         metrics_record(c->lat[LAT_SYNC], (uint64_t)(cachefs__clock_us() - start) * 1000);
     return st;
-}
-
-/* A handle below tells which name it has, where that is in doubt. */
-static void settle_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
-{
-    vfs_file_t *file;
-    cachefs__obj_look(c, o);
-    int doubt = o->name_more != 0;
-    cachefs__obj_looked(c, o);
-    if (doubt && !cachefs__lower_use(c, o, ctx, LOWER_ANY, &file)) cachefs__lower_done(c, o);
-}
-
-/* Locks belong to a handle, and the lower handle is shared: each handle that locks gets one of its
- * own. */
-apr_status_t cachefs_op_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t *lock)
-{
-    handle_t *h = cachefs__handle(file);
-    cache_t *c = h->cache;
-    char buf[VFS_PATH_MAX + 1];
-    vfs_path_t path;
-    vfs_file_t *made = NULL;
-    settle_name(c, h->obj, ctx);
-    cachefs__obj_lock(c, h->obj);
-    vfs_file_t *lower = h->lock_lower;
-    apr_status_t named = lower ? APR_SUCCESS : cachefs__obj_name(c, h->obj, &path, buf);
-    cachefs__obj_unlock(c, h->obj);
-    if (named) return VFS_ESTALE;
-    if (!lower) {
-        uint32_t flags = file->flags & (VFS_O_READ | VFS_O_WRITE);
-        apr_status_t st = vfs_call_open(&made, c->lower, ctx, &path, flags, 0, NULL, NULL);
-        if (st) return st;
-        cachefs__obj_lock(c, h->obj);
-        if (!h->lock_lower) {
-            h->lock_lower = made;
-            made = NULL;
-        }
-        lower = h->lock_lower;
-        cachefs__obj_unlock(c, h->obj);
-        if (made) (void)vfs_close(made, ctx); /* another thread of this handle was first */
-    }
-    return vfs_call_lock(lower, ctx, lock);
 }
 
 apr_status_t cachefs_op_seek_extent(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t off,

@@ -57,7 +57,7 @@ static void obj_reset(obj_t *o)
     uint64_t resident = atomic_load_explicit(&o->resident, memory_order_relaxed);
     uint32_t seq = atomic_load_explicit(&o->seq, memory_order_relaxed);
     VFS_ASSERT(!o->handles && !o->dirty_bytes && !o->gates && !o->lower_file && !o->lower_old &&
-               !o->lower_writer && !o->opener);
+               !o->lower_writer && !o->opener && !o->spares);
     atomic_store_explicit(&o->ver, 0, memory_order_relaxed);
     atomic_store_explicit(&o->size, 0, memory_order_relaxed);
     atomic_store_explicit(&o->shift, 0, memory_order_relaxed);

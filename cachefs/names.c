@@ -114,6 +114,7 @@ int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     int kept = !cachefs__lower_use(c, o, ctx, write ? LOWER_WRITE : LOWER_READ, &file);
     if (kept && write && read && !cachefs__lower_use(c, o, ctx, LOWER_READ, &file))
         cachefs__lower_done(c, o); /* it stays as long as the first */
+    cachefs__lock_keep(c, o, ctx);
     return kept;
 }
 

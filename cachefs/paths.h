@@ -264,6 +264,12 @@ void cachefs__name_taken(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *pat
 /* Nobody may lose the file when its name goes: have a lower handle. 1: cachefs__lower_done is owed.
  */
 int cachefs__keep_open(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* Nobody may lose the way to lock it: have lower handles for that. */
+void cachefs__lock_keep(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+typedef struct cachefs__lockers_t cachefs__lockers_t;
+/* Take them away (object locked), and close them. */
+cachefs__lockers_t *cachefs__lock_take_spares(obj_t *o);
+void cachefs__lock_end_spares(cachefs__lockers_t *spares);
 /* The object of a name itself, referenced, or NULL; asks below, unless `always`, only if somebody
  * could lose a file otherwise. */
 obj_t *cachefs__named_obj(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int always);

@@ -208,6 +208,59 @@ static void a_wait_for_a_lock_can_be_cancelled(conf_t *t)
     CLOSE(g);
 }
 
+/* Two handles that locked nothing before, one that did, and one that can only read. */
+static void lock_without_a_name(conf_t *t, int replaced)
+{
+    PUT("/f", "x");
+    PUT("/g", "y");
+    NEED_OPEN(f, "/f", RW);
+    NEED_OPEN(g, "/f", RW);
+    NEED_OPEN(h, "/f", RW);
+    NEED_OPEN(r, "/f", RD);
+    OK(set(h, VFS_LOCK_WRITE, 0, 100, 10));
+    NEED(OK(replaced ? vfs_rename(t->fs, NULL, "/g", "/f", 0) : vfs_unlink(t->fs, NULL, "/f")));
+    OK(set(f, VFS_LOCK_WRITE, 0, 0, 10));
+    IS(APR_EAGAIN, set(g, VFS_LOCK_WRITE, 0, 5, 10));
+    IS(APR_EAGAIN, set(r, VFS_LOCK_READ, 0, 0, 0));
+    IS(APR_EAGAIN, set(g, VFS_LOCK_WRITE, 0, 100, 1));
+    OK(set(g, VFS_LOCK_WRITE, 0, 10, 5));
+    OK(set(r, VFS_LOCK_READ, 0, 20, 5));
+    OK(set(f, VFS_LOCK_WRITE, VFS_LOCK_WHOLE, 0, 0));
+    IS(APR_EAGAIN, set(g, VFS_LOCK_READ, VFS_LOCK_WHOLE, 0, 0));
+    CLOSE(f);
+    OK(set(g, VFS_LOCK_READ, VFS_LOCK_WHOLE, 0, 0));
+    OK(set(g, VFS_LOCK_WRITE, 0, 0, 10));
+    CLOSE(g);
+    CLOSE(h);
+    CLOSE(r);
+}
+
+static void a_file_without_a_name_can_be_locked(conf_t *t)
+{
+    lock_without_a_name(t, 0);
+}
+
+static void a_file_whose_name_was_taken_can_be_locked(conf_t *t)
+{
+    lock_without_a_name(t, 1);
+}
+
+/* The one handle is all that there is of it. */
+static void the_only_handle_of_a_file_without_a_name_can_lock(conf_t *t)
+{
+    PUT("/f", "x");
+    NEED_OPEN(f, "/f", RW);
+    NEED(OK(vfs_unlink(t->fs, NULL, "/f")));
+    vfs_lock_t a = {VFS_LOCK_WRITE, 0, 0, 10, 1, 0}, b = {VFS_LOCK_WRITE, 0, 5, 10, 2, 0};
+    OK(vfs_lock(f, NULL, &a));
+    IS(APR_EAGAIN, vfs_lock(f, NULL, &b));
+    a.type = VFS_LOCK_UNLOCK;
+    OK(vfs_lock(f, NULL, &a));
+    OK(vfs_lock(f, NULL, &b));
+    OK(set(f, VFS_LOCK_WRITE, VFS_LOCK_WHOLE, 0, 0));
+    CLOSE(f);
+}
+
 static void wrong_arguments_of_lock(conf_t *t)
 {
     PUT("/f", "x");
@@ -232,6 +285,9 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(a_wait_for_a_lock_ends_with_its_deadline, VFS_CAP_LOCK),
     B_CAPS(a_waiter_gets_the_lock_when_it_is_free, VFS_CAP_LOCK),
     B_CAPS(a_wait_for_a_lock_can_be_cancelled, VFS_CAP_LOCK),
+    B_CAPS(a_file_without_a_name_can_be_locked, VFS_CAP_LOCK),
+    B_CAPS(a_file_whose_name_was_taken_can_be_locked, VFS_CAP_LOCK),
+    B_CAPS(the_only_handle_of_a_file_without_a_name_can_lock, VFS_CAP_LOCK),
     B_CAPS(wrong_arguments_of_lock, VFS_CAP_LOCK),
 };
 CONF_TABLE(lock, behaviours);

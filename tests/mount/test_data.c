@@ -170,3 +170,32 @@ Test(mount_data, locks_hold_and_who_waits_gets_them)
 {
     rig_everywhere(locks);
 }
+
+/* As programs do that leave no file behind: the name goes before the first lock. */
+static void nameless_locks(rig_t *rig)
+{
+    struct flock lock = range(F_WRLCK, 0, 10);
+    int fd = open_in(rig, "f", O_RDWR | O_CREAT), other = open_in(rig, "f", O_RDWR), status;
+    rig_sh(rig, "rm f");
+    cr_assert(fcntl(fd, F_OFD_SETLK, &lock) == 0, "%s", strerror(errno));
+    cr_assert(fcntl(other, F_OFD_SETLK, &lock) != 0 && errno == EAGAIN);
+    cr_assert(flock(other, LOCK_EX | LOCK_NB) == 0, "%s", strerror(errno));
+    cr_assert(flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK);
+    pid_t pid = fork();
+    if (pid == 0) { /* another owner, on the same handle */
+        lock = range(F_WRLCK, 20, 10);
+        int free = fcntl(fd, F_SETLK, &lock) == 0;
+        lock = range(F_WRLCK, 5, 10);
+        _exit(free && fcntl(fd, F_SETLK, &lock) != 0 && errno == EAGAIN ? 0 : 1);
+    }
+    cr_assert(waitpid(pid, &status, 0) == pid && status == 0);
+    cr_assert(close(fd) == 0);
+    lock = range(F_WRLCK, 0, 0);
+    cr_assert(fcntl(other, F_OFD_SETLKW, &lock) == 0, "%s",
+              strerror(errno)); /* they went with it */
+    cr_assert(close(other) == 0);
+}
+Test(mount_data, a_file_without_a_name_can_be_locked)
+{
+    rig_everywhere(nameless_locks);
+}

@@ -27,7 +27,7 @@ static void stress(rig_t *rig)
     rig_sh(
         rig,
         "for s in access chmod chown dentry dir dup fcntl filename flock fstat getdent hdd "
-        "lease locka lockf mknod msync open rename seek sendfile touch utime; do\n"
+        "lease locka lockf lockofd mknod msync open rename seek sendfile touch utime; do\n"
         "all=\"${all:-} --$s 1 --$s-ops 10\"; done\n"
         "stress-ng -t 10 --temp-path . --verify --hdd-bytes 1m $all >$T/out 2>&1 || { cat $T/out; "
         "exit 1; }");
