@@ -47,7 +47,7 @@ apr_status_t cachefs_op_lstat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return ask_attr(fs, ctx, path, 0, attr, validator);
 }
 
-apr_status_t cachefs_op_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+static apr_status_t ask_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                uint32_t mask)
 {
     cache_t *c = cachefs__of(fs);
@@ -57,6 +57,16 @@ apr_status_t cachefs_op_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     if (!vfs_attr_access(&attr, ctx, mask)) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     return vfs_call_access(c->lower, ctx, path, mask); /* an access control list may know better */
+}
+
+/* Attributes do not tell that nothing can be changed below. */
+apr_status_t cachefs_op_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               uint32_t mask)
+{
+    if (!(mask & VFS_ACCESS_WRITE) || (vfs_caps(cachefs__of(fs)->lower)->bits & VFS_CAP_WRITE))
+        return ask_access(fs, ctx, path, mask);
+    apr_status_t st = ask_access(fs, ctx, path, mask & ~VFS_ACCESS_WRITE);
+    return st ? st : APR_FROM_OS_ERROR(EROFS);
 }
 
 apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,

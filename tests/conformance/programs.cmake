@@ -63,8 +63,8 @@ foreach(mode through back around)
 endforeach()
 
 if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
-  conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local readonly/cache-through-large/http-json/local
-                     readonly/cache-back-tiny-s8/http-html/local)
+  conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local cache-through-large/http-json/local
+                     cache-back-tiny-s8/http-html/local cache-around-tiny-s8/readonly/mem)
 endif()
 
 if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
