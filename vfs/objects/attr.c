@@ -31,7 +31,7 @@ static int keep_none(node_t *n, const change_t *what)
 /* Mutex held. */
 static int keep_mode(node_t *n, const change_t *what)
 {
-    if (!objects__is_fresh(n) || n->committing) return 0;
+    if (!objects__is_fresh(n) || n->committing || n->doubt) return 0;
     n->mode = what->mode;
     n->seq++;
     return 1;
@@ -40,7 +40,7 @@ static int keep_mode(node_t *n, const change_t *what)
 /* Mutex held. */
 static int keep_times(node_t *n, const change_t *what)
 {
-    if (n->stages == 0 || n->committing) return 0;
+    if (n->stages == 0 || n->committing || n->doubt) return 0;
     if (what->mtime_ns == VFS_TIME_NOW)
         n->mtime_ns = vfs_now_ns();
     else if (what->mtime_ns != VFS_TIME_OMIT)

@@ -185,34 +185,73 @@ static vfs_file_t *settled(objects_t *o, node_t *n, going_t *g, int exists, comm
     return idle;
 }
 
-static void failed(node_t *n, apr_status_t status)
+/* All stays staged; `doubt`: or may be below. */
+static void failed(node_t *n, int doubt)
 {
     pthread_mutex_lock(&n->mutex);
     n->committing = 0;
-    if (status != VFS_ECONFLICT) n->doubt = 1;
-    if (n->stages == 2 && objects__stage_merge(&n->stage[0], &n->stage[1]) == APR_SUCCESS)
+    n->doubt = doubt;
+    if (!doubt && n->stages == 2 && objects__stage_merge(&n->stage[0], &n->stage[1]) == APR_SUCCESS)
         n->stages = 1; /* else the next commit tries it again */
     pthread_mutex_unlock(&n->mutex);
 }
 
-apr_status_t objects__commit_claimed(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind)
+static void done(objects_t *o, node_t *n, going_t *g, int exists, commit_e kind)
 {
-    going_t g = {.kept = NULL};
-    vfs_path_t path = objects__node_path(n);
-    int exists = 1;
-    apr_status_t status = objects__staged(n) ? objects__base_ask(o, n, ctx, 1) : APR_SUCCESS;
-    if (status != APR_SUCCESS || !freeze(o, n, &g, &status)) return status;
-    status = send_below(o, n, ctx, &path, &g);
-    if (status == VFS_ECONFLICT)
-        status = objects__conflict(o, n, ctx, &path, &g.attr, &g.val, &exists);
-    if (status != APR_SUCCESS && status != VFS_ECONFLICT) {
-        failed(n, status);
-        return status;
-    }
-    vfs_file_t *idle = settled(o, n, &g, exists, status ? COMMIT_MOVES : kind);
+    vfs_file_t *idle = settled(o, n, g, exists, kind);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
     if (!exists) objects__node_gone(o, n);         /* theirs was to remove it */
+}
+
+/* What became of an earlier one. What was written since lies on top of it. */
+static apr_status_t resolve(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                            commit_e kind)
+{
+    going_t g = {.kept = NULL};
+    int was = 0;
+    pthread_mutex_lock(&n->mutex);
+    int doubt = n->doubt;
+    pthread_mutex_unlock(&n->mutex);
+    if (!doubt) return APR_SUCCESS;
+    apr_status_t status = objects__was_done(o, n, ctx, path, &g.attr, &g.val, &was);
+    if (status != APR_SUCCESS) return status;
+    if (was)
+        done(o, n, &g, 1, kind);
+    else
+        failed(n, 0);
+    return APR_SUCCESS;
+}
+
+static apr_status_t commit_once(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
+                                const vfs_path_t *path, commit_e kind)
+{
+    going_t g = {.kept = NULL};
+    int exists = 1, was = 0;
+    apr_status_t status;
+    if (!freeze(o, n, &g, &status)) return status;
+    status = send_below(o, n, ctx, path, &g);
+    if (status == VFS_ECONFLICT) {
+        status = objects__conflict(o, n, ctx, path, &g.attr, &g.val, &exists);
+        if (status == VFS_ECONFLICT) kind = COMMIT_MOVES;
+    } else if (status != APR_SUCCESS) { /* it may be its answer that was lost */
+        apr_status_t known = objects__was_done(o, n, ctx, path, &g.attr, &g.val, &was);
+        if (!was) failed(n, known != APR_SUCCESS);
+        if (!was) return status;
+        status = APR_SUCCESS;
+    }
+    if (status == APR_SUCCESS || status == VFS_ECONFLICT)
+        done(o, n, &g, exists, kind);
+    else
+        failed(n, 0);
     return status;
+}
+
+apr_status_t objects__commit_claimed(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind)
+{
+    vfs_path_t path = objects__node_path(n);
+    apr_status_t status = objects__staged(n) ? objects__base_ask(o, n, ctx, 1) : APR_SUCCESS;
+    if (status == APR_SUCCESS) status = resolve(o, n, ctx, &path, kind);
+    return status == APR_SUCCESS ? commit_once(o, n, ctx, &path, kind) : status;
 }
 
 apr_status_t objects__commit(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind)

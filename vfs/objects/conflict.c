@@ -2,7 +2,7 @@
  * conflict.c - somebody else replaced the file under what is staged. Floor 1, private to
  * vfs/objects/.
  *
- * It may be us: the answer to a commit was lost. Then what is there is what we wanted. Else ours is
+ * What is there may be the same bytes: then all is well. Else ours is
  * committed beside it: what is staged, over the base, and where that is gone over the file as it is
  * now, which the log says. If there is none, ours cannot be put together, and stays staged.
  */
@@ -79,6 +79,23 @@ static apr_status_t commit_beside(objects_t *o, const vfs_ctx_t *ctx, const vfs_
     return status;
 }
 
+apr_status_t objects__was_done(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
+                               const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
+                               int *done)
+{
+    vfs_file_t *now = NULL;
+    const stage_t *s = &n->stage[0];
+    *done = 0;
+    apr_status_t status = vfs_call_open(&now, o->lower, ctx, path, VFS_O_READ, 0, attr, val);
+    if (APR_STATUS_IS_ENOENT(status)) return APR_SUCCESS;
+    if (status != APR_SUCCESS) return status;
+    int is_base = n->base.exists && vfs_validator_equal(&n->base.val, val);
+    if (!is_base && attr->type == VFS_TYPE_FILE && attr->size == s->size)
+        status = compare(s, ctx, now, done);
+    (void)vfs_close(now, NULL); /* it only read */
+    return status;
+}
+
 apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
                                int *exists)
@@ -90,7 +107,7 @@ apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     *exists = status == APR_SUCCESS;
     if (APR_STATUS_IS_ENOENT(status)) status = APR_SUCCESS;
     if (status == APR_SUCCESS && *exists && attr->type != VFS_TYPE_FILE) status = VFS_ESTALE;
-    if (status == APR_SUCCESS && *exists && attr->size == s->size && (n->doubt || says_all(s)))
+    if (status == APR_SUCCESS && *exists && attr->size == s->size && says_all(s))
         status = compare(s, ctx, theirs, &same);
     if (status == APR_SUCCESS && !same) {
         source_t from = {.o = o, .n = n, .ctx = ctx, .val = n->base.val};

@@ -14,6 +14,7 @@
 typedef struct extra_t {
     char *name;
     int seen; /* the lower layer has listed it */
+    int ours; /* it has not, and we did */
 } extra_t;
 
 typedef struct listing_t {
@@ -173,8 +174,9 @@ apr_status_t objects_readdir(vfs_dir_t *dir, const vfs_ctx_t *ctx, vfs_dirent_t 
         l->below_done = 1;
     }
     while (l->next < l->count) {
-        const extra_t *x = &l->extra[l->next++];
-        if (x->seen || is_below(l, ctx, x->name)) continue;
+        extra_t *x = &l->extra[l->next++];
+        if (x->seen || (!x->ours && is_below(l, ctx, x->name))) continue;
+        x->ours = 1;
         *entry = (vfs_dirent_t){.name = x->name,
                                 .name_len = strlen(x->name),
                                 .type = VFS_TYPE_FILE,

@@ -205,7 +205,7 @@ static stage_t *top_stage(objects_t *o, node_t *n)
     if (n->stages == 0) {
         uint64_t size = n->base.exists ? n->base.attr.size : 0;
         objects__stage_init(&n->stage[n->stages++], &o->spool, size, size);
-    } else if (n->stages == 1 && n->committing) {
+    } else if (n->stages == 1 && (n->committing || n->doubt)) {
         uint64_t size = n->stage[0].size;
         objects__stage_init(&n->stage[n->stages++], &o->spool, size, size);
     }

@@ -99,8 +99,8 @@ typedef struct node_t {
     reader_t *reader; /**< or NULL */
     stage_t stage[2];
     unsigned stages;
-    int committing;   /**< stage[0] stands still */
-    int doubt;        /**< a commit failed and may have been done */
+    int committing; /**< stage[0] stands still */
+    int doubt; /**< a commit of stage[0] may have been done: it stands still until that is known */
     uint32_t epoch;   /**< the base is another one */
     uint64_t seq;     /**< of changes, for the version that is told */
     int64_t mtime_ns; /**< of what is staged */
@@ -264,6 +264,12 @@ apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
 /** Who has it open goes on when its name goes: where the lower layer keeps such a file, by a
  * handle. Path claimed, and a reference to the node. */
 apr_status_t objects__keep_open(objects_t *o, node_t *n, const vfs_ctx_t *ctx);
+
+/** A commit failed: was it done all the same? Then `attr` and `val` say what there is. Claimed;
+ * stage[0] stands still. */
+apr_status_t objects__was_done(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
+                               const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
+                               int *done);
 
 /* ---- the table (open.c, file.c, names.c, attr.c, rename.c, dir.c, whole.c) */
 

@@ -1,0 +1,216 @@
+/*
+ * test_names.c - names of files that are not below yet, and what happens to them.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_general.h>
+
+#include "tests/objects/support_rig.h"
+
+static void lists(rig_t *rig, const char *path, const char *want)
+{
+    char got[256] = "";
+    vfs_dir_t *dir;
+    vfs_dirent_t entry;
+    OK(vfs_opendir(&dir, rig->fs, NULL, path, VFS_DIR_ATTRS));
+    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS)
+        snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s:%d ", entry.name,
+                 (int)entry.attr.size);
+    OK(vfs_closedir(dir));
+    cr_assert_str_eq(got, want);
+}
+
+Test(objects_names, a_new_file_is_there_for_everybody)
+{
+    rig_t rig;
+    vfs_file_t *other;
+    vfs_attr_t attr;
+    rig_open(&rig, 0, 0);
+    OK(vfs_mkdir(rig.fs, NULL, "/d", 0755));
+    rig_text(&rig, "/d/b", "below");
+    vfs_file_t *f = rig_file(&rig, "/d/n", CR);
+    rig_write(f, 0, "new");
+    IS(APR_EEXIST, vfs_open(&other, rig.fs, NULL, "/d/n", CR | VFS_O_EXCL, 0644, NULL, NULL));
+    IS(APR_EEXIST, vfs_mkdir(rig.fs, NULL, "/d/n", 0755));
+    IS(APR_ENOTDIR, vfs_stat(rig.fs, NULL, "/d/n/x", &attr));
+    IS(APR_ENOTDIR, vfs_mkdir(rig.fs, NULL, "/d/n/x", 0755));
+    IS(APR_ENOTDIR, vfs_open(&other, rig.fs, NULL, "/d/n/x", CR, 0644, NULL, NULL));
+    IS(APR_ENOTEMPTY, vfs_rmdir(rig.fs, NULL, "/d"));
+    OK(vfs_access(rig.fs, NULL, "/d/n", VFS_ACCESS_READ));
+    lists(&rig, "/d", "b:5 n:3 ");
+    rig_write(f, 3, "er");
+    lists(&rig, "/d", "b:5 n:5 ");
+    OK(vfs_close(f, NULL));
+    lists(&rig, "/d", "b:5 n:5 ");
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_listing_has_each_name_once_whatever_is_committed_meanwhile)
+{
+    rig_t rig;
+    vfs_dir_t *dir;
+    vfs_dirent_t entry;
+    uint64_t cookie = 0;
+    unsigned seen[4] = {0};
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/0", "");
+    rig_text(&rig, "/1", "");
+    vfs_file_t *a = rig_file(&rig, "/2", CR), *b = rig_file(&rig, "/3", CR);
+    OK(vfs_opendir(&dir, rig.fs, NULL, "/", 0));
+    for (int i = 0; vfs_readdir(dir, NULL, &entry) == APR_SUCCESS; i++) {
+        seen[entry.name[0] - '0']++;
+        if (i == 0) cookie = entry.cookie;
+        if (i == 1) OK(vfs_flush(a, NULL));
+        if (i == 2) OK(vfs_flush(b, NULL));
+    }
+    for (int i = 0; i < 4; i++)
+        cr_expect_eq(seen[i], 1u, "%d came %u times", i, seen[i]);
+    OK(vfs_seekdir(dir, NULL, cookie)); /* behind the first */
+    unsigned more = 0;
+    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS)
+        more++;
+    cr_expect_eq(more, 3u);
+    OK(vfs_seekdir(dir, NULL, 0));
+    for (more = 0; vfs_readdir(dir, NULL, &entry) == APR_SUCCESS;)
+        more++;
+    cr_expect_eq(more, 4u);
+    OK(vfs_closedir(dir));
+    OK(vfs_close(a, NULL));
+    OK(vfs_close(b, NULL));
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, an_unlinked_new_file_lives_in_its_handle_and_is_never_below)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    rig_open(&rig, 0, 0);
+    vfs_file_t *f = rig_file(&rig, "/tmp", CR);
+    rig_write(f, 0, "one");
+    vfs_count_reset(rig.count);
+    OK(vfs_unlink(rig.fs, NULL, "/tmp"));
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/tmp", &attr));
+    cr_expect_eq(rig_calls(&rig, VFS_OPID_unlink), 0u);
+    rig_write(f, 3, " two");
+    rig_reads(f, 0, "one two");
+    OK(vfs_fstat(f, NULL, &attr));
+    cr_expect(attr.nlink == 0 && attr.size == 7);
+    OK(vfs_flush(f, NULL));
+    vfs_file_t *g = rig_file(&rig, "/tmp", CR); /* another one */
+    rig_write(g, 0, "other");
+    rig_reads(f, 0, "one two");
+    OK(vfs_close(f, NULL));
+    OK(vfs_close(g, NULL));
+    rig_holds_text(rig.mem, "/tmp", "other");
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_commit_that_may_have_been_done_is_unlinked_below)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    rig_open(&rig, 0, 0);
+    vfs_file_t *f = rig_file(&rig, "/f", CR);
+    rig_fail(&rig, VFS_OPID_commit, VFS_FAULT_LOST_REPLY, 1);
+    rig_fail(&rig, VFS_OPID_open, VFS_FAULT_ERROR, 1); /* what came of it? */
+    IS(OSERR(EIO), vfs_flush(f, NULL));
+    OK(vfs_stat(rig.mem, NULL, "/f", &attr));
+    OK(vfs_unlink(rig.fs, NULL, "/f"));
+    IS(APR_ENOENT, vfs_stat(rig.mem, NULL, "/f", &attr));
+    OK(vfs_close(f, NULL));
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_rename_commits_first_and_fails_if_that_does)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/to", "replaced");
+    vfs_file_t *f = rig_file(&rig, "/from", CR), *t = rig_file(&rig, "/to", RW);
+    rig_write(f, 0, "moved");
+    rig_write(t, 0, "R");
+    rig_fail(&rig, VFS_OPID_commit, VFS_FAULT_ERROR, 1);
+    IS(OSERR(EIO), vfs_rename(rig.fs, NULL, "/from", "/to", 0));
+    rig_holds_text(rig.fs, "/from", "moved");
+    rig_holds_text(rig.fs, "/to", "Replaced");
+    OK(vfs_rename(rig.fs, NULL, "/from", "/to", 0));
+    rig_holds_text(rig.mem, "/to", "moved");
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/from", &attr));
+    rig_reads(t, 0, "Replaced");
+    rig_write(f, 5, " on");
+    OK(vfs_close(f, NULL));
+    OK(vfs_close(t, NULL));
+    rig_holds_text(rig.mem, "/to", "moved on");
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_directory_with_new_files_is_not_empty_and_no_file_either)
+{
+    rig_t rig;
+    rig_open(&rig, 0, 0);
+    OK(vfs_mkdir(rig.fs, NULL, "/a", 0755));
+    OK(vfs_mkdir(rig.fs, NULL, "/b", 0755));
+    vfs_file_t *f = rig_file(&rig, "/b/new", CR), *g = rig_file(&rig, "/file", CR);
+    IS(APR_ENOTEMPTY, vfs_rename(rig.fs, NULL, "/a", "/b", 0));
+    IS(APR_ENOTDIR, vfs_rename(rig.fs, NULL, "/a", "/file", 0));
+    IS(APR_EEXIST, vfs_rename(rig.fs, NULL, "/a", "/file", VFS_RENAME_NOREPLACE));
+    OK(vfs_close(f, NULL));
+    OK(vfs_close(g, NULL));
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_commit_of_the_user_s_own_meets_what_is_told_here)
+{
+    rig_t rig;
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/f", "old");
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    vfs_validator_t before;
+    OK(vfs_fvalidator(f, NULL, &before));
+    rig_write(f, 0, "staged");
+    vfs_source_t nothing = {NULL, NULL, 0};
+    how.flags = VFS_COMMIT_IF_MATCH;
+    how.expected = before;
+    IS(VFS_ECONFLICT, vfs_commit(rig.fs, NULL, "/f", &nothing, &how, NULL, NULL));
+    rig_reads(f, 0, "staged");
+    OK(vfs_fvalidator(f, NULL, &how.expected));
+    OK(vfs_commit(rig.fs, NULL, "/f", &nothing, &how, NULL, NULL));
+    rig_holds_text(rig.mem, "/f", "");
+    OK(vfs_close(f, NULL));
+    rig_holds_text(rig.mem, "/f", "");
+    f = rig_file(&rig, "/new", CR);
+    how.flags = VFS_COMMIT_IF_NONE;
+    IS(VFS_ECONFLICT, vfs_commit(rig.fs, NULL, "/new", &nothing, &how, NULL, NULL));
+    OK(vfs_close(f, NULL));
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_stack_that_is_one_ends_as_one)
+{
+    apr_pool_t *pool;
+    vfs_t *mem, *fs = NULL;
+    vfs_objects_config_t config = VFS_OBJECTS_CONFIG_INIT;
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    OK(vfs_mem_create(&mem, 0, pool));
+    config.owns_lower = 1;
+    config.spool_dir = "/nowhere/at/all";
+    IS(APR_ENOENT, vfs_objects_create(&fs, mem, &config, pool));
+    cr_assert_null(fs);
+    config.spool_dir = NULL;
+    OK(vfs_objects_create(&fs, mem, &config, pool));
+    cr_expect_str_eq(vfs_name(fs), "mem");
+    cr_expect_null(vfs_lower(fs));
+    cr_expect(vfs_caps(fs)->bits & VFS_CAP_STAGED);
+    OK(vfs_write_file(fs, NULL, "/f", "x", 1, 0644));
+    OK(vfs_destroy_stack(fs));
+    OK(vfs_mem_create(&mem, 0, pool));
+    mem->caps.bits &= ~VFS_CAP_COMMIT;
+    IS(APR_EINVAL, vfs_objects_create(&fs, mem, NULL, pool));
+    OK(vfs_destroy(mem));
+    apr_pool_destroy(pool);
+}
