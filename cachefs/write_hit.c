@@ -126,6 +126,7 @@ static int through_end(cache_t *c, obj_t *o, gate_t *gate, const uint8_t *buf, u
     }
     if (i) {
         cachefs__obj_change_shut(c, o, 1, since, val);
+        if (c->lower->caps.bits & VFS_CAP_STAGED) o->flags |= OBJ_STAGED;
         idle = cachefs__gate_lower_end(c, o, gate, APR_SUCCESS);
     }
     cachefs__obj_unlock(c, o);

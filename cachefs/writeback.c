@@ -138,7 +138,14 @@ int64_t cachefs__wb_due(cache_t *c, const obj_t *o)
 typedef struct flush_job_t {
     cache_t *cache;
     obj_t *obj;
+    int whole; /* it is its time: not only to make room */
 } flush_job_t;
+
+static void flush_now(cache_t *c, obj_t *o, int whole)
+{
+    /* what fails is kept with the object, and tried again */
+    (void)(whole ? cachefs__flush_obj(c, o, NULL) : cachefs__flush_data(c, o, NULL));
+}
 
 /* The job of an object ended: it may be looked at again. */
 static void job_done(cache_t *c, obj_t *o)
@@ -158,18 +165,20 @@ static void job_done(cache_t *c, obj_t *o)
 static void flush_work(void *baton)
 {
     flush_job_t *job = baton;
-    (void)cachefs__flush_obj(job->cache, job->obj, NULL); /* kept with the object, tried again */
+    flush_now(job->cache, job->obj, job->whole);
     job_done(job->cache, job->obj);
     free(job);
 }
 
-/* Is it time for this object? Marks it if so. *next: when to look again. */
-static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
+/* Is it time for this object? Marks it if so. *next: when to look again; *whole: it would be
+ * without a hurry too. */
+static int due(cache_t *c, obj_t *o, int hurry, int64_t *next, int *whole)
 {
     int64_t now = cachefs__clock_us();
     int yes = 0;
     cachefs__obj_lock(c, o);
     int64_t at = hurry ? o->retry_at_us : cachefs__wb_due(c, o);
+    *whole = cachefs__wb_due(c, o) <= now;
     if (o->dirty_bytes && !(o->flags & OBJ_FLUSH_JOB)) {
         yes = at <= now;
         if (yes)
@@ -181,7 +190,7 @@ static int due(cache_t *c, obj_t *o, int hurry, int64_t *next)
     return yes;
 }
 
-static void start_flush(cache_t *c, obj_t *o)
+static void start_flush(cache_t *c, obj_t *o, int whole)
 {
     flush_job_t *job = malloc(sizeof(*job));
     cachefs__lock(&c->wb_lock, RANK_LEAF);
@@ -189,11 +198,11 @@ static void start_flush(cache_t *c, obj_t *o)
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
     cachefs__obj_ref(o);
     if (job) {
-        *job = (flush_job_t){c, o};
+        *job = (flush_job_t){c, o, whole};
         if (vfs_workers_try(c->workers, flush_work, job))
             flush_work(job); /* all busy: by ourselves */
     } else {
-        (void)cachefs__flush_obj(c, o, NULL); /* as above */
+        flush_now(c, o, whole);
         job_done(c, o);
     }
 }
@@ -201,7 +210,8 @@ static void start_flush(cache_t *c, obj_t *o)
 void cachefs__wb_queue(cache_t *c, obj_t *o)
 {
     int64_t next = INT64_MAX;
-    if (due(c, o, 1, &next)) start_flush(c, o);
+    int whole;
+    if (due(c, o, 1, &next, &whole)) start_flush(c, o, 1);
 }
 
 #define LOOK_AGAIN_US 1000000 /* without memory for a list of what is dirty */
@@ -214,7 +224,8 @@ static int64_t look(cache_t *c, int hurry)
     size_t n;
     if (cachefs__dirty_all(c, &objs, &n)) return cachefs__clock_us() + LOOK_AGAIN_US;
     for (size_t i = 0; i < n; i++) {
-        if (due(c, objs[i], hurry, &next)) start_flush(c, objs[i]);
+        int whole;
+        if (due(c, objs[i], hurry, &next, &whole)) start_flush(c, objs[i], whole);
         cachefs__obj_put(c, objs[i]);
     }
     free(objs);

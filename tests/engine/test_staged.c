@@ -1,0 +1,217 @@
+/*
+ * test_staged.c - a cache over a layer that stages what is written, and commits it as a whole.
+ */
+#include "tests/stacks/sut.h"
+#include "tests/engine/support_rig.h"
+
+typedef struct tall_t {
+    apr_pool_t *pool;
+    vfs_t *mem, *whole, *fault, *count, *objects, *fs;
+} tall_t;
+
+static void stack_open(tall_t *s, const char *keys)
+{
+    cachefs_config_t config;
+    char err[200];
+    OK(apr_initialize());
+    apr_pool_create(&s->pool, NULL);
+    OK(vfs_mem_create(&s->mem, 0, s->pool));
+    OK(sut_whole_create(&s->whole, s->mem, s->pool));
+    OK(vfs_fault_create(&s->fault, s->whole, 1, s->pool));
+    OK(vfs_count_create(&s->count, s->fault, s->pool));
+    OK(vfs_objects_create(&s->objects, s->count, NULL, s->pool));
+    rig_config(&config, keys, s->pool);
+    cr_assert_eq(cachefs_create(&s->fs, s->objects, &config, err, sizeof(err), s->pool),
+                 APR_SUCCESS, "%s", err);
+}
+
+static void stack_close(tall_t *s)
+{
+    OK(vfs_destroy(s->fs));
+    OK(vfs_destroy(s->objects));
+    OK(vfs_destroy_stack(s->count));
+    apr_pool_destroy(s->pool);
+}
+
+static uint64_t calls(tall_t *s, vfs_opid_e op)
+{
+    vfs_counts_t counts;
+    vfs_count_get(s->count, &counts);
+    return counts.calls[op];
+}
+
+static uint64_t requests(tall_t *s)
+{
+    vfs_counts_t counts;
+    vfs_count_get(s->count, &counts);
+    return vfs_counts_requests(&counts);
+}
+
+static cachefs_stats_t stats_of(tall_t *s)
+{
+    cachefs_stats_t stats;
+    memset(&stats, 0, sizeof(stats));
+    stats.size = sizeof(stats);
+    cachefs_stats(s->fs, &stats);
+    return stats;
+}
+
+static const char *const modes[] = {"mode=through", "mode=around", "mode=back flush_interval=1h"};
+
+Test(staged, each_flush_is_one_commit_and_no_conflict_with_ourselves)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        char text[] = "0123456789";
+        stack_open(&s, modes[m]);
+        OK(vfs_write_file(s.mem, NULL, "/f", text, 10, 0644));
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
+        rig_read(f, 0, text, 10);
+        for (int i = 0; i < 10; i++) {
+            text[i] = (char)('a' + i);
+            rig_write(f, i, text + i, 1);
+            vfs_count_reset(s.count);
+            if (i % 2)
+                OK(vfs_flush(f, NULL));
+            else
+                OK(vfs_sync(f, NULL, VFS_SYNC_ALL));
+            cr_expect_eq(calls(&s, VFS_OPID_commit), 1u, "%s, %d: %d", modes[m], i,
+                         (int)calls(&s, VFS_OPID_commit));
+            rig_holds(s.mem, "/f", text, 10);
+            rig_read(f, 0, text, 10);
+        }
+        /* nothing is staged: nothing is asked or sent */
+        vfs_count_reset(s.count);
+        OK(vfs_flush(f, NULL));
+        OK(vfs_close(f, NULL));
+        cr_expect_eq(requests(&s), 0u);
+        cr_expect_eq(stats_of(&s).conflicts, 0u);
+        stack_close(&s);
+    }
+}
+
+Test(staged, a_close_is_a_commit_whoever_else_has_the_file)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        stack_open(&s, modes[m]);
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+        vfs_file_t *r = rig_file(s.fs, "/f", RIG_R);
+        rig_write(f, 0, "bytes", 5);
+        OK(vfs_close(f, NULL));
+        rig_holds_text(s.mem, "/f", "bytes");
+        rig_read(r, 0, "bytes", 5);
+        OK(vfs_close(r, NULL));
+        stack_close(&s);
+    }
+}
+
+Test(staged, a_new_file_costs_one_question_and_one_commit)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        vfs_attr_t attr;
+        stack_open(&s, modes[m]);
+        OK(vfs_stat(s.fs, NULL, "/", &attr));
+        vfs_count_reset(s.count);
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+        rig_write(f, 0, "bytes", 5);
+        OK(vfs_close(f, NULL));
+        cr_expect_eq(calls(&s, VFS_OPID_commit), 1u);
+        cr_expect_leq(requests(&s), 3u, "%s: %d requests", modes[m], (int)requests(&s));
+        rig_holds_text(s.mem, "/f", "bytes");
+        stack_close(&s);
+    }
+}
+
+Test(staged, a_stream_that_makes_room_is_sent_once)
+{
+    enum { PIECE = 64 << 10, PIECES = 64 };
+    tall_t s;
+    char *data = rig_bytes(PIECE, 3);
+    stack_open(&s, "mode=back flush_interval=1h ram=2m dirty_max=256k");
+    vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+    for (int i = 0; i < PIECES; i++)
+        rig_write(f, (apr_off_t)i * PIECE, data, PIECE);
+    cr_expect_eq(calls(&s, VFS_OPID_commit), 0u);
+    cr_expect_gt(stats_of(&s).backend_writes, 0u);
+    OK(vfs_close(f, NULL));
+    cr_expect_eq(calls(&s, VFS_OPID_commit), 1u);
+    vfs_attr_t attr;
+    OK(vfs_stat(s.mem, NULL, "/f", &attr));
+    cr_expect_eq(attr.size, (uint64_t)PIECE * PIECES);
+    cr_expect_eq(stats_of(&s).conflicts, 0u);
+    free(data);
+    stack_close(&s);
+}
+
+typedef struct side_t {
+    pthread_t thread;
+    vfs_file_t *file;
+    apr_status_t status;
+} side_t;
+
+static void *flush_it(void *baton)
+{
+    side_t *side = baton;
+    side->status = vfs_flush(side->file, NULL);
+    return NULL;
+}
+
+Test(staged, others_who_come_between_question_and_commit_are_kept_and_told_of)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        vfs_dir_t *dir;
+        vfs_dirent_t entry;
+        unsigned beside = 0;
+        vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .times = 1};
+        stack_open(&s, modes[m]);
+        OK(vfs_write_file(s.mem, NULL, "/f", "old", 3, 0644));
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
+        rig_write(f, 0, "OUR", 3);
+        VFS_FAULT_OP(block, VFS_OPID_commit);
+        OK(vfs_fault_add(s.fault, &block));
+        side_t side = {.file = f};
+        pthread_create(&side.thread, NULL, flush_it, &side);
+        while (vfs_fault_blocked(s.fault) == 0)
+            apr_sleep(1000);
+        OK(vfs_write_file(s.mem, NULL, "/f", "THE", 3, 0644));
+        vfs_fault_release(s.fault);
+        pthread_join(side.thread, NULL);
+        cr_assert_eq(side.status, VFS_ECONFLICT);
+        cr_expect_eq(stats_of(&s).conflicts, 1u);
+        rig_read(f, 0, "THE", 3); /* of the same size, and not what is cached of ours */
+        rig_holds_text(s.fs, "/f", "THE");
+        rig_write(f, 0, "T", 1);
+        OK(vfs_close(f, NULL));
+        rig_holds_text(s.mem, "/f", "THE");
+        OK(vfs_opendir(&dir, s.mem, NULL, "/", 0));
+        while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS)
+            beside += strstr(entry.name, ".conflict-") != NULL;
+        OK(vfs_closedir(dir));
+        cr_expect_eq(beside, 1u);
+        stack_close(&s);
+    }
+}
+
+Test(staged, a_commit_that_fails_is_told_and_made_up_for)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        vfs_fault_t fault = {.what = VFS_FAULT_ERROR, .times = 2};
+        stack_open(&s, modes[m]);
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+        rig_write(f, 0, "bytes", 5);
+        VFS_FAULT_OP(fault, VFS_OPID_commit);
+        OK(vfs_fault_add(s.fault, &fault));
+        cr_expect_eq(vfs_flush(f, NULL), APR_FROM_OS_ERROR(EIO));
+        cr_expect_eq(vfs_sync(f, NULL, VFS_SYNC_ALL), APR_FROM_OS_ERROR(EIO));
+        rig_read(f, 0, "bytes", 5);
+        OK(vfs_sync(f, NULL, VFS_SYNC_ALL));
+        rig_holds_text(s.mem, "/f", "bytes");
+        OK(vfs_close(f, NULL));
+        cr_expect_eq(stats_of(&s).conflicts, 0u);
+        stack_close(&s);
+    }
+}
