@@ -6,6 +6,7 @@
 #include "backends/local/local.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A file by reference, and the caller's credentials in force. */
@@ -184,6 +185,40 @@ static int hidden(const local_t *self, const port_creds_t *creds, const char *na
 }
 
 #define REFUSED APR_FROM_OS_ERROR(EPERM)
+#define LIST_MAX 65536u /* XATTR_LIST_MAX of the system */
+
+/* A list without the names that are hidden, which do not count either. In place; its length. */
+static size_t without_hidden(const local_t *self, const port_creds_t *creds, char *list, size_t len)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < len;) {
+        size_t one = strlen(list + at) + 1;
+        if (!hidden(self, creds, list + at)) {
+            memmove(list + kept, list + at, one);
+            kept += one;
+        }
+        at += one;
+    }
+    return kept;
+}
+
+static apr_status_t list_names(const local_t *self, const port_creds_t *creds, int fd, int is_path,
+                               char *buf, size_t size, size_t *len)
+{
+    if (!hidden(self, creds, "trusted.")) return port__listxattr(fd, is_path, buf, size, len);
+    char *all = malloc(LIST_MAX);
+    if (all == NULL) return APR_ENOMEM;
+    apr_status_t status = port__listxattr(fd, is_path, all, LIST_MAX, len);
+    if (status == APR_SUCCESS) {
+        *len = without_hidden(self, creds, all, *len);
+        if (size > 0 && *len > size)
+            status = APR_FROM_OS_ERROR(ERANGE);
+        else if (size > 0)
+            memcpy(buf, all, *len);
+    }
+    free(all);
+    return status;
+}
 
 apr_status_t local__getxattr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              const char *name, void *buf, size_t size, size_t *len, uint32_t flags)
@@ -216,7 +251,7 @@ apr_status_t local__listxattr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     target_t target;
     apr_status_t status = enter(&target, fs, ctx, path, flags);
     if (status != APR_SUCCESS) return status;
-    return leave(&target, port__listxattr(target.fd, 1, buf, size, len));
+    return leave(&target, list_names(local__of(fs), &target.creds, target.fd, 1, buf, size, len));
 }
 
 apr_status_t local__removexattr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
@@ -260,7 +295,8 @@ apr_status_t local__flistxattr(vfs_file_t *file, const vfs_ctx_t *ctx, char *buf
     port_creds_t creds;
     apr_status_t status = enter_file(&creds, file, ctx);
     if (status != APR_SUCCESS) return status;
-    return leave_file(&creds, port__listxattr(local__file(file)->fd, 0, buf, size, len));
+    return leave_file(
+        &creds, list_names(local__of(file->fs), &creds, local__file(file)->fd, 0, buf, size, len));
 }
 
 apr_status_t local__fremovexattr(vfs_file_t *file, const vfs_ctx_t *ctx, const char *name)

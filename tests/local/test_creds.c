@@ -266,6 +266,30 @@ Test(local_creds, reserved_attributes_are_for_root)
     cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
 }
 
+Test(local_creds, reserved_attributes_are_listed_for_root_only)
+{
+    char buf[64];
+    size_t len = 0;
+    vfs_file_t *file;
+    if (!can_impersonate()) return;
+    vfs_ctx_t user = as_user(1234, 2345);
+    cr_assert_eq(chmod(box.root, 0777), 0);
+    cr_assert_eq(vfs_open(&file, box.fs, &user, "/f", RW | VFS_O_CREATE, 0600, NULL, NULL),
+                 APR_SUCCESS);
+    cr_assert_eq(vfs_setxattr(box.fs, NULL, "/f", "trusted.long.name", "1", 1, 0, 0), APR_SUCCESS);
+    cr_assert_eq(vfs_setxattr(box.fs, &user, "/f", "user.a", "1", 1, 0, 0), APR_SUCCESS);
+    cr_expect_eq(vfs_listxattr(box.fs, &user, "/f", NULL, 0, &len, 0), APR_SUCCESS);
+    cr_expect_eq(len, sizeof("user.a"));
+    cr_expect_eq(vfs_listxattr(box.fs, &user, "/f", buf, sizeof("user.a"), &len, 0), APR_SUCCESS);
+    cr_expect(len == sizeof("user.a") && strcmp(buf, "user.a") == 0);
+    cr_expect_eq(vfs_listxattr(box.fs, &user, "/f", buf, 3, &len, 0), APR_FROM_OS_ERROR(ERANGE));
+    cr_expect_eq(vfs_flistxattr(file, &user, buf, sizeof(buf), &len), APR_SUCCESS);
+    cr_expect(len == sizeof("user.a") && strcmp(buf, "user.a") == 0);
+    cr_expect_eq(vfs_listxattr(box.fs, NULL, "/f", buf, sizeof(buf), &len, 0), APR_SUCCESS);
+    cr_expect_eq(len, sizeof("user.a") + sizeof("trusted.long.name"));
+    cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
+}
+
 static uint32_t made_mode(const vfs_ctx_t *ctx, int kind, uint32_t mode)
 {
     vfs_file_t *file;
