@@ -194,6 +194,32 @@ static apr_status_t open_mem(vfs_t **out, const char *uri, char *buf, size_t siz
     return status;
 }
 
+/* ---- servers that take whole files only */
+
+/* Over such a one, files that can be written anywhere; the two are one. */
+static apr_status_t stage(vfs_t **out, vfs_t *raw, const char *uri, char *buf, size_t size,
+                          apr_pool_t *pool)
+{
+    const sentence_t err = {buf, size};
+    char text[TEXT_MAX];
+    vfs_objects_config_t config = VFS_OBJECTS_CONFIG_INIT;
+    config.owns_lower = 1;
+    apr_status_t status = vfs_objects_create(out, raw, &config, pool);
+    if (status == APR_SUCCESS) return status;
+    say(&err, "%.*s: nothing can be written beside (TMPDIR): %s", (int)strcspn(uri, "?"), uri,
+        vfs_strerror(status, text, sizeof(text)));
+    (void)vfs_destroy(raw); /* nothing was written to it */
+    return status;
+}
+
+static apr_status_t open_dav(vfs_t **out, const char *uri, char *err, size_t errlen,
+                             apr_pool_t *pool)
+{
+    vfs_t *raw = NULL;
+    apr_status_t status = vfs_webdav_create(&raw, uri, err, errlen, pool);
+    return status == APR_SUCCESS ? stage(out, raw, uri, err, errlen, pool) : status;
+}
+
 apr_status_t vfs_backends_register_all(void)
 {
     apr_status_t status = vfs_register_scheme("file", open_file);
@@ -201,8 +227,8 @@ apr_status_t vfs_backends_register_all(void)
     if (status == APR_SUCCESS) status = vfs_register_scheme("http", vfs_http_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("https", vfs_http_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("s3", vfs_s3_create);
-    if (status == APR_SUCCESS) status = vfs_register_scheme("dav", vfs_webdav_create);
-    if (status == APR_SUCCESS) status = vfs_register_scheme("davs", vfs_webdav_create);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("dav", open_dav);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("davs", open_dav);
     if (status == APR_SUCCESS) status = vfs_register_scheme("sftp", vfs_sftp_create);
     return status;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/remote/private.h"
+#include "vfs/objects.h"
 
 #define SECRET_MAX 65536u
 #define BREAKER_FAILURES 5u
@@ -156,8 +157,10 @@ apr_status_t remote__destroy_fs(vfs_t *fs)
 
 remote_t *remote__of(vfs_t *fs)
 {
-    while (fs != NULL && fs->ops.destroy != remote__destroy_fs)
-        fs = fs->lower;
+    while (fs != NULL && fs->ops.destroy != remote__destroy_fs) {
+        vfs_t *staged = vfs__objects_lower(fs);
+        fs = staged != NULL ? staged : fs->lower;
+    }
     return fs != NULL ? ((const remote_state_t *)fs->state)->remote : NULL;
 }
 

@@ -13,6 +13,7 @@
 
 #define NS_PER_S 1000000000
 #define DIR_S 5
+#define UNKNOWN_BYTES (1ull << 50) /* free, where nobody says: programs that ask shall go on */
 
 static const char find_body[] =
     "<?xml version=\"1.0\" encoding=\"utf-8\"?><propfind xmlns=\"DAV:\"><prop><resourcetype/>"
@@ -350,10 +351,11 @@ apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
     remote__answer_free(&answer);
     if (status != APR_SUCCESS) return status;
     const webdav_props_t *p = &found.props;
-    if (!found.there || !(p->has & WEBDAV_HAS_AVAILABLE)) return APR_ENOTIMPL;
+    if (!found.there) return VFS_EFORMAT;
     memset(out, 0, sizeof(*out));
-    out->bytes_free = out->bytes_available = p->available;
-    out->bytes_total = p->available + (p->has & WEBDAV_HAS_USED ? p->used : 0);
+    out->bytes_free = p->has & WEBDAV_HAS_AVAILABLE ? p->available : UNKNOWN_BYTES;
+    out->bytes_available = out->bytes_free;
+    out->bytes_total = out->bytes_free + (p->has & WEBDAV_HAS_USED ? p->used : 0);
     out->block_size = 4096;
     out->name_max = VFS_NAME_MAX;
     return APR_SUCCESS;

@@ -113,21 +113,10 @@ apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, i
     /* nginx locks a directory with its names, but not to any depth */
     if (status != APR_SUCCESS && slash && said == 409) status = lock_at(w, ctx, lock, 0, &said);
     if (status != APR_SUCCESS) return status;
-    char *url = remote__url(w->base, path, lock->slash);
-    size_t size = url != NULL ? strlen(url) + WEBDAV_TOKEN_MAX + 16 : 0;
-    lock->line = size > 0 ? malloc(size) : NULL;
-    if (lock->line != NULL) (void)snprintf(lock->line, size, "If: <%s> (%s)", url, lock->token);
-    free(url);
-    if (lock->line != NULL) return APR_SUCCESS;
-    webdav__unlock(w, lock);
-    return APR_ENOMEM;
-}
-
-void webdav__lock_forget(webdav_lock_t *lock)
-{
-    free(lock->line);
-    lock->line = NULL;
-    lock->token[0] = '\0';
+    /* of what the request is about: nginx does not know its own URLs again where they are escaped
+     */
+    (void)snprintf(lock->line, sizeof(lock->line), "If: (%s)", lock->token);
+    return APR_SUCCESS;
 }
 
 void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
@@ -146,5 +135,5 @@ void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
         (void)webdav__call(w, NULL, &call, &answer); /* one that stays ends by itself */
         remote__answer_free(&answer);
     }
-    webdav__lock_forget(lock);
+    lock->token[0] = '\0';
 }

@@ -102,20 +102,36 @@ apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     return status;
 }
 
+/* The token is sent with the URL that it is of, as Apache wants it for a directory; then without,
+ * for nginx does not know its own URLs again where they are escaped. */
+static apr_status_t delete_locked(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                                  const webdav_lock_t *lock)
+{
+    long said = 0;
+    if (lock->token[0] == '\0') return delete_it(w, ctx, path, 1, NULL, &said);
+    char *url = remote__url(w->base, path, 1);
+    size_t size = url != NULL ? strlen(url) + WEBDAV_TOKEN_MAX + 16 : 0;
+    char *line = url != NULL ? malloc(size) : NULL;
+    apr_status_t status = APR_ENOMEM;
+    if (line != NULL) {
+        (void)snprintf(line, size, "If: <%s> (%s)", url, lock->token);
+        status = delete_it(w, ctx, path, 1, line, &said);
+    }
+    free(line);
+    free(url);
+    return said == 423 ? delete_it(w, ctx, path, 1, lock->line, &said) : status;
+}
+
 /* It is a directory: only an empty one goes. */
 static apr_status_t remove_empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
 {
     webdav_lock_t lock;
-    long said = 0;
     apr_status_t status = webdav__lock(w, ctx, path, 1, &lock);
     /* one that cannot be locked, for any other reason, can be looked at all the same */
     if (status == APR_FROM_OS_ERROR(EBUSY) || status == VFS_EOFFLINE) return status;
     status = webdav__empty(w, ctx, path);
-    if (status == APR_SUCCESS) status = delete_it(w, ctx, path, 1, lock.line, &said);
-    if (status == APR_SUCCESS)
-        webdav__lock_forget(&lock);
-    else
-        webdav__unlock(w, &lock);
+    if (status == APR_SUCCESS) status = delete_locked(w, ctx, path, &lock);
+    if (status != APR_SUCCESS) webdav__unlock(w, &lock); /* else it is gone with the directory */
     return status;
 }
 
@@ -137,6 +153,8 @@ typedef struct rename_t {
     const char *from, *to;
     look_t source, target;
     int replace;
+    int into_itself;              /* the new name is below the old one */
+    int onto_parent;              /* what is replaced has the source in it */
     char refused[REMOTE_TAG_MAX]; /* the condition that did not hold the last time */
 } rename_t;
 
@@ -205,10 +223,12 @@ static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
     *said = 0;
     apr_status_t status = look_at(r->w, r->ctx, r->from, &r->source);
     if (status != APR_SUCCESS) return status;
+    if (r->into_itself) return is_dir(&r->source) ? APR_EINVAL : APR_FROM_OS_ERROR(ENOTDIR);
     r->target.tag[0] = '\0';
     apr_status_t found = look_at(r->w, r->ctx, r->to, &r->target);
     if (found == APR_SUCCESS && noreplace) return APR_EEXIST;
     if (found == APR_SUCCESS && strcmp(r->from, r->to) == 0) return APR_SUCCESS;
+    if (r->onto_parent) return APR_FROM_OS_ERROR(ENOTEMPTY);
     status = may_replace(r, found);
     if (status != APR_SUCCESS) return status;
     r->replace = found == APR_SUCCESS && !is_dir(&r->target);
@@ -232,7 +252,6 @@ apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
     long said = 412;
     if (flags & VFS_RENAME_EXCHANGE) status = APR_ENOTIMPL;
     if (from->len == 1 || to->len == 1) status = APR_FROM_OS_ERROR(EBUSY);
-    if (below(to, from)) status = APR_EINVAL;
     if (r == NULL || status != APR_ENOMEM) {
         free(r);
         return status;
@@ -241,6 +260,8 @@ apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
     r->ctx = ctx;
     r->from = from->str;
     r->to = to->str;
+    r->into_itself = below(to, from);
+    r->onto_parent = below(from, to);
     for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++)
         status = rename_once(r, noreplace, &said);
     if (said == 412 && noreplace) status = APR_EEXIST;

@@ -11,8 +11,9 @@
 
 #include "backends/webdav/webdav.h"
 
-/* A server's clock shows seconds; a request to one that is near takes some milliseconds. */
-#define GRANULARITY_NS 1000000000
+/* A server's clock shows seconds, so what looks older than one is older than that from two on; a
+ * request to one that is near takes some milliseconds. */
+#define GRANULARITY_NS 2000000000
 #define ROUND_TRIP_US 20000
 #define SKIP_MAX (16u << 20)
 

@@ -63,8 +63,11 @@ static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
         if (status != APR_SUCCESS || len == 0 || attr->type == VFS_TYPE_DIR || attr->size == 0)
             return status;
     }
-    apr_status_t status = remote__read(&noting_backend, &n, w->skip_max, ctx, path->str, &iov, 1, 0,
-                                       got, attr, validator, &is_dir);
+    /* lighttpd has bytes for what is "below" a file: those of the file */
+    apr_status_t status = webdav__parent(w, ctx, path->str);
+    if (status != APR_SUCCESS) return status;
+    status = remote__read(&noting_backend, &n, w->skip_max, ctx, path->str, &iov, 1, 0, got, attr,
+                          validator, &is_dir);
     if (status == APR_SUCCESS && !is_dir && !n.whole) return APR_SUCCESS;
     /* what GET says may be of anything: who is it really? */
     apr_status_t said = webdav__stat(w, ctx, path->str, &now, &version, NULL);

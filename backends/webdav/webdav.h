@@ -50,8 +50,8 @@ typedef struct webdav_call_t {
 
 /** A lock that we have. */
 typedef struct webdav_lock_t {
-    char token[WEBDAV_TOKEN_MAX]; /**< with its '<' and '>'; "": none */
-    char *line;                   /**< "If: <URL> (<token>)" */
+    char token[WEBDAV_TOKEN_MAX];     /**< with its '<' and '>'; "": none */
+    char line[WEBDAV_TOKEN_MAX + 16]; /**< "If: (<token>)", or "" */
     const char *path;
     int slash;
     int made; /**< the file was not there: it is now, and empty */
@@ -104,8 +104,6 @@ apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, i
                           webdav_lock_t *lock);
 /** Give it back; the deadline of the call does not count. Without a lock: nothing. */
 void webdav__unlock(webdav_t *w, webdav_lock_t *lock);
-/** It is gone with what it was on. */
-void webdav__lock_forget(webdav_lock_t *lock);
 
 /* ---- names.c, commit.c: ops */
 

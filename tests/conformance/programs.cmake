@@ -65,6 +65,9 @@ endforeach()
 if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
   conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local cache-through-large/http-json/local
                      cache-back-tiny-s8/http-html/local cache-around-tiny-s8/readonly/mem)
+  conformance_stacks(medium objects/webdav-nginx objects/webdav-apache objects/webdav-lighttpd)
+  conformance_stacks(long cache-through-large/objects/webdav-nginx cache-back-tiny-s8/objects/webdav-apache
+                     cache-around-large/objects/webdav-lighttpd cache-back-large-store/objects/webdav-apache)
 endif()
 
 if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)

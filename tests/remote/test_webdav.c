@@ -102,7 +102,10 @@ static void conditions_hold(void)
     IS(VFS_ECONFLICT, dav_put(dav.fs, "/f", "gone", MATCH, &one));
     OK(dav_put(dav.fs, "/f", "again", NONE, NULL));
     OK(dav_put(dav.fs, "/f", "no lock is left", 0, NULL));
-    ON_DISK("/", "f ");
+    OK(dav_put(dav.fs, "/a b%", "one", NONE, &one));
+    OK(dav_put(dav.fs, "/a b%", "two", MATCH, &one));
+    HOLDS("/a b%", "two");
+    ON_DISK("/", "a b% f ");
 }
 
 Test(remote_webdav, a_condition_that_does_not_hold_changes_nothing)
@@ -136,7 +139,10 @@ Test(remote_webdav, directories_are_made_and_removed_empty)
         IS(APR_ENOENT, vfs_rmdir(dav.fs, NULL, "/d"));
         IS(APR_ENOENT, vfs_stat(dav.fs, NULL, "/d", &attr));
         OK(vfs_mkdir(dav.fs, NULL, "/d", 0755));
+        OK(vfs_mkdir(dav.fs, NULL, "/d/a b%", 0755));
+        OK(vfs_rmdir(dav.fs, NULL, "/d/a b%"));
         ON_DISK("/", "d ");
+        ON_DISK("/d", "");
     }
 }
 

@@ -166,6 +166,8 @@ static apr_status_t add_webdav(sut_t *sut, const char *what, char *err, size_t e
     if (!rows[row].start(&sut->web, sut->root, "", WEBSERVER_DAV)) return apr_get_os_error();
     snprintf(uri, sizeof uri, "dav://127.0.0.1:%d/?proxy=none", sut->web.port);
     apr_status_t rv = vfs_webdav_create(&fs, uri, err, errlen, sut->pool);
+    sut->traits |= SUT_DEEP;
+    if (row != 1) sut->traits |= SUT_PICKY;
     return rv == APR_SUCCESS ? add(sut, fs) : rv;
 }
 

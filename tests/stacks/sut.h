@@ -45,6 +45,8 @@
 #define SUT_JOURNAL 0x400u    /**< sync leaves it there: the journal has it */
 #define SUT_DEEP 0x800u       /**< the server knows the root by a path that counts, too */
 
+#define SUT_PICKY 0x1000u /**< the server refuses some names, or does not list them */
+
 /** A stack under test. */
 typedef struct sut_t {
     char spec[256];

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 
 #include "vfs/objects/objects.h"
+#include "vfs/objects.h"
 
 /* What the lower layer can do and we carry. Its numbers of files, locks and links of files are
  * those of what is committed, so they are not passed on; and who may write is asked at the commit,
@@ -91,6 +92,11 @@ static const vfs_ops_t objects_ops = {
     .readdir = objects_readdir,
     .seekdir = objects_seekdir,
 };
+
+vfs_t *vfs__objects_lower(const vfs_t *fs)
+{
+    return fs->ops.destroy == objects_destroy ? ((const objects_t *)fs->state)->lower : NULL;
+}
 
 /* Where staged bytes go, and that they can. */
 static apr_status_t open_spool(objects_t *o, const char *dir, uint64_t max, apr_pool_t *pool)
