@@ -72,6 +72,9 @@ static apr_status_t ask(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path
         cachefs__count(&c->counters, CNT_BACKEND_READS, 1);
         cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, a->got);
     }
+    if (a->chunk && !(want & LOOKUP_FOLLOW) && (c->lower->caps.bits & VFS_CAP_SYMLINK) &&
+        !(a->attr.flags & VFS_ATTR_DIRECT))
+        st = VFS_ESTALE;    /* perhaps of what a link leads to */
     if (st == VFS_ESTALE) { /* or it changed under that read, by our own flush perhaps */
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
         a->got = 0;
@@ -330,6 +333,23 @@ static int came_meanwhile(cache_t *c, const vfs_path_t *path, unsigned want)
     return known == KNOWN_FRESH || known == KNOWN_ABSENT;
 }
 
+int cachefs__hungry(const cache_t *c, const obj_t *o, const vfs_attr_t *attr)
+{
+    return c->lower_is_far && attr->type == VFS_TYPE_FILE && attr->size != 0 &&
+           attr->size <= atomic_load_explicit(&c->t.get_bytes, memory_order_relaxed) &&
+           !atomic_load_explicit(&o->resident, memory_order_relaxed);
+}
+
+/* Is one more trip for attributes that are known worth it, since the bytes come along? */
+static int goes_again(cache_t *c, const vfs_path_t *path, unsigned want, obj_t *o)
+{
+    if (!(want & LOOKUP_BYTES) || !c->lower_is_far || cachefs__tier_knows_path(c, path)) return 0;
+    cachefs__obj_lock(c, o);
+    int yes = cachefs__hungry(c, o, &o->attr) && !o->dirty_bytes && !o->lower_file && !o->opening;
+    cachefs__obj_unlock(c, o);
+    return yes;
+}
+
 apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path,
                              unsigned want, obj_t **obj, vfs_attr_t *attr,
                              vfs_validator_t *validator)
@@ -337,13 +357,14 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
     cachefs__flight_t flight;
     obj_t *stale;
     unsigned said;
-    int looks = 0;
+    int looks = 0, again = 0;
     apr_status_t recovered = cachefs__recovered(c, ctx, path, 1);
     if (recovered) return recovered;
     fetched_here = 0;
     for (;; looks++) {
         cachefs__known_e known = find_name(c, path, want, &stale, &said);
-        if (known == KNOWN_FRESH && !(want & LOOKUP_FORCE)) {
+        if (known == KNOWN_FRESH) again = goes_again(c, path, want, stale);
+        if (known == KNOWN_FRESH && !again && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
             apr_status_t st = from_cache(c, ctx, path, stale, said, attr, validator);
             if (!st) *obj = stale;
@@ -366,7 +387,8 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
             if (stale) cachefs__obj_put(c, stale);
             return st;
         }
-        if (flight.state == FLIGHT_LEADS && !flight.young && came_meanwhile(c, path, want)) {
+        if (flight.state == FLIGHT_LEADS && !flight.young && !again &&
+            came_meanwhile(c, path, want)) {
             cachefs__flight_end(c, &flight, APR_SUCCESS, NULL); /* nobody rides with it */
             flight.state = FLIGHT_LOOKS;
         }
@@ -374,6 +396,14 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
         if (stale) cachefs__obj_put(c, stale);
     }
     apr_status_t st = fly(c, &flight, stale, obj);
+    if (st && again && !APR_STATUS_IS_ENOENT(st)) { /* what is known counts, without the bytes */
+        cachefs__obj_ref(stale);
+        *obj = stale;
+        give(c, stale, NULL, &flight.attr, &flight.validator);
+        flight.attr.flags |= cachefs__node_direct(said);
+        st = cachefs__search_allowed(c, ctx, path);
+        if (st) cachefs__obj_put(c, stale);
+    }
     if (!st && attr) *attr = flight.attr;
     if (!st && validator) *validator = flight.validator;
     if (stale) cachefs__obj_put(c, stale);

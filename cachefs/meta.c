@@ -27,6 +27,7 @@ static apr_status_t ask_attr(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
     int timed = ++tick % SAMPLE_HITS == 0;
     uint64_t start = timed ? cachefs__clock_ns() : 0;
     cachefs__known_e known = KNOWN_NOTHING;
+    if (ctx && (ctx->flags & VFS_CTX_READS) && c->lower_is_far) want |= LOOKUP_BYTES;
     if (!cachefs__searches(ctx)) known = cachefs__peek(c, path, want, attr, validator);
     if (known != KNOWN_FRESH && known != KNOWN_ABSENT)
         return ask_slowly(c, ctx, path, want, attr, validator);

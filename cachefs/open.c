@@ -174,7 +174,7 @@ static int open_hit(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ctx, const v
     if (cachefs__peek_ref(c, path, want, attr, validator, &o) != KNOWN_FRESH) return 0;
     int good =
         attr->type == VFS_TYPE_DIR || (attr->type == VFS_TYPE_FILE && !(flags & VFS_O_DIRECTORY));
-    if (good && (flags & VFS_O_READ)) good = may_read(c, ctx, attr);
+    if (good && (flags & VFS_O_READ)) good = may_read(c, ctx, attr) && !cachefs__hungry(c, o, attr);
     handle_t *h =
         good ? cachefs__handle_named(c, o, ctx, flags, path, asked, attr->flags, &sure) : NULL;
     if (!h) {
@@ -196,8 +196,7 @@ static apr_status_t open_read(vfs_file_t **file, cache_t *c, const vfs_ctx_t *ct
     unsigned want = flags & VFS_O_NOFOLLOW ? 0 : LOOKUP_FOLLOW;
     obj_t *o = NULL;
     vfs_file_t *lower = NULL;
-    if (flags & VFS_O_READ && !(flags & (VFS_O_DIRECTORY | VFS_O_NOFOLLOW | VFS_O_DIRECT)))
-        want |= LOOKUP_BYTES;
+    if (flags & VFS_O_READ && !(flags & (VFS_O_DIRECTORY | VFS_O_DIRECT))) want |= LOOKUP_BYTES;
     if (flags & VFS_O_DIRECT) want |= LOOKUP_FORCE;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     uint64_t before = cachefs__counter_here(&c->counters, CNT_ATTR_HITS);

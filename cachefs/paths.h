@@ -52,6 +52,9 @@ typedef struct cachefs__flight_t {
 } cachefs__flight_t;
 /* Lead, or wait for the one who does; then `state` says what came of it. An error: no more time to
  * wait. */
+/* A small file far away, none of whose bytes are here: who opens it had better get them with the
+ * answer to one question than by an open and a read. */
+int cachefs__hungry(const cache_t *c, const obj_t *o, const vfs_attr_t *attr);
 apr_status_t cachefs__flight_join(cache_t *c, cachefs__flight_t *f);
 void cachefs__flight_end(cache_t *c, cachefs__flight_t *f, apr_status_t st, obj_t *o);
 

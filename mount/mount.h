@@ -222,6 +222,11 @@ typedef struct hot_t {
 void mount__hot(mount_t *m, inode_t *inode);
 void mount__hot_end(mount_t *m);
 
+/* Is what is looked up read next? Each look-up of a file makes that less likely, each open to read
+ * more: half of the look-ups or more that were followed by one lead to READS_ALL / 2 and above. */
+#define READS_ALL 1024
+#define READS_FIRST 700
+
 /* ---- the mount: session.c */
 
 struct mount_t {
@@ -236,6 +241,7 @@ struct mount_t {
     notify_t notify;
     hot_t hot;
     atomic_int agreed;  /* the answer to INIT comes next */
+    atomic_int reads;   /* of READS_ALL: how likely a file that is looked up is read next */
     atomic_int listens; /* somebody hears of calls */
     int locks;          /* below are locks */
     int acl;            /* the stack has access rules */

@@ -103,6 +103,9 @@ static int keeps_pages(mount_t *m, inode_t *inode, const vfs_validator_t *valida
 static void opened(mount_t *m, struct fuse_file_info *fi, open_file_t *file,
                    const vfs_validator_t *validator)
 {
+    int reads = atomic_load_explicit(&m->reads, memory_order_relaxed);
+    if (file->flags & VFS_O_READ) /* see looked_up */
+        atomic_store_explicit(&m->reads, reads + (READS_ALL - reads) / 8, memory_order_relaxed);
     fi->fh = (uint64_t)(uintptr_t)file;
     fi->keep_cache = (unsigned)keeps_pages(m, file->inode, validator) & 1u;
 }

@@ -200,6 +200,7 @@ apr_status_t mount_open(mount_t **out, vfs_t *fs, const mount_config_t *config, 
     if (m == NULL) return APR_ENOMEM;
     m->config = *config;
     m->fs = fs;
+    atomic_init(&m->reads, READS_FIRST);
     (void)pthread_mutex_init(&m->hot.mutex, NULL);
     speaking = m;
     fuse_set_log_func(fuse_says);

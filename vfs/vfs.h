@@ -84,6 +84,8 @@ typedef enum vfs_priority_e {
 #define VFS_CTX_CREDS 0x1u /**< uid, gid and groups are given; else the process's own count */
 #define VFS_CTX_UMASK 0x2u /**< umask is given; else modes are taken as they are */
 
+#define VFS_CTX_READS 0x4u /**< who asks for attributes will read: bytes may come along */
+
 /** What a caller can say about one call. Make it with VFS_CTX_INIT, then set what matters. */
 typedef struct vfs_ctx_t {
     size_t size;            /**< sizeof(vfs_ctx_t), set by VFS_CTX_INIT */

@@ -241,3 +241,102 @@ Test(lookup, attributes_asked_for_while_a_flush_is_under_way_are_told)
     cachefs__obj_put(rig.c, o);
     rig_close(&rig);
 }
+
+/* ---- the first bytes of what is far */
+
+/* Known by a listing or a question, read later. */
+static void far_file(rig_t *rig, const char *keys)
+{
+    vfs_attr_t attr;
+    rig_open(rig, keys);
+    rig->c->lower_is_far = 1;
+    rig_text(rig, "/f", "text");
+    OK(vfs_lstat(rig->fs, NULL, "/f", &attr));
+    rig_reset(rig);
+}
+
+Test(lookup, a_small_far_file_comes_whole_when_it_is_opened)
+{
+    rig_t rig;
+    far_file(&rig, "");
+    for (int i = 0; i < 2; i++) {
+        vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R | (i ? VFS_O_NOFOLLOW : 0));
+        rig_read(f, 0, "text", 4);
+        OK(vfs_close(f, NULL));
+    }
+    EQ(rig_requests(&rig), 1);
+    EQ(rig_calls(&rig, VFS_OPID_get), 1);
+    rig_close(&rig);
+}
+
+Test(lookup, what_is_known_serves_an_open_that_brings_no_bytes)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    far_file(&rig, "");
+    rig_fail(&rig, VFS_OPID_get, VFS_EOFFLINE, 1, 0);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    OK(vfs_fstat(f, NULL, &attr));
+    EQ(attr.size, 4);
+    rig_read(f, 0, "text", 4); /* by a handle */
+    OK(vfs_close(f, NULL));
+    rig_close(&rig);
+}
+
+Test(lookup, a_far_file_that_went_is_gone_when_it_is_opened)
+{
+    rig_t rig;
+    vfs_file_t *f;
+    far_file(&rig, "");
+    OK(vfs_unlink(rig.bottom, NULL, "/f"));
+    IS(APR_FROM_OS_ERROR(ENOENT), vfs_open(&f, rig.fs, NULL, "/f", RIG_R, 0, NULL, NULL));
+    rig_close(&rig);
+}
+
+Test(lookup, who_asks_and_will_read_gets_the_bytes_of_a_far_file)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    vfs_ctx_t reads = VFS_CTX_INIT;
+    reads.flags = VFS_CTX_READS;
+    rig_open(&rig, "");
+    rig_text(&rig, "/f", "text");
+    rig_text(&rig, "/near", "text");
+    OK(vfs_lstat(rig.fs, &reads, "/near", &attr));
+    EQ(rig_calls(&rig, VFS_OPID_get), 0); /* what is near is read when it is read */
+    rig.c->lower_is_far = 1;
+    rig_reset(&rig);
+    OK(vfs_lstat(rig.fs, &reads, "/f", &attr));
+    EQ(attr.size, 4);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    rig_read(f, 0, "text", 4);
+    OK(vfs_close(f, NULL));
+    EQ(rig_requests(&rig), 1);
+    rig_close(&rig);
+}
+
+/* `get` follows links: what it brings is not what was asked for. */
+Test(lookup, a_link_is_asked_for_itself_though_bytes_would_come)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    vfs_ctx_t reads = VFS_CTX_INIT;
+    reads.flags = VFS_CTX_READS;
+    rig_open(&rig, "");
+    rig.c->lower_is_far = 1;
+    rig_text(&rig, "/f", "text");
+    OK(vfs_symlink(rig.bottom, NULL, "/f", "/link"));
+    OK(vfs_symlink(rig.bottom, NULL, "/nothing", "/broken"));
+    OK(vfs_symlink(rig.bottom, NULL, "/loop", "/loop"));
+    OK(vfs_lstat(rig.fs, &reads, "/link", &attr));
+    EQ(attr.type, VFS_TYPE_LINK);
+    OK(vfs_lstat(rig.fs, &reads, "/broken", &attr));
+    EQ(attr.type, VFS_TYPE_LINK);
+    OK(vfs_lstat(rig.fs, &reads, "/loop", &attr));
+    EQ(attr.type, VFS_TYPE_LINK);
+    OK(vfs_lstat(rig.fs, NULL, "/", &attr)); /* that is asked for an absent name as well */
+    rig_reset(&rig);
+    IS(APR_FROM_OS_ERROR(ENOENT), vfs_lstat(rig.fs, &reads, "/absent", &attr));
+    EQ(rig_requests(&rig), 1);
+    rig_close(&rig);
+}
