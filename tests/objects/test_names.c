@@ -147,6 +147,51 @@ Test(objects_names, a_rename_commits_first_and_fails_if_that_does)
     rig_close(&rig, APR_SUCCESS);
 }
 
+Test(objects_names, a_rename_whose_answer_was_lost_is_found_out)
+{
+    static const uint32_t flags[] = {0, VFS_RENAME_EXCHANGE};
+    for (int k = 0; k < 2; k++)
+        for (int lost = 0; lost < 2; lost++) {
+            rig_t rig;
+            rig_open(&rig, 0, 0);
+            rig_text(&rig, "/a", "aaaa");
+            rig_text(&rig, "/b", "bbbb");
+            vfs_file_t *a = rig_file(&rig, "/a", RW);
+            rig_fail(&rig, VFS_OPID_rename, lost ? VFS_FAULT_LOST_REPLY : VFS_FAULT_ERROR, 1);
+            IS(lost ? APR_SUCCESS : OSERR(EIO), vfs_rename(rig.fs, NULL, "/a", "/b", flags[k]));
+            rig_write(a, 0, "A");
+            OK(vfs_close(a, NULL));
+            rig_holds_text(rig.mem, lost ? "/b" : "/a", "Aaaa");
+            if (!lost || k) rig_holds_text(rig.mem, lost ? "/a" : "/b", "bbbb");
+            rig_close(&rig, APR_SUCCESS);
+        }
+}
+
+static apr_status_t give_text(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    memcpy(buf, (const char *)baton + off, len);
+    return APR_SUCCESS;
+}
+
+Test(objects_names, a_commit_of_the_user_s_own_whose_answer_was_lost_is_no_conflict)
+{
+    rig_t rig;
+    char text[] = "whole", path[300];
+    vfs_source_t source = {give_text, text, 5};
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/f", "old");
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    rig_write(f, 0, "staged");
+    rig_fail(&rig, VFS_OPID_commit, VFS_FAULT_LOST_REPLY, 1);
+    OK(vfs_commit(rig.fs, NULL, "/f", &source, NULL, NULL, NULL));
+    rig_reads(f, 0, "whole");
+    rig_write(f, 0, "W");
+    OK(vfs_close(f, NULL));
+    rig_holds_text(rig.mem, "/f", "Whole");
+    cr_expect_eq(rig_conflicts(&rig, path, sizeof(path)), 0u);
+    rig_close(&rig, APR_SUCCESS);
+}
+
 Test(objects_names, a_directory_with_new_files_is_not_empty_and_no_file_either)
 {
     rig_t rig;

@@ -58,6 +58,51 @@ static apr_status_t moved(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *
     return APR_SUCCESS;
 }
 
+/* Has the name the version that the node is based on? */
+static int is_at(objects_t *o, const vfs_ctx_t *ctx, node_t *n, const vfs_path_t *path)
+{
+    vfs_validator_t now;
+    if (vfs_call_lstat(o->lower, ctx, path, NULL, &now) != APR_SUCCESS) return 0;
+    pthread_mutex_lock(&n->mutex);
+    int is = n->base.known && n->base.exists && vfs_validator_equal(&n->base.val, &now);
+    pthread_mutex_unlock(&n->mutex);
+    return is;
+}
+
+/* It failed. 1: it was done all the same, as one of the files shows that moved with it. Where none
+ * does, the nodes stay: what is staged finds another version below, and goes beside it. */
+static int was_done(objects_t *o, const vfs_ctx_t *ctx, const move_t *m, const vfs_path_t *from,
+                    const vfs_path_t *to)
+{
+    char buf[2 * VFS_PATH_MAX + 2];
+    size_t count;
+    int done = 0, known = 0;
+    node_t **nodes = objects__nodes(o, from, &count);
+    for (size_t i = 0; nodes != NULL && i < count && !known; i++) {
+        vfs_path_t old = objects__node_path(nodes[i]);
+        size_t tail = old.len - from->len, len = to->len + tail;
+        if (len > VFS_PATH_MAX) continue;
+        memcpy(buf, to->str, to->len);
+        memcpy(buf + to->len, old.str + from->len, tail + 1);
+        vfs_path_t new = {buf, (uint32_t)len, vfs_path_hash(buf, len), 0};
+        done = is_at(o, ctx, nodes[i], &new);
+        known = done || is_at(o, ctx, nodes[i], &old);
+    }
+    if (nodes != NULL) objects__nodes_put(o, nodes, count);
+    if (!known && is_swap(m) && from == m->from) return was_done(o, ctx, m, m->to, m->from);
+    return done;
+}
+
+/* Is it a clear no? */
+static int is_refused(apr_status_t status)
+{
+    return APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_EEXIST(status) ||
+           APR_STATUS_IS_ENOTDIR(status) || APR_STATUS_IS_ENOTEMPTY(status) ||
+           APR_STATUS_IS_EACCES(status) || APR_STATUS_IS_EINVAL(status) ||
+           APR_STATUS_IS_ENOTIMPL(status) || status == APR_FROM_OS_ERROR(EISDIR) ||
+           status == APR_FROM_OS_ERROR(EBUSY) || status == APR_FROM_OS_ERROR(EXDEV);
+}
+
 static apr_status_t rename_claimed(objects_t *o, const vfs_ctx_t *ctx, move_t *m)
 {
     char buf[VFS_PATH_MAX + 1];
@@ -71,7 +116,10 @@ static apr_status_t rename_claimed(objects_t *o, const vfs_ctx_t *ctx, move_t *m
     }
     status = objects__commit_tree(o, m->from, ctx);
     if (status == APR_SUCCESS) status = target_ready(o, ctx, m);
-    if (status == APR_SUCCESS) status = vfs_call_rename(o->lower, ctx, m->from, m->to, m->flags);
+    if (status != APR_SUCCESS) return status;
+    status = vfs_call_rename(o->lower, ctx, m->from, m->to, m->flags);
+    if (status != APR_SUCCESS && !is_refused(status) && was_done(o, ctx, m, m->from, m->to))
+        status = APR_SUCCESS; /* it was its answer that was lost */
     if (status != APR_SUCCESS) return status;
     if (m->target != NULL && !is_swap(m)) objects__node_gone(o, m->target);
     status = objects__nodes_move(o, m->from, m->to, is_swap(m));

@@ -5,6 +5,8 @@
  * What it demands is compared with what is told here; what the lower layer is asked to compare is
  * the version that this is based on.
  */
+#include <stdlib.h>
+
 #include "vfs/objects/objects.h"
 
 /* Does the demand hold here, and what is it below? The stage stands still from then on. */
@@ -58,6 +60,31 @@ static void replaced(objects_t *o, node_t *n, int staged, apr_status_t status,
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
 }
 
+/* It failed. 1: what is there now is what was sent. */
+static int was_sent(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                    const vfs_source_t *source, vfs_attr_t *attr, vfs_validator_t *val)
+{
+    enum { PIECE = 128 << 10 };
+    vfs_file_t *now;
+    char *buf = malloc((size_t)2 * PIECE);
+    if (buf == NULL) return 0;
+    if (vfs_call_open(&now, o->lower, ctx, path, VFS_O_READ, 0, attr, val) != APR_SUCCESS) {
+        free(buf);
+        return 0;
+    }
+    int same = attr->type == VFS_TYPE_FILE && attr->size == source->size;
+    for (uint64_t at = 0; at < source->size && same;) {
+        size_t n = source->size - at < PIECE ? (size_t)(source->size - at) : PIECE, got = 0;
+        same = source->read_at(source->baton, buf, n, (apr_off_t)at) == APR_SUCCESS &&
+               vfs_call_read_at(now, ctx, buf + PIECE, n, (apr_off_t)at, &got) == APR_SUCCESS &&
+               got == n && memcmp(buf, buf + PIECE, n) == 0;
+        at += n;
+    }
+    (void)vfs_close(now, NULL); /* it only read */
+    free(buf);
+    return same;
+}
+
 static apr_status_t commit_claimed(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    const vfs_source_t *source, const vfs_commit_t *how,
                                    vfs_attr_t *attr, vfs_validator_t *validator)
@@ -70,6 +97,9 @@ static apr_status_t commit_claimed(objects_t *o, const vfs_ctx_t *ctx, const vfs
     if (n != NULL && status == APR_SUCCESS) status = meet(o, n, &below, &staged);
     if (status == APR_SUCCESS) {
         status = vfs_call_commit(o->lower, ctx, path, source, &below, attr, validator);
+        if (status != APR_SUCCESS && status != VFS_ECONFLICT && staged &&
+            was_sent(o, ctx, path, source, attr, validator))
+            status = APR_SUCCESS; /* it was its answer that was lost */
         if (n != NULL) replaced(o, n, staged, status, attr, validator);
     }
     if (n != NULL) objects__node_put(o, n);
