@@ -236,7 +236,9 @@ apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, ui
     }
     st = flush_until(c, ctx, is_file ? o : NULL, &p, timeout_us);
     if (o) cachefs__obj_put(c, o);
-    return st;
+    if (st || path || !(c->lower->caps.bits & VFS_CAP_STAGED)) return st;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    return vfs_call_sync_fs(c->lower, ctx); /* what could not be committed is clean here */
 }
 
 /* ---- prefetch */

@@ -31,6 +31,8 @@ fault_stacks(medium cache-through-large/fault/mem cache-back-large/fault/mem cac
              cache-back-tiny-store-s1/fault/mem cache-back-large-store-fsync=remote/fault/mem
              cache-through-large-store/fault/mem cache-around-large-store/fault/mem cache-through-large/fault/local cache-back-large/fault/local cache-back-tiny-s1/fault/bare/mem
              cache-back-large-s8/cache-through-large/fault/mem)
+fault_stacks(medium cache-back-large/objects/fault/whole/mem cache-through-large/objects/fault/whole/mem
+             cache-around-large/objects/fault/whole/mem)
 store_stacks(medium cache-through-large-store/mem cache-around-large-store/mem cache-back-large-store/mem
              cache-back-tiny-store-s1/mem cache-back-large-store-fsync=remote/mem)
 valgrind_test(fault_count_fault_mem $<TARGET_FILE:fault> count/fault/mem)

@@ -13,7 +13,7 @@
 #include "vfs/vfs_ops.h"
 
 #define TRACK_BYTES 49152u
-#define TRACK_CANDIDATES 6u
+#define TRACK_CANDIDATES 24u
 #define TRACKS 4u
 
 /** What a file may hold. */

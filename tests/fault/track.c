@@ -74,7 +74,7 @@ static void settle(track_t *t, const unsigned char *data, size_t len)
 
 static int is_back(const sweep_t *s)
 {
-    return (s->sut.traits & SUT_BACK) != 0;
+    return (s->sut.traits & (SUT_BACK | SUT_STAGED)) != 0; /* a staged one likewise */
 }
 
 /* What the backend holds at `path`. @return 0: nothing. */
@@ -370,6 +370,15 @@ void track_sync(sweep_t *s, track_t *t, int flush_only)
         track_check_bottom(s, t, flush_only ? "after flush said so" : "after sync said so");
 }
 
+/* Is there such a name, below or staged for it? */
+static int has_name(sweep_t *s, const char *path)
+{
+    vfs_attr_t attr;
+    if (vfs_lstat(s->sut.bottom, NULL, path, &attr) == APR_SUCCESS) return 1;
+    return (s->sut.traits & SUT_STAGED) &&
+           vfs_lstat(s->sut.lower, NULL, path, &attr) == APR_SUCCESS;
+}
+
 void track_rename(sweep_t *s, track_t *t, const char *to)
 {
     vfs_attr_t attr;
@@ -378,8 +387,7 @@ void track_rename(sweep_t *s, track_t *t, const char *to)
     snprintf(dir, sizeof dir, "%.*s", (int)(strrchr(to, '/') - to), to);
     int has_dir = dir[0] == '\0' || vfs_lstat(s->sut.bottom, NULL, dir, &attr) == APR_SUCCESS;
     apr_status_t rv = vfs_rename(s->fs, NULL, t->path, to, 0);
-    if (!sweep_said(s, "rename", has_dir ? t->path : "", rv) &&
-        vfs_lstat(s->sut.bottom, NULL, t->path, &attr) == APR_SUCCESS)
+    if (!sweep_said(s, "rename", has_dir ? t->path : "", rv) && has_name(s, t->path))
         return; /* it was not done */
     strcpy(t->path, to);
 }
@@ -402,10 +410,8 @@ void track_exchange(sweep_t *s, track_t *a, track_t *b)
 
 void track_unlink(sweep_t *s, track_t *t)
 {
-    vfs_attr_t attr;
     if (t->path[0] == '\0') return;
-    if (!sweep_said(s, "unlink", t->path, vfs_unlink(s->fs, NULL, t->path)) &&
-        vfs_lstat(s->sut.bottom, NULL, t->path, &attr) == APR_SUCCESS)
+    if (!sweep_said(s, "unlink", t->path, vfs_unlink(s->fs, NULL, t->path)) && has_name(s, t->path))
         return; /* it was not done */
     t->path[0] = '\0';
 }

@@ -167,6 +167,28 @@ Test(objects_names, a_rename_whose_answer_was_lost_is_found_out)
         }
 }
 
+Test(objects_names, an_unlink_whose_answer_was_lost_is_found_out)
+{
+    rig_t rig;
+    char path[300];
+    vfs_attr_t attr;
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/f", "old");
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    rig_write(f, 0, "N");
+    rig_fail(&rig, VFS_OPID_unlink, VFS_FAULT_ERROR, 1);
+    IS(OSERR(EIO), vfs_unlink(rig.fs, NULL, "/f"));
+    rig_holds_text(rig.fs, "/f", "Nld");
+    vfs_fault_clear(rig.fault);
+    rig_fail(&rig, VFS_OPID_unlink, VFS_FAULT_LOST_REPLY, 1);
+    OK(vfs_unlink(rig.fs, NULL, "/f"));
+    IS(APR_ENOENT, vfs_stat(rig.fs, NULL, "/f", &attr));
+    rig_reads(f, 0, "Nld");
+    OK(vfs_close(f, NULL));
+    cr_expect_eq(rig_conflicts(&rig, path, sizeof(path)), 0u);
+    rig_close(&rig, APR_SUCCESS);
+}
+
 static apr_status_t give_text(void *baton, void *buf, size_t len, apr_off_t off)
 {
     memcpy(buf, (const char *)baton + off, len);

@@ -235,6 +235,7 @@ static apr_status_t add_plain(sut_t *sut, const char *name)
         rv = sut_whole_create(&fs, sut->fs, sut->pool);
     } else if (strcmp(name, "objects") == 0) {
         rv = vfs_objects_create(&fs, sut->fs, NULL, sut->pool);
+        sut->traits |= SUT_STAGED;
     } else if (strcmp(name, "readonly") == 0) {
         rv = vfs_readonly_create(&fs, sut->fs, sut->pool);
         sut->traits |= SUT_READONLY;

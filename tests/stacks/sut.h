@@ -43,6 +43,7 @@
 #define SUT_CORFS 0x100u
 #define SUT_LAZY_CLOSE 0x200u /**< close leaves dirty data in the cache */
 #define SUT_JOURNAL 0x400u    /**< sync leaves it there: the journal has it */
+#define SUT_STAGED 0x1000u    /**< what is below a cache stages: VFS_CAP_STAGED */
 #define SUT_DEEP 0x800u       /**< the server knows the root by a path that counts, too */
 
 #define SUT_PICKY 0x1000u /**< the server refuses some names, or does not list them */

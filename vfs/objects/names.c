@@ -166,6 +166,15 @@ apr_status_t objects_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
 
 /* ---- removing */
 
+int objects__refused(apr_status_t status)
+{
+    return APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_EEXIST(status) ||
+           APR_STATUS_IS_ENOTDIR(status) || APR_STATUS_IS_ENOTEMPTY(status) ||
+           APR_STATUS_IS_EACCES(status) || APR_STATUS_IS_EINVAL(status) ||
+           APR_STATUS_IS_ENOTIMPL(status) || status == APR_FROM_OS_ERROR(EISDIR) ||
+           status == APR_FROM_OS_ERROR(EBUSY) || status == APR_FROM_OS_ERROR(EXDEV);
+}
+
 apr_status_t objects_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
     objects_t *o = objects__of(fs);
@@ -220,6 +229,9 @@ apr_status_t objects_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     if (status == APR_SUCCESS && !only_here)
         status = objects__missing(o, path, vfs_call_unlink(o->lower, ctx, path));
     if (staged && APR_STATUS_IS_ENOENT(status)) status = APR_SUCCESS; /* it was here */
+    if (n != NULL && status != APR_SUCCESS && !objects__refused(status) &&
+        APR_STATUS_IS_ENOENT(vfs_call_lstat(o->lower, ctx, path, NULL, NULL)))
+        status = APR_SUCCESS; /* it was its answer that was lost */
     if (n != NULL && status == APR_SUCCESS) objects__node_gone(o, n);
     if (n != NULL) objects__node_put(o, n);
     objects__release(o, &c);

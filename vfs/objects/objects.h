@@ -261,6 +261,8 @@ apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
                                int *exists);
 
+/** Is it a clear no of the lower layer: was nothing done? */
+int objects__refused(apr_status_t status);
 /** Who has it open goes on when its name goes: where the lower layer keeps such a file, by a
  * handle. Path claimed, and a reference to the node. */
 apr_status_t objects__keep_open(objects_t *o, node_t *n, const vfs_ctx_t *ctx);

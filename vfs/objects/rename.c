@@ -93,16 +93,6 @@ static int was_done(objects_t *o, const vfs_ctx_t *ctx, const move_t *m, const v
     return done;
 }
 
-/* Is it a clear no? */
-static int is_refused(apr_status_t status)
-{
-    return APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_EEXIST(status) ||
-           APR_STATUS_IS_ENOTDIR(status) || APR_STATUS_IS_ENOTEMPTY(status) ||
-           APR_STATUS_IS_EACCES(status) || APR_STATUS_IS_EINVAL(status) ||
-           APR_STATUS_IS_ENOTIMPL(status) || status == APR_FROM_OS_ERROR(EISDIR) ||
-           status == APR_FROM_OS_ERROR(EBUSY) || status == APR_FROM_OS_ERROR(EXDEV);
-}
-
 static apr_status_t rename_claimed(objects_t *o, const vfs_ctx_t *ctx, move_t *m)
 {
     char buf[VFS_PATH_MAX + 1];
@@ -118,7 +108,7 @@ static apr_status_t rename_claimed(objects_t *o, const vfs_ctx_t *ctx, move_t *m
     if (status == APR_SUCCESS) status = target_ready(o, ctx, m);
     if (status != APR_SUCCESS) return status;
     status = vfs_call_rename(o->lower, ctx, m->from, m->to, m->flags);
-    if (status != APR_SUCCESS && !is_refused(status) && was_done(o, ctx, m, m->from, m->to))
+    if (status != APR_SUCCESS && !objects__refused(status) && was_done(o, ctx, m, m->from, m->to))
         status = APR_SUCCESS; /* it was its answer that was lost */
     if (status != APR_SUCCESS) return status;
     if (m->target != NULL && !is_swap(m)) objects__node_gone(o, m->target);
