@@ -27,6 +27,7 @@ typedef struct put_t {
     const vfs_commit_t *how;
     char tag[REMOTE_TAG_MAX]; /* that the server gave what we put, or "" */
     int unknown;              /* the answer was lost */
+    int cut;                  /* the source failed: what was sent is no whole body */
     long said;
 } put_t;
 
@@ -64,10 +65,19 @@ static apr_status_t put_bytes(put_t *p, const char *path, const remote_send_t *s
     return status;
 }
 
+static apr_status_t read_source(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    put_t *p = baton;
+    apr_status_t status = p->source->read_at(p->source->baton, buf, len, off);
+    p->cut |= status != APR_SUCCESS;
+    return status;
+}
+
 /* `line`: a condition, or NULL; then it may be done twice. */
 static apr_status_t put_source(put_t *p, const char *line)
 {
-    const remote_send_t send = {.source = p->source, .len = p->source->size};
+    const vfs_source_t source = {read_source, p, p->source->size};
+    const remote_send_t send = {.source = &source, .len = source.size};
     const char *lines[3] = {NULL, NULL, NULL};
     char mtime[64];
     size_t n = 0;
@@ -76,7 +86,10 @@ static apr_status_t put_source(put_t *p, const char *line)
         (void)snprintf(mtime, sizeof(mtime), "X-OC-Mtime: %" PRId64, p->how->mtime_ns / NS_PER_S);
         lines[n++] = mtime;
     }
-    return put_bytes(p, p->path, &send, line == NULL ? REMOTE_AGAIN : 0, lines);
+    p->cut = 0;
+    apr_status_t status = put_bytes(p, p->path, &send, line == NULL ? REMOTE_AGAIN : 0, lines);
+    if (p->cut) p->unknown = 0; /* half a body is not obeyed */
+    return status;
 }
 
 /* ---- what the server does with conditions */
@@ -149,10 +162,11 @@ static apr_status_t compare(const put_t *p, char *ours, char *theirs)
 
 /* The answer to a conditional PUT was lost. It is not sent again: if it was obeyed, the condition
  * does not hold any more. What is there now tells. An empty file may be anybody's. */
-static apr_status_t lost(const put_t *p)
+static apr_status_t lost(const put_t *p, apr_status_t was)
 {
     vfs_attr_t attr;
     vfs_validator_t now;
+    if (was == APR_TIMEUP || was == VFS_ECANCELED) return was; /* there is no time to look */
     apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, NULL);
     if (status != APR_SUCCESS || p->source->size == 0) return VFS_EOFFLINE;
     if ((p->how->flags & VFS_COMMIT_IF_MATCH) && vfs_validator_equal(&now, &p->how->expected))
@@ -168,7 +182,7 @@ static apr_status_t lost(const put_t *p)
 static apr_status_t put_if(put_t *p, const char *line)
 {
     apr_status_t status = put_source(p, line);
-    return status != APR_SUCCESS && p->unknown ? lost(p) : status;
+    return status != APR_SUCCESS && p->unknown ? lost(p, status) : status;
 }
 
 /* ---- conditions */
@@ -225,7 +239,7 @@ static apr_status_t put_guarded(put_t *p)
     if (locked && is_new && status == VFS_EFORMAT) status = APR_SUCCESS;
     if (status == APR_SUCCESS) {
         status = put_source(p, locked ? lock.line : NULL);
-        if (status != APR_SUCCESS && p->unknown) status = lost(p);
+        if (status != APR_SUCCESS && p->unknown) status = lost(p, status);
     }
     if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
     webdav__unlock(p->w, &lock);

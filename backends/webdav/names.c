@@ -159,9 +159,10 @@ typedef struct rename_t {
 } rename_t;
 
 /* The answer to a MOVE was lost: did it happen? It did if what was there is where it shall be. */
-static apr_status_t lost(const rename_t *r)
+static apr_status_t lost(const rename_t *r, apr_status_t was)
 {
     look_t now;
+    if (was == APR_TIMEUP || was == VFS_ECANCELED) return was; /* there is no time to look */
     apr_status_t status = look_at(r->w, r->ctx, r->from, &now);
     if (!APR_STATUS_IS_ENOENT(status)) return VFS_EOFFLINE;
     status = look_at(r->w, r->ctx, r->to, &now);
@@ -197,7 +198,7 @@ static apr_status_t move(const rename_t *r, long *said)
         status = webdav__call(r->w, r->ctx, &call, &answer);
         *said = answer.status;
         if (status != APR_SUCCESS && answer.unknown)
-            status = lost(r);
+            status = lost(r, status);
         else if (status == APR_SUCCESS)
             status = *said == 409 ? APR_ENOENT : remote__status(&answer);
         remote__answer_free(&answer);

@@ -115,6 +115,38 @@ Test(remote_webdav, a_condition_that_does_not_hold_changes_nothing)
     EACH_SERVER("conditions=no&locks=no") conditions_hold();
 }
 
+static apr_status_t from_broken(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    (void)baton;
+    memset(buf, 'x', len);
+    return off + (apr_off_t)len > 500000 ? E(EIO) : APR_SUCCESS;
+}
+
+Test(remote_webdav, a_source_that_fails_changes_nothing)
+{
+    static const uint32_t conditions[] = {0, NONE, MATCH};
+    EACH_SERVER("")
+    {
+        const vfs_source_t source = {from_broken, NULL, 1000000};
+        vfs_validator_t version;
+        OK(dav_put(dav.fs, "/f", "text", 0, &version));
+        for (size_t n = 0; n < 3; n++) {
+            vfs_commit_t how = VFS_COMMIT_INIT;
+            how.flags = conditions[n];
+            how.expected = version;
+            const char *path = conditions[n] == NONE ? "/new" : "/f";
+            IS(E(EIO), vfs_commit(dav.fs, NULL, path, &source, &how, NULL, NULL));
+            HOLDS("/f", "text");
+            /* Apache removes what it has when it sees that the connection is gone */
+            for (unsigned turn = 0; turn < 3000 && strcmp(dav_on_disk(&dav, "/"), "f ") != 0;
+                 turn++)
+                apr_sleep(10000);
+            ON_DISK("/", "f ");
+        }
+        OK(dav_put(dav.fs, "/f", "no lock is left", 0, NULL));
+    }
+}
+
 Test(remote_webdav, directories_are_made_and_removed_empty)
 {
     EACH_SERVER("")
