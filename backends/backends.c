@@ -220,13 +220,21 @@ static apr_status_t open_dav(vfs_t **out, const char *uri, char *err, size_t err
     return status == APR_SUCCESS ? stage(out, raw, uri, err, errlen, pool) : status;
 }
 
+static apr_status_t open_s3(vfs_t **out, const char *uri, char *err, size_t errlen,
+                            apr_pool_t *pool)
+{
+    vfs_t *raw = NULL;
+    apr_status_t status = vfs_s3_create(&raw, uri, err, errlen, pool);
+    return status == APR_SUCCESS ? stage(out, raw, uri, err, errlen, pool) : status;
+}
+
 apr_status_t vfs_backends_register_all(void)
 {
     apr_status_t status = vfs_register_scheme("file", open_file);
     if (status == APR_SUCCESS) status = vfs_register_scheme("mem", open_mem);
     if (status == APR_SUCCESS) status = vfs_register_scheme("http", vfs_http_create);
     if (status == APR_SUCCESS) status = vfs_register_scheme("https", vfs_http_create);
-    if (status == APR_SUCCESS) status = vfs_register_scheme("s3", vfs_s3_create);
+    if (status == APR_SUCCESS) status = vfs_register_scheme("s3", open_s3);
     if (status == APR_SUCCESS) status = vfs_register_scheme("dav", open_dav);
     if (status == APR_SUCCESS) status = vfs_register_scheme("davs", open_dav);
     if (status == APR_SUCCESS) status = vfs_register_scheme("sftp", vfs_sftp_create);

@@ -56,7 +56,8 @@ VFS_API apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, si
                                      apr_pool_t *pool);
 
 /** A bucket of S3, or of what speaks its protocol: "s3://bucket/prefix?option=value".
- * docs/remote.md has the options.
+ * docs/remote.md has the options. Files can only be replaced whole (vfs_commit); vfs_open_uri puts
+ * vfs_objects_create over it.
  *
  *  @param out  the file system
  *  @param uri  the bucket, what its keys begin with, and options

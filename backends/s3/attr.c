@@ -15,6 +15,7 @@
 #define NS_PER_S 1000000000
 #define DIR_ATTR_MODE 0755u
 #define FILE_ATTR_MODE 0644u
+#define CTIME_STEP_NS (2ll * NS_PER_S) /* Last-Modified has whole seconds, of another clock */
 
 /* ---- directories that were there a moment ago */
 
@@ -84,19 +85,20 @@ static int meta_number(const remote_answer_t *answer, const char *name, uint64_t
     return 1;
 }
 
-/* "1354276831.123456789" */
+/* "1354276831.123456789", or with a sign before 1970 */
 static int meta_time(const remote_answer_t *answer, const char *name, int64_t *out)
 {
     char text[48];
     if (remote__kept(answer, name, text, sizeof(text)) == NULL) return 0;
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 10) return 0;
-    int64_t ns = strtoll(text, NULL, 10) * NS_PER_S, unit = NS_PER_S;
-    const char *at = text + digits;
+    const char *at = text + (text[0] == '-');
+    size_t digits = strspn(at, "0123456789");
+    if (digits == 0 || digits > 9 + (at[0] < '9')) return 0;
+    int64_t ns = strtoll(at, NULL, 10) * NS_PER_S, unit = NS_PER_S;
+    at += digits;
     if (*at == '.')
         for (at++; *at >= '0' && *at <= '9' && unit > 1; at++)
             ns += (*at - '0') * (unit /= 10);
-    *out = ns;
+    *out = text[0] == '-' ? -ns : ns;
     return 1;
 }
 
@@ -107,6 +109,10 @@ static void take_meta(const remote_answer_t *answer, vfs_attr_t *attr)
     if (meta_number(answer, "x-amz-meta-uid", UINT32_MAX, &n)) attr->uid = (uint32_t)n;
     if (meta_number(answer, "x-amz-meta-gid", UINT32_MAX, &n)) attr->gid = (uint32_t)n;
     (void)meta_time(answer, "x-amz-meta-mtime", &attr->mtime_ns); /* else the object's own */
+    int64_t ctime_ns = 0;
+    if (meta_time(answer, "x-amz-meta-ctime", &ctime_ns) &&
+        attr->ctime_ns - ctime_ns < CTIME_STEP_NS) /* else it was copied, metadata and all */
+        attr->ctime_ns = ctime_ns;
     if (!meta_time(answer, "x-amz-meta-atime", &attr->atime_ns)) attr->atime_ns = attr->mtime_ns;
 }
 
@@ -196,26 +202,57 @@ static apr_status_t stat_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path, vf
     return APR_STATUS_IS_ENOENT(status) ? APR_SUCCESS : status; /* it went meanwhile */
 }
 
+/* Where the component ends that is the n-th of a path. */
+static size_t end_of(const char *path, size_t n)
+{
+    const char *at = path;
+    while (n-- > 0)
+        at += 1 + strcspn(at + 1, "/");
+    return (size_t)(at - path);
+}
+
+/* Is the n-th component of a path a directory? */
+static apr_status_t is_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path, size_t n, int *yes)
+{
+    char dir[VFS_PATH_MAX + 1];
+    vfs_attr_t attr;
+    size_t len = end_of(path, n);
+    memcpy(dir, path, len);
+    dir[len] = '\0';
+    *yes = n == 0 || s3__was_seen(s, dir);
+    if (*yes) return APR_SUCCESS;
+    apr_status_t status = stat_dir(s, ctx, dir, &attr);
+    *yes = status == APR_SUCCESS;
+    return APR_STATUS_IS_ENOENT(status) ? APR_SUCCESS : status;
+}
+
+/* Where a component is a directory all above it are. So the last that is one is found by halving,
+ * and only what comes behind it can be a file. */
 apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path)
 {
-    char parent[VFS_PATH_MAX + 1];
+    char name[VFS_PATH_MAX + 1];
     vfs_attr_t attr;
     vfs_validator_t validator;
-    size_t len = strlen(path);
-    for (;;) {
-        while (len > 0 && path[len - 1] != '/')
-            len--;
-        if (len <= 1) return APR_FROM_OS_ERROR(ENOENT); /* the root is there */
-        memcpy(parent, path, --len);
-        parent[len] = '\0';
-        if (s3__was_seen(s, parent)) return APR_FROM_OS_ERROR(ENOENT);
-        apr_status_t status = head(s, ctx, parent, VFS_TYPE_FILE, &attr, &validator);
-        if (status == APR_SUCCESS) return APR_FROM_OS_ERROR(ENOTDIR);
-        if (!APR_STATUS_IS_ENOENT(status)) return status;
-        status = stat_dir(s, ctx, parent, &attr);
-        if (!APR_STATUS_IS_ENOENT(status))
-            return status == APR_SUCCESS ? APR_FROM_OS_ERROR(ENOENT) : status;
+    size_t there = 0, not_there = 0;
+    int yes = 0;
+    for (const char *at = path; *at != '\0'; at++)
+        not_there += *at == '/';
+    size_t last = not_there, try = last - 1; /* nearly always it is the parent */
+    while (there + 1 < not_there) {
+        apr_status_t status = is_dir(s, ctx, path, try, &yes);
+        if (status != APR_SUCCESS) return status;
+        if (yes)
+            there = try;
+        else
+            not_there = try;
+        try = (there + not_there) / 2;
     }
+    if (not_there == last) return APR_FROM_OS_ERROR(ENOENT);
+    size_t len = end_of(path, not_there);
+    memcpy(name, path, len);
+    name[len] = '\0';
+    apr_status_t status = head(s, ctx, name, VFS_TYPE_FILE, &attr, &validator);
+    return status == APR_SUCCESS ? APR_FROM_OS_ERROR(ENOTDIR) : status;
 }
 
 apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,

@@ -77,8 +77,9 @@ void s3__meta_free(s3_meta_t *meta)
 
 static void put_time(char out[S3_META_TEXT], int64_t ns)
 {
-    if (ns < 0) ns = 0; /* what reads it knows no sign */
-    (void)snprintf(out, S3_META_TEXT, "%" PRId64 ".%09" PRId64, ns / NS_PER_S, ns % NS_PER_S);
+    uint64_t n = ns < 0 ? 0 - (uint64_t)ns : (uint64_t)ns;
+    (void)snprintf(out, S3_META_TEXT, "%s%" PRIu64 ".%09" PRIu64, ns < 0 ? "-" : "", n / NS_PER_S,
+                   n % NS_PER_S);
 }
 
 apr_status_t s3__meta_attr(s3_meta_t *meta, const s3_t *s, const vfs_attr_t *attr)
@@ -90,13 +91,13 @@ apr_status_t s3__meta_attr(s3_meta_t *meta, const s3_t *s, const vfs_attr_t *att
     (void)snprintf(meta->gid, S3_META_TEXT, "%" PRIu32, attr->gid);
     put_time(meta->mtime, attr->mtime_ns);
     put_time(meta->atime, attr->atime_ns);
-    const s3_header_t all[] = {{"x-amz-meta-mode", meta->mode},
-                               {"x-amz-meta-uid", meta->uid},
-                               {"x-amz-meta-gid", meta->gid},
-                               {"x-amz-meta-mtime", meta->mtime},
-                               {"x-amz-meta-atime", meta->atime}};
+    put_time(meta->ctime, vfs_now_ns());
+    const s3_header_t all[] = {
+        {"x-amz-meta-mode", meta->mode},   {"x-amz-meta-uid", meta->uid},
+        {"x-amz-meta-gid", meta->gid},     {"x-amz-meta-mtime", meta->mtime},
+        {"x-amz-meta-atime", meta->atime}, {"x-amz-meta-ctime", meta->ctime}};
     apr_status_t status = APR_SUCCESS;
-    for (size_t i = 0; i < 5 && status == APR_SUCCESS; i++)
+    for (size_t i = 0; i < 6 && status == APR_SUCCESS; i++)
         status = add(meta, all[i].name, all[i].value);
     return status;
 }
@@ -114,6 +115,8 @@ static void change(vfs_attr_t *attr, const s3_change_t *how)
     if (how->set & S3_SET_MODE) attr->mode = how->mode & 07777;
     if ((how->set & S3_SET_OWNER) && how->uid != UINT32_MAX) attr->uid = how->uid;
     if ((how->set & S3_SET_OWNER) && how->gid != UINT32_MAX) attr->gid = how->gid;
+    if ((how->set & S3_SET_OWNER) && attr->type == VFS_TYPE_FILE)
+        attr->mode &= attr->mode & S_IXGRP ? ~(uint32_t)(S_ISUID | S_ISGID) : ~(uint32_t)S_ISUID;
     if (!(how->set & S3_SET_TIMES)) return;
     int64_t now = vfs_now_ns();
     if (how->atime_ns != VFS_TIME_OMIT)

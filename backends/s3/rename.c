@@ -224,6 +224,8 @@ apr_status_t s3__rename(s3_t *s, const vfs_ctx_t *ctx, const char *from, const c
     if (status != APR_SUCCESS || strcmp(from, to) == 0) return status;
     int dir = attr.type == VFS_TYPE_DIR;
     if (dir && strncmp(from, to, len) == 0 && to[len] == '/') return APR_EINVAL;
+    if (strncmp(to, from, strlen(to)) == 0 && from[strlen(to)] == '/')
+        return APR_FROM_OS_ERROR(ENOTEMPTY);
     status = check_target(s, ctx, to, attr.type);
     if (status == APR_SUCCESS) status = s3__keep_parent(s, ctx, from, dir);
     if (status != APR_SUCCESS) return status;

@@ -16,6 +16,7 @@
 #define GRANULARITY_NS 1000000000 /* of Last-Modified; etags tell versions apart within it */
 #define ROUND_TRIP_US 30000
 #define FILE_MAX (5ll << 40) /* says S3 */
+#define SPACE (1ull << 50)
 
 typedef struct s3_file_t {
     vfs_file_t base;
@@ -163,6 +164,19 @@ static apr_status_t s3_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
     return remote__opendir(&s3__backend, dir, fs, ctx, path, flags);
 }
 
+/* A bucket has no end, and no number of names; programs that look for room want to find some. */
+static apr_status_t s3_statfs(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              vfs_statfs_t *out)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    apr_status_t status = s3__stat(fs->state, ctx, path->str, &attr, &validator);
+    out->bytes_total = out->bytes_free = out->bytes_available = SPACE;
+    out->block_size = 65536;
+    out->name_max = VFS_NAME_MAX;
+    return status;
+}
+
 /* ---- what changes something */
 
 static apr_status_t s3_mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode)
@@ -285,6 +299,7 @@ static const vfs_ops_t s3_ops = {
     .stat = s3_stat,
     .lstat = s3_stat,
     .access = s3_access,
+    .statfs = s3_statfs,
     .mkdir = s3_mkdir,
     .rmdir = s3_rmdir,
     .unlink = s3_unlink,
@@ -380,7 +395,10 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
     if (status == APR_SUCCESS) status = s3_new(&s, &o, err, errlen);
     if (status != APR_SUCCESS) return status;
     if (s->conditional) caps.bits |= VFS_CAP_CONDITIONAL;
-    if (s->meta) caps.bits |= VFS_CAP_MODE | VFS_CAP_OWNER | VFS_CAP_TIMES;
+    if (s->meta) {
+        caps.bits |= VFS_CAP_MODE | VFS_CAP_OWNER | VFS_CAP_TIMES;
+        caps.time_granularity_ns = 1;
+    }
     status = vfs_create(out, &s3_ops, NULL, s, &caps, pool);
     if (status == APR_SUCCESS)
         s->pool = own;

@@ -219,7 +219,7 @@ typedef struct s3_meta_t {
     size_t count;
     char *text; /**< what they point into, besides these */
     char mode[S3_META_TEXT], uid[S3_META_TEXT], gid[S3_META_TEXT];
-    char mtime[S3_META_TEXT], atime[S3_META_TEXT];
+    char mtime[S3_META_TEXT], atime[S3_META_TEXT], ctime[S3_META_TEXT];
 } s3_meta_t;
 /** Those that the object has, by an answer about it (NULL: it is new), and those of the URI.
  * VFS_ELIMIT: they are too many. It must stay where it is. */

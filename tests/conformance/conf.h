@@ -41,9 +41,10 @@ typedef struct conf_t {
 #define CONF_ROOT 0x80u   /**< the process is the super-user */
 #define CONF_WHOLE 0x100u /**< the root is that of the backend: paths may use their full length */
 #define CONF_TINY 0x200u
-#define CONF_EAGER 0x800u  /**< what is closed is below, and has the version that it has there */
-#define CONF_NAMES 0x1000u /**< any name that is none of "." and ".." */
-#define CONF_DIRECT 0x400u /**< no copy of its own behind our back (corfs) */
+#define CONF_EAGER 0x800u   /**< what is closed is below, and has the version that it has there */
+#define CONF_NAMES 0x1000u  /**< any name that is none of "." and ".." */
+#define CONF_MOVING 0x2000u /**< a directory's times change with its names */
+#define CONF_DIRECT 0x400u  /**< no copy of its own behind our back (corfs) */
 
 typedef struct conf_behaviour_t {
     const char *name;

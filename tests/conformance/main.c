@@ -55,7 +55,7 @@ static int fits(const conf_behaviour_t *b, const sut_t *sut)
         {CONF_READONLY, SUT_READONLY, 0}, {CONF_LOCAL, SUT_LOCAL, 0},
         {CONF_WHOLE, SUT_SUB, 1},         {CONF_WHOLE, SUT_DEEP, 1},
         {CONF_DIRECT, SUT_CORFS, 1},      {CONF_EAGER, SUT_LAZY_CLOSE, 1},
-        {CONF_NAMES, SUT_PICKY, 1},
+        {CONF_NAMES, SUT_PICKY, 1},       {CONF_MOVING, SUT_STILL, 1},
     };
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         int has = (sut->traits & rules[i].trait) != 0;

@@ -65,6 +65,8 @@ endforeach()
 if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the library's own locks
   conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local cache-through-large/http-json/local
                      cache-back-tiny-s8/http-html/local cache-around-tiny-s8/readonly/mem)
+  conformance_stacks(short objects/s3)
+  conformance_stacks(medium objects/s3-plain cache-back-tiny-s8/objects/s3-plain cache-through-large/objects/s3-plain)
   conformance_stacks(medium objects/webdav-nginx objects/webdav-apache objects/webdav-lighttpd)
   conformance_stacks(long cache-through-large/objects/webdav-nginx cache-back-tiny-s8/objects/webdav-apache
                      cache-around-large/objects/webdav-lighttpd cache-back-large-store/objects/webdav-apache)

@@ -270,7 +270,7 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(mknod_makes_fifos_and_sockets, VFS_CAP_SPECIAL),
     B_WANTS(mknod_of_a_device_keeps_its_number, VFS_CAP_SPECIAL, CONF_ROOT),
     B(mknod_of_a_directory_or_link_is_einval),
-    B_CAPS(a_directory_changes_its_times_with_its_names, VFS_CAP_TIMES),
+    B_WANTS(a_directory_changes_its_times_with_its_names, VFS_CAP_TIMES, CONF_MOVING),
     B(five_hundred_names_in_one_directory),
 };
 CONF_TABLE(names, behaviours);

@@ -2,8 +2,8 @@
 """server.py - what S3 says of its protocol, in memory: signatures, conditions, checksums, copies and parts are checked.
 
 It serves on the listening socket that is its standard input. The bucket is "test", the key "KEY" with the secret "SECRET",
-the region "us-east-1". Arguments: plain (conditions of PUT are ignored, as older servers do), parts (small parts may stand
-anywhere), etags (they are no MD5).
+the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
+stand anywhere), etags (they are no MD5).
 """
 import base64
 import hashlib
@@ -18,7 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-PLAIN, PARTS, ETAGS = ("plain" in sys.argv, "parts" in sys.argv, "etags" in sys.argv)
+HOW = sys.argv[1].split(",") if len(sys.argv) > 1 else []
+PLAIN, PARTS, ETAGS = ("plain" in HOW, "parts" in HOW, "etags" in HOW)
 KEPT = ("x-amz-meta-", "content-type", "x-amz-storage-class", "x-amz-server-side-encryption")
 PART_MIN = 5 << 20
 lock = threading.Lock()

@@ -31,6 +31,7 @@ int s3rver_start(webserver_t *web)
 {
     static const char script[] =
         "const S3rver = require(process.argv[1]), http = require('http');"
+        "require('fs').mkdirSync(process.argv[2]);"
         "const app = new S3rver({directory: process.argv[2], silent: true, vhostBuckets: false,"
         "  configureBuckets: [{name: 'test'}]});"
         "app.configureBuckets().then(() => http.createServer(app.callback()).listen({fd: 0}));";

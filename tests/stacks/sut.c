@@ -14,6 +14,7 @@
 #include <apr_strings.h>
 
 #include "backends/backends.h"
+#include "tests/stacks/s3server.h"
 
 static apr_status_t add(sut_t *sut, vfs_t *fs)
 {
@@ -199,6 +200,37 @@ static apr_status_t add_sftp(sut_t *sut, const char *options, char *err, size_t 
     return add(sut, fs);
 }
 
+static webserver_t s3_web; /* one for all stacks of the process, as above */
+
+static void stop_s3(void)
+{
+    webserver_stop(&s3_web);
+}
+
+/* A bottom of its own: a part of a bucket. */
+static apr_status_t add_s3(sut_t *sut, const char *what, char *err, size_t errlen)
+{
+    static pid_t owner;
+    static unsigned count;
+    vfs_t *fs = NULL;
+    char uri[256], place[32];
+    int plain = strcmp(what, "-plain") == 0, rver = strcmp(what, "-rver") == 0;
+    if (sut->nlayers > 0 || (what[0] != '\0' && !plain && !rver)) return APR_EINVAL;
+    s3server_credentials(rver);
+    if (owner != getpid()) { /* one program has stacks of one kind alone */
+        memset(&s3_web, 0, sizeof s3_web);
+        if (!(rver ? s3rver_start(&s3_web) : s3server_start(&s3_web, plain ? "plain,etags" : NULL)))
+            return apr_get_os_error();
+        owner = getpid();
+        (void)atexit(stop_s3);
+    }
+    snprintf(place, sizeof place, "test/p%u", count++);
+    s3server_uri(uri, sizeof uri, s3_web.port, place, plain ? "" : "&meta=yes");
+    sut->traits |= SUT_DEEP | SUT_STILL;
+    apr_status_t rv = vfs_s3_create(&fs, uri, err, errlen, sut->pool);
+    return rv == APR_SUCCESS ? add(sut, fs) : rv;
+}
+
 static void no_line(void *baton, const char *line)
 {
     (void)line;
@@ -266,6 +298,8 @@ static apr_status_t add_layer(sut_t *sut, const char *name, const char *keys, ch
         rv = add_sftp(sut, "", err, errlen);
     else if (strcmp(name, "sftp-nolinks") == 0)
         rv = add_sftp(sut, "links=no", err, errlen);
+    else if (strncmp(name, "s3", 2) == 0)
+        rv = add_s3(sut, name + 2, err, errlen);
     else if (strncmp(name, "webdav-", 7) == 0)
         rv = add_webdav(sut, name + 7, err, errlen);
     else if (strncmp(name, "cache", 5) == 0 && (name[5] == '-' || name[5] == '\0'))

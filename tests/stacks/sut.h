@@ -4,18 +4,15 @@
  *
  * A spec names layers from the top down, separated by '/':
  *   mem local                 backends; local is a temporary directory that goes with the stack
-<<<<<<< HEAD
  *   http-html http-json http-apache http-lighttpd
  *                             over local: what nginx, with such listings, Apache or lighttpd serves
  *                             of that directory
  *   webdav-nginx webdav-apache webdav-lighttpd
  *                             a directory of its own behind such a server
  *   sftp sftp-nolinks         over local: what OpenSSH serves of that directory
- *   null trace count sub readonly bare noid fault delay
-=======
- *   http-html http-json       over local: what nginx serves of that directory, with such listings
+ *   s3 s3-plain s3-rver       a part of a bucket: with metadata; without, and the server knows no
+ *                             conditions; with metadata, by s3rver
  *   null trace count sub readonly bare noid whole objects fault delay
->>>>>>> 93b6fee (vfs: write anywhere over layers of whole objects)
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
  * fewest ops, whole takes whole objects only, objects writes over such a one corfs-exact
  * corfs-serve   over what is below, with a copy in memory cache[-WORD]... WORD: through back
@@ -44,9 +41,9 @@
 #define SUT_LAZY_CLOSE 0x200u /**< close leaves dirty data in the cache */
 #define SUT_JOURNAL 0x400u    /**< sync leaves it there: the journal has it */
 #define SUT_STAGED 0x1000u    /**< what is below a cache stages: VFS_CAP_STAGED */
+#define SUT_STILL 0x2000u     /**< a directory's times do not change with its names */
 #define SUT_DEEP 0x800u       /**< the server knows the root by a path that counts, too */
-
-#define SUT_PICKY 0x1000u /**< the server refuses some names, or does not list them */
+#define SUT_PICKY 0x4000u     /**< the server refuses some names, or does not list them */
 
 /** A stack under test. */
 typedef struct sut_t {
