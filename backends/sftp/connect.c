@@ -120,9 +120,14 @@ static apr_status_t shake_hands(sftp_session_t *s, const vfs_ctx_t *ctx, char *e
                        "%s, port %u does not answer as an SSH server within "
                        "connect_timeout",
                        s->f->config.host, s->f->config.port);
+    else if (s->broken)
+        (void)snprintf(err, errlen,
+                       "%s, port %u ended the connection while SSH began; is it an SSH server, and "
+                       "may we connect to it?",
+                       s->f->config.host, s->f->config.port);
     else
         (void)snprintf(err, errlen,
-                       "what answers at %s, port %u, and we find no common language: %s (%d); is "
+                       "we find no common language with what answers at %s, port %u: %s (%d); is "
                        "it an SSH server?",
                        s->f->config.host, s->f->config.port, why != NULL ? why : "", rc);
     return rc == LIBSSH2_ERROR_KEX_FAILURE && !s->broken ? APR_FROM_OS_ERROR(EACCES) : VFS_EOFFLINE;

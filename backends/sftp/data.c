@@ -141,6 +141,7 @@ static apr_status_t get_it(sftp_call_t *c, void *baton)
 {
     read_t *r = baton;
     r->done = 0;
+    r->want = r->iov[0].len;
     sftp__ask_open(c, r->path, FXF_READ, NULL);
     sftp__ask_path(c, FXP_STAT, r->path);
     sftp__ask_path(c, FXP_REALPATH, r->path);
@@ -167,7 +168,7 @@ apr_status_t sftp__get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, 
                        size_t len, size_t *got, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     const vfs_iovec_t iov = {buf, len};
-    read_t r = {.iov = &iov, .count = 1, .want = len, .path = path->str, .out_attr = attr};
+    read_t r = {.iov = &iov, .count = 1, .path = path->str, .out_attr = attr};
     if (len == 0) return sftp__stat(fs, ctx, path, attr, validator);
     apr_status_t status = sftp__run(fs->state, ctx, SFTP_AGAIN, get_it, &r);
     if (status != APR_SUCCESS) return status;

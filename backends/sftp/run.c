@@ -85,7 +85,9 @@ static apr_status_t file_session(sftp_file_t *file, sftp_call_t *c);
 /* A change of ours may have been made, and nobody told us what version came of it. */
 static void note_doubt(sftp_file_t *file, apr_status_t status)
 {
-    if (status == APR_SUCCESS) return;
+    int lost = status == SFTP_LOST || status == APR_FROM_OS_ERROR(EIO) || status == APR_TIMEUP ||
+               status == VFS_ECANCELED || status == VFS_EFORMAT;
+    if (!lost) return; /* well done, or refused */
     pthread_mutex_lock(&file->mutex);
     file->doubt = 1;
     pthread_mutex_unlock(&file->mutex);

@@ -9,6 +9,7 @@
 #include "backends/sftp/sftp.h"
 #include "vfs/wait.h"
 
+#define MORE_PAUSE_US 60000000
 #define CALLS_ENOUGH 2u /* so many at a time on each connection, before another is made */
 
 void sftp__session_ref(sftp_session_t *s)
@@ -102,13 +103,16 @@ apr_status_t sftp__session_get(sftp_t *f, const vfs_ctx_t *ctx, sftp_session_t *
     while (status == APR_SUCCESS && *out == NULL) {
         best = pick(f, &dead);
         int room = f->nsessions + f->connecting < f->config.connections;
-        if (best != NULL && (atomic_load(&best->calls) < CALLS_ENOUGH || !room || f->connecting)) {
+        if (best != NULL && (atomic_load(&best->calls) < CALLS_ENOUGH || !room || f->connecting ||
+                             sftp__now_us() < f->more_us)) {
             *out = best;
             sftp__session_ref(best);
         } else if (room) {
             status = make_one(f, ctx, out, err, errlen);
-            if (status != APR_SUCCESS && best != NULL && !atomic_load(&best->dead)) {
+            if (status != APR_SUCCESS && status != APR_TIMEUP && status != VFS_ECANCELED &&
+                pick(f, &dead) != NULL) {
                 status = APR_SUCCESS; /* one more was too much: the server has its own limits */
+                f->more_us = sftp__now_us() + MORE_PAUSE_US;
                 *out = pick(f, &dead);
                 if (*out != NULL) sftp__session_ref(*out);
             }

@@ -111,6 +111,7 @@ typedef struct sftp_t {
     sftp_session_t *sessions;
     uint64_t nsessions; /**< in the list */
     uint64_t connecting;
+    int64_t more_us; /**< before, no further connection is tried: the server did not want one */
     vfs__breaker_t breaker;
     struct sftp_file_t *files;  /**< open ones */
     struct sftp_mark_t **marks; /**< names that changed since they were made durable */
