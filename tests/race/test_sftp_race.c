@@ -74,20 +74,22 @@ int main(void)
     vfs_file_t *file = NULL;
     race_begin();
     CHECK_OK(apr_pool_create(&pool, NULL));
+    if (vfs_sftp_create(&fs, "sftp:", err, sizeof(err), pool) == APR_ENOTIMPL) {
+        printf("%s\n", err); /* built without libssh2: there need be no server either */
+        return 0;
+    }
     strcpy(root, "/tmp/cachefs-race-XXXXXX");
     CHECK(mkdtemp(root) != NULL);
     CHECK(sshd_start(&sshd, NULL));
     sshd_uri(&sshd, 0, root, "connections=2", uri, sizeof(uri));
     apr_status_t status = vfs_sftp_create(&fs, uri, err, sizeof(err), pool);
-    if (status == APR_ENOTIMPL) printf("%s\n", err);
-    if (status != APR_ENOTIMPL) {
-        CHECK_OK(status);
-        CHECK_OK(vfs_write_file(fs, NULL, "/shared", zeros, sizeof(zeros), 0644));
-        CHECK_OK(vfs_open(&file, fs, NULL, "/shared", VFS_O_READ | VFS_O_WRITE, 0, NULL, NULL));
-        race_run(THREADS, work, file);
-        CHECK_OK(vfs_close(file, NULL));
-        CHECK_OK(vfs_destroy(fs));
-    }
+    if (status != APR_SUCCESS) fprintf(stderr, "%s\n", err);
+    CHECK_OK(status);
+    CHECK_OK(vfs_write_file(fs, NULL, "/shared", zeros, sizeof(zeros), 0644));
+    CHECK_OK(vfs_open(&file, fs, NULL, "/shared", VFS_O_READ | VFS_O_WRITE, 0, NULL, NULL));
+    race_run(THREADS, work, file);
+    CHECK_OK(vfs_close(file, NULL));
+    CHECK_OK(vfs_destroy(fs));
     sshd_stop(&sshd);
     snprintf(command, sizeof(command), "rm -rf %s", root);
     CHECK(system(command) == 0);

@@ -182,6 +182,27 @@ Test(sftp_login, a_key_of_the_agent_is_used)
     waitpid(pid, NULL, 0);
 }
 
+Test(sftp_login, an_encrypted_key_is_opened_by_the_secret)
+{
+    char text[512];
+    cr_assert(run_shell("cp %s/user %s/locked", sshd.dir, sshd.dir));
+    cr_assert(
+        run_shell("ssh-keygen -q -p -P '' -N geheim -f %s/locked >%s/out", sshd.dir, sshd.dir));
+    snprintf(text, sizeof(text),
+             "sftp://127.0.0.1:%d/tmp?known_hosts=%s/known_hosts&identity=%s/locked", sshd.port,
+             sshd.dir, sshd.dir);
+    REFUSED(text, APR_EACCES, "/locked cannot be used", "secret_file");
+    setenv("CACHEFS_SECRET", "wrong", 1);
+    REFUSED(text, APR_EACCES, "/locked cannot be used");
+    cr_expect_null(strstr(err, "wrong"), "%s", err);
+    setenv("CACHEFS_SECRET", "geheim", 1);
+    cr_expect(is_let_in(text), "%s", err);
+    unsetenv("CACHEFS_SECRET");
+    write_line("secret", "geheim\n");
+    snprintf(text + strlen(text), sizeof(text) - strlen(text), "&secret_file=%s/secret", sshd.dir);
+    cr_expect(is_let_in(text), "%s", err);
+}
+
 Test(sftp_login, a_wrong_user_a_wrong_host_and_a_wrong_directory_are_named)
 {
     char text[512];
