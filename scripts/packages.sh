@@ -55,3 +55,12 @@ need_packages() {
         $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
     fi
 }
+
+# need_s3rver: the server of S3 that some tests use, by npm, into build/npm; without npm, or where it cannot be had, they say SKIPPED.
+need_s3rver() {
+    [ ! -e build/npm/node_modules/s3rver/package.json ] || return 0
+    [ -z "${CACHEFS_NO_INSTALL:-}" ] && command -v npm >/dev/null || return 0
+    mkdir -p build/npm
+    npm install --no-audit --no-fund --prefix build/npm s3rver@3.7.1 >build/npm/install.log 2>&1 ||
+        echo "s3rver cannot be installed (build/npm/install.log): its tests are skipped"
+}

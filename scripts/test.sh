@@ -44,6 +44,7 @@ for preset in "${presets[@]}"; do
     esac
 done
 need_packages "${groups[@]}"
+need_s3rver
 
 # Every report of a sanitizer fails its test.
 export ASAN_OPTIONS="${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1}"

@@ -35,9 +35,10 @@ int s3rver_start(webserver_t *web)
         "const app = new S3rver({directory: process.argv[2], silent: true, vhostBuckets: false,"
         "  configureBuckets: [{name: 'test'}]});"
         "app.configureBuckets().then(() => http.createServer(app.callback()).listen({fd: 0}));";
-    char dir[96];
+    char dir[96]; /* its tokens are encrypted by DES, which OpenSSL 3 calls legacy */
     const char *node = access("/usr/bin/node", X_OK) == 0 ? "/usr/bin/node" : "/usr/local/bin/node";
-    const char *const argv[] = {node, "-e", script, S3RVER_DIR, dir, NULL};
+    const char *const argv[] = {node, "--openssl-legacy-provider", "-e", script, S3RVER_DIR, dir,
+                                NULL};
     memset(web, 0, sizeof(*web));
     if (access(node, X_OK) != 0 || access(S3RVER_DIR "/package.json", R_OK) != 0) {
         errno = ENOENT;
