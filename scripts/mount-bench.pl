@@ -122,12 +122,90 @@ my @cases = (
     ['`tar` of /usr/include',                           shell('tar cf - . | cat >/dev/null')],
 );
 
+# ---- cold: a mount that is new for each case, of an origin 20 ms away (--delay). Told in round trips, so that it is no bare time.
+my $rtt     = 0.02;
+my $workers = 8;
+my $cold    = "$dir/mnt-cold";
+
+sub make_cold {
+    make_path("$data/cold", $cold);
+    for my $i (1 .. 1000) {
+        next if -e "$data/cold/$i";
+        open my $f, '>', "$data/cold/$i" or die "mount-bench: $data/cold/$i: $!\n";
+        print $f chr(65 + $i % 26) x 1024;
+        close $f or die "mount-bench: $data/cold/$i: $!\n";
+    }
+}
+
+# How long it takes, and how many bytes came from below.
+sub in_the_cold {
+    my ($what) = @_;
+    run($cachefs, 'mount', "file://$data", $cold, '--ram', '1g', '--delay', '20ms', '--quiet');
+    my $begun = time;
+    my $done  = eval { $what->(); 1 };
+    my $took  = time - $begun;
+    my $why   = $@;
+    my $stats = decode_json(scalar qx($cachefs stats --json $cold));
+    run($cachefs, 'unmount', $cold);
+    die $why if !$done;
+    return ($took, $stats->{backend_read_bytes});
+}
+
+sub read_cold { my ($name) = @_; open my $f, '<', "$cold/cold/$name" or die "mount-bench: $cold/cold/$name: $!\n"; sysread($f, my $text, 4096) == 1024 or die "mount-bench: $name\n" }
+
+sub by_workers {
+    my ($job) = @_;
+    my @pids = map { my $n = $_; my $pid = fork; if (!$pid) { $job->($n); POSIX::_exit(0) } $pid } 0 .. $workers - 1;
+    for my $pid (@pids) { waitpid $pid, 0; die "mount-bench: a worker failed\n" if $? }
+}
+
+# Each: what it is, and what it measured, with its unit.
+my @cold_cases = (
+    ["small files, $workers readers: time for each, of round trip / readers (goal 1.3)", sub {
+        my ($took) = in_the_cold(sub { by_workers(sub { my ($n) = @_; read_cold($_) for grep { $_ % $workers == $n } 1 .. 1000 }) });
+        return $took / (1000 * $rtt / $workers);
+    }],
+    ['small files, one reader: round trips for each', sub {
+        my ($took) = in_the_cold(sub { read_cold($_) for 1 .. 200 });
+        return $took / (200 * $rtt);
+    }],
+    ['`tar` of 1,000 small files: round trips for each', sub {
+        my ($took) = in_the_cold(sub { run("tar cf - -C $cold cold | cat >/dev/null") });
+        return $took / (1000 * $rtt);
+    }],
+    ['random 4 KiB reads of a large file: round trips for each', sub {
+        my ($took) = in_the_cold(sub { random_reads(100) });
+        return $took / (100 * $rtt);
+    }],
+    ['the same: bytes from below for each byte read', sub {
+        my (undef, $bytes) = in_the_cold(sub { random_reads(100) });
+        return $bytes / (100 * 4096);
+    }],
+    ['256 MiB in order: MiB for each round trip', sub {
+        my ($took) = in_the_cold(sub { run("cat $cold/big >/dev/null") });
+        return 256 / ($took / $rtt);
+    }],
+);
+
+# Of a file that is larger than the kernel reads ahead; the same places each time.
+sub random_reads {
+    my ($count) = @_;
+    sysopen my $f, "$cold/big", POSIX::O_RDONLY or die "mount-bench: $cold/big: $!\n";
+    my $at = 1;
+    for (1 .. $count) {
+        $at = ($at * 1_103_515_245 + 12_345) % (1 << 16);
+        sysseek $f, $at * 4096, 0 or die "mount-bench: $cold/big: $!\n";
+        sysread($f, my $text, 4096) == 4096 or die "mount-bench: $cold/big: $!\n";
+    }
+}
+
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[$#sorted / 2] }
 
 unmount_all();
-$SIG{INT} = $SIG{TERM} = sub { unmount_all(); exit 130 };
+$SIG{INT} = $SIG{TERM} = sub { system($cachefs, 'unmount', $cold) if is_mounted($cold); unmount_all(); exit 130 };
 make_data();
-my (%rates, $died);
+make_cold();
+my (%rates, %colds, $died);
 eval {
     mount_all();
     for my $system (@systems) { run("cat $where{$system}/big >/dev/null"); shell('tar cf - . | cat >/dev/null')->($system) }
@@ -140,6 +218,11 @@ eval {
                 push @{ $rates{ $case->[0] }{$system} }, $rate;
                 print $rows encode_json({ case => $case->[0], system => $system, round => $round, rate => $rate }), "\n";
             }
+        }
+        for my $case (@cold_cases) {
+            my $figure = $case->[1]->();
+            push @{ $colds{ $case->[0] } }, $figure;
+            print $rows encode_json({ case => $case->[0], system => 'cachefs', round => $round, figure => $figure }), "\n";
         }
         print STDERR "round $round of $rounds\n";
     }
@@ -159,4 +242,6 @@ for my $out (*STDOUT, $report) {
             map { $median{$_} / $median{passthrough} } qw(rclone plain);
         print $out "| $case->[0] | ", join(' | ', @ratios), " |\n";
     }
+    print $out "\n| cold, 20 ms away, $rounds rounds, medians | cachefs |\n|---|---|\n";
+    printf $out "| %s | %.2f |\n", $_->[0], median(@{ $colds{ $_->[0] } }) for @cold_cases;
 }
