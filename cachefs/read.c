@@ -122,6 +122,26 @@ static void ahead_work(void *baton)
 }
 
 #define AHEAD_FIRST (128u << 10)
+#define AHEAD_MIXED                                                                                \
+    (512u << 10) /* as far from each other may reads be that are one after the other */
+#define AHEAD_PIECE (1u << 20) /* what one worker reads ahead at a time */
+
+/* Does the reader go straight on? Large reads of one reader may come by several threads, as those
+ * of a kernel do that reads ahead itself: in any order, but near each other. */
+static int goes_on(uint64_t next, uint64_t off, size_t len)
+{
+    if (off == next) return 1;
+    return len >= AHEAD_FIRST / 2 && next != 0 && off + AHEAD_MIXED >= next &&
+           off <= next + AHEAD_MIXED;
+}
+
+/* Where he goes on, after a read that went straight on or not. */
+static void went_to(handle_t *h, uint64_t next, uint64_t off, size_t len, size_t got)
+{
+    uint64_t end = off + got;
+    if (off != 0 && end < next && goes_on(next, off, len)) end = next;
+    atomic_store_explicit(&h->next_off, end, memory_order_relaxed);
+}
 
 /* How far ahead of this read it is worth reading; grows while the reader goes straight on, which
  * *flags tells. */
@@ -130,7 +150,7 @@ static uint64_t ahead_window(cache_t *c, handle_t *h, uint64_t off, size_t len, 
     uint64_t most = atomic_load_explicit(&c->t.readahead_bytes, memory_order_relaxed);
     uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
     uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
-    int on = off == 0 || next == off;
+    int on = off == 0 || goes_on(next, off, len);
     if (off == 0)
         window = len >= AHEAD_FIRST / 2 ? AHEAD_FIRST : 0;
     else
@@ -143,6 +163,26 @@ static uint64_t ahead_window(cache_t *c, handle_t *h, uint64_t off, size_t len, 
     return window;
 }
 
+/* Have a worker read [from, end) ahead. 0: there is none to be had, or too much is read ahead
+ * already. */
+static int ahead_piece(cache_t *c, obj_t *o, uint64_t from, uint64_t end)
+{
+    uint64_t most = atomic_load(&c->t.readahead_bytes_max);
+    if (most > c->burst_bytes / 4) most = c->burst_bytes / 4;
+    if (atomic_fetch_add(&c->ahead_bytes, end - from) + (end - from) <= most) {
+        ahead_t *a = malloc(sizeof(*a));
+        if (a) {
+            *a = (ahead_t){c, o, from, end};
+            cachefs__obj_ref(o);
+            if (!vfs_workers_try(c->workers, ahead_work, a)) return 1;
+            cachefs__obj_put(c, o);
+            free(a);
+        }
+    }
+    atomic_fetch_sub(&c->ahead_bytes, end - from);
+    return 0;
+}
+
 /* Over a lower layer that is near, what `near` brings in the call itself is all: a worker would
  * come too late. */
 static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
@@ -153,25 +193,12 @@ static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
     if (end > size) end = size;
     if (begun < from || begun > end + window) begun = from;
     if (end < begun + window / 2 && end != size) return; /* still far enough ahead */
-    if (end <= begun) return;
-    uint64_t most = atomic_load(&c->t.readahead_bytes_max);
-    if (most > c->burst_bytes / 4) most = c->burst_bytes / 4;
-    if (atomic_fetch_add(&c->ahead_bytes, end - begun) + (end - begun) > most) {
-        atomic_fetch_sub(&c->ahead_bytes, end - begun);
-        return;
+    while (begun < end) { /* as many trips at once as there are workers */
+        uint64_t stop = cachefs__min64(end, (begun / AHEAD_PIECE + 1) * AHEAD_PIECE);
+        if (!ahead_piece(c, h->obj, begun, stop)) return;
+        begun = stop;
+        atomic_store_explicit(&h->ahead_end, begun, memory_order_relaxed);
     }
-    ahead_t *a = malloc(sizeof(*a));
-    if (a) {
-        *a = (ahead_t){c, h->obj, begun, end};
-        cachefs__obj_ref(h->obj);
-        if (!vfs_workers_try(c->workers, ahead_work, a)) {
-            atomic_store_explicit(&h->ahead_end, end, memory_order_relaxed);
-            return;
-        }
-        cachefs__obj_put(c, h->obj);
-        free(a);
-    }
-    atomic_fetch_sub(&c->ahead_bytes, end - begun);
 }
 
 /* ---- around a read */
@@ -205,12 +232,13 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
     apr_status_t st = cachefs__read_begin(c, h->obj, ctx);
     if (st) return st;
     unsigned flags;
+    uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
     uint64_t window = ahead_window(c, h, off, len, &flags);
     uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;
     uint64_t missed = 0;
     st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, flags, &missed);
     cachefs__count(&c->counters, missed || st ? CNT_MISSES : CNT_HITS, 1);
-    if (!st) atomic_store_explicit(&h->next_off, off + *got, memory_order_relaxed);
+    if (!st) went_to(h, next, off, len, *got);
     if (!st && window) ahead_start(c, h, off + *got, window);
     if (c->lat[LAT_READ_MISS])
         metrics_record(c->lat[LAT_READ_MISS], (uint64_t)(cachefs__clock_us() - start) * 1000);
@@ -222,9 +250,10 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
 void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got)
 {
     uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
-    if (window && atomic_load_explicit(&h->next_off, memory_order_relaxed) == off) {
+    uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
+    if (window && goes_on(next, off, got)) {
         /* a straight reader that runs on what was read ahead: keep ahead of it */
-        atomic_store_explicit(&h->next_off, off + got, memory_order_relaxed);
+        went_to(h, next, off, got, got);
         if (window > HANDLE_WATCHED) ahead_start(c, h, off + got, window);
     }
     if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) tell_heat(c, h, off, got, 1);

@@ -261,6 +261,49 @@ Test(read, a_straight_reader_of_a_far_file_system_is_read_ahead)
     rig_close(&rig);
 }
 
+/* As a kernel's threads read for one program: in pairs that overtake each other. */
+Test(read, a_straight_reader_whose_reads_overtake_each_other_is_read_ahead)
+{
+    rig_t rig;
+    size_t len = 4u << 20, step = 131072;
+    char *data = rig_bytes(len, 1);
+
+    rig_open(&rig, LONG "get_size=0 ram=32m readahead=1m readahead_max=2m");
+    rig.c->lower_is_far = 1;
+    rig_put(&rig, "/f", data, len);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    rig_read(f, 0, data, step);
+    for (size_t at = step; at + 2 * step <= len; at += 2 * step) {
+        rig_read(f, (apr_off_t)(at + step), data + at + step, step);
+        rig_read(f, (apr_off_t)at, data + at, step);
+        while (atomic_load(&rig.c->ahead_bytes))
+            rig_nap(1);
+    }
+    CHECK(rig_stats(&rig).readahead_bytes > len / 2);
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
+/* Small reads near each other are no straight reading. */
+Test(read, reads_here_and_there_are_not_read_ahead)
+{
+    rig_t rig;
+    size_t len = 4u << 20;
+    char *data = rig_bytes(len, 1);
+
+    rig_open(&rig, LONG "get_size=0 ram=32m readahead=1m readahead_max=2m");
+    rig.c->lower_is_far = 1;
+    rig_put(&rig, "/f", data, len);
+    vfs_file_t *f = rig_file(rig.fs, "/f", RIG_R);
+    for (size_t k = 1, at = 12345; k < 60; k++, at = at * 31 % (256u << 10))
+        rig_read(f, (apr_off_t)(at & ~(size_t)4095), data + (at & ~(size_t)4095), 4096);
+    EQ(rig_stats(&rig).readahead_bytes, 0);
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
 Test(read, read_ahead_goes_no_further_than_its_budgets)
 {
     rig_t rig;
