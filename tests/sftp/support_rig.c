@@ -107,7 +107,7 @@ apr_status_t rig_read_big(const rig_t *rig, vfs_t *fs)
 
 /* libssh2 1.10 forgets parts of a key exchange that was cut off: a connection that breaks there
  * costs some hundred bytes. The stacks of its allocations end in libcrypto. */
-const char *__lsan_default_suppressions(void);
+VFS_API const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void)
 {
     return "leak:libcrypto\n";
