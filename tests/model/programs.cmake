@@ -34,9 +34,8 @@ model_stacks(short 20000 mem local null/mem cache-through-tiny-s8/mem cache-thro
              cache-back-large-flush_on_close=off/noid/mem cache-through-tiny-store-${few}/mem
              cache-back-tiny-store-${few}-${often}/mem)
 if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
-  model_stacks(short 8000 sftp/local cache-back-tiny-s8-${often}/sftp-nolinks/local)
-  model_stacks(medium 20000 cache-through-tiny-s8/sftp-nolinks/local cache-around-large/sftp-nolinks/local
-               cache-back-large-store-${often}/sftp-nolinks/local)
+  model_stacks(medium 8000 sftp/local cache-back-tiny-s8-${often}/sftp-nolinks/local)
+  model_stacks(long 20000 cache-around-large/sftp-nolinks/local cache-back-large-store-${often}/sftp-nolinks/local)
 endif()
 model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
              cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
