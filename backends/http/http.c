@@ -4,6 +4,7 @@
  * EROFS.
  */
 #include "backends/http/http.h"
+#include "vfs/refuse.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -12,8 +13,6 @@
 #include <unistd.h>
 
 #include <apr_strings.h>
-
-#define EROFS_STATUS APR_FROM_OS_ERROR(EROFS)
 
 /* A server's clock shows seconds; a request to one that is near takes some milliseconds. */
 #define GRANULARITY_NS 1000000000
@@ -26,26 +25,8 @@ typedef struct http_file_t {
     char path[];
 } http_file_t;
 
-/* ---- what changes something */
-
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* a refusal looks at nothing */
-#define REFUSE(type, name, params)                                                                 \
-    static apr_status_t http_##name(type, VFS_UNPACK params)                                       \
-    {                                                                                              \
-        return EROFS_STATUS;                                                                       \
-    }
-#define LEAVE(type, name, params)
-#define HTTP_CHANGE REFUSE
-#define HTTP_WRITE REFUSE
-#define HTTP_READ LEAVE
-#define HTTP_META LEAVE
-#define HTTP_SYNC LEAVE
-#define HTTP_HANDLE LEAVE
-#define VFS_OP_FS(name, class, params, args, doc) HTTP_##class(vfs_t * fs, name, params)
-#define VFS_OP_FILE(name, class, params, args, doc) HTTP_##class(vfs_file_t * file, name, params)
-#include "vfs/vfs_ops.def"
-
+#pragma GCC diagnostic ignored "-Wunused-parameter"
 /* All that there is is on the server already. */
 static apr_status_t http_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
 {
@@ -78,7 +59,7 @@ static apr_status_t http_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_
     vfs_validator_t validator;
     apr_status_t status = http__stat(fs->state, ctx, path->str, &attr, &validator);
     if (status == APR_SUCCESS) status = vfs_attr_access(&attr, ctx, mask & ~VFS_ACCESS_WRITE);
-    return status == APR_SUCCESS && (mask & VFS_ACCESS_WRITE) ? EROFS_STATUS : status;
+    return status == APR_SUCCESS && (mask & VFS_ACCESS_WRITE) ? VFS__REFUSED : status;
 }
 
 static apr_status_t http_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
@@ -96,8 +77,8 @@ static apr_status_t http_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *
 
 static apr_status_t may_open(const vfs_attr_t *attr, apr_status_t found, uint32_t flags)
 {
-    if (flags & VFS_O_WRITE) return EROFS_STATUS;
-    if ((flags & VFS_O_CREATE) && APR_STATUS_IS_ENOENT(found)) return EROFS_STATUS;
+    if (flags & VFS_O_WRITE) return VFS__REFUSED;
+    if ((flags & VFS_O_CREATE) && APR_STATUS_IS_ENOENT(found)) return VFS__REFUSED;
     if (found != APR_SUCCESS) return found;
     if (flags & VFS_O_EXCL) return APR_EEXIST;
     if ((flags & VFS_O_CREATE) && attr->type == VFS_TYPE_DIR) return APR_FROM_OS_ERROR(EISDIR);
@@ -110,7 +91,7 @@ static apr_status_t http_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
                               vfs_attr_t *attr, vfs_validator_t *validator)
 {
     (void)mode;
-    if (flags & VFS_O_WRITE) return EROFS_STATUS;
+    if (flags & VFS_O_WRITE) return VFS__REFUSED;
     apr_status_t found = http__stat(fs->state, ctx, path->str, attr, validator);
     apr_status_t status = may_open(attr, found, flags);
     if (status != APR_SUCCESS) return status;
@@ -191,35 +172,35 @@ static const vfs_ops_t http_ops = {
     .stat = http_stat,
     .lstat = http_stat,
     .access = http_access,
-    .mknod = http_mknod,
-    .mkdir = http_mkdir,
-    .rmdir = http_rmdir,
-    .unlink = http_unlink,
-    .rename = http_rename,
-    .link = http_link,
-    .symlink = http_symlink,
-    .truncate = http_truncate,
-    .chmod = http_chmod,
-    .chown = http_chown,
-    .utimens = http_utimens,
-    .setxattr = http_setxattr,
-    .removexattr = http_removexattr,
+    .mknod = vfs__refuse_mknod,
+    .mkdir = vfs__refuse_mkdir,
+    .rmdir = vfs__refuse_rmdir,
+    .unlink = vfs__refuse_unlink,
+    .rename = vfs__refuse_rename,
+    .link = vfs__refuse_link,
+    .symlink = vfs__refuse_symlink,
+    .truncate = vfs__refuse_truncate,
+    .chmod = vfs__refuse_chmod,
+    .chown = vfs__refuse_chown,
+    .utimens = vfs__refuse_utimens,
+    .setxattr = vfs__refuse_setxattr,
+    .removexattr = vfs__refuse_removexattr,
     .sync_fs = http_sync_fs,
-    .commit = http_commit,
+    .commit = vfs__refuse_commit,
     .read_at = http_read_at,
-    .write_at = http_write_at,
+    .write_at = vfs__refuse_write_at,
     .readv_at = http_readv_at,
-    .writev_at = http_writev_at,
+    .writev_at = vfs__refuse_writev_at,
     .fstat = http_fstat,
-    .ftruncate = http_ftruncate,
-    .fchmod = http_fchmod,
-    .fchown = http_fchown,
-    .futimens = http_futimens,
-    .fsetxattr = http_fsetxattr,
-    .fremovexattr = http_fremovexattr,
+    .ftruncate = vfs__refuse_ftruncate,
+    .fchmod = vfs__refuse_fchmod,
+    .fchown = vfs__refuse_fchown,
+    .futimens = vfs__refuse_futimens,
+    .fsetxattr = vfs__refuse_fsetxattr,
+    .fremovexattr = vfs__refuse_fremovexattr,
     .flush = http_flush,
     .sync = http_sync,
-    .allocate = http_allocate,
+    .allocate = vfs__refuse_allocate,
     .fetch = http_fetch,
     .readdir = remote__readdir,
     .seekdir = remote__seekdir,
