@@ -20,12 +20,12 @@ struct cachefs__lockers_t {
 
 /* ---- before the name goes */
 
-/* 0: it is one too many, or there is no memory for it. */
+/* 0: it is one too many, all handles are closed by now, or there is no memory for it. */
 static int put_spare(cache_t *c, obj_t *o, vfs_file_t *file)
 {
     cachefs__lockers_t *fresh = calloc(1, sizeof(*fresh));
     cachefs__obj_lock(c, o);
-    if (!o->spares) {
+    if (!o->spares && o->handles) { /* else nobody would give it back */
         o->spares = fresh;
         fresh = NULL;
     }

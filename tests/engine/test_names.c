@@ -195,3 +195,38 @@ Test(names, a_rename_goes_below_after_what_is_dirty_of_its_source)
         rig_close(&rig);
     }
 }
+
+typedef struct gone_t {
+    rig_t *rig;
+    apr_status_t st;
+} gone_t;
+
+static void *take_name(void *baton)
+{
+    gone_t *g = baton;
+    g->st = vfs_unlink(g->rig->fs, NULL, "/f");
+    return NULL;
+}
+
+/* Handles for their locks are opened below while the name is there; then nobody needs them. */
+Test(names, handles_that_close_while_their_name_goes_leave_nothing)
+{
+    rig_t rig;
+    pthread_t thread;
+    rig_open(&rig, "");
+    rig_text(&rig, "/f", "text");
+    gone_t g = {&rig, APR_SUCCESS};
+    vfs_file_t *a = rig_file(rig.fs, "/f", RIG_R), *b = rig_file(rig.fs, "/f", RIG_R);
+    obj_t *o = rig_obj(&rig, "/f");
+    rig_block(&rig, VFS_OPID_open, 1);
+    pthread_create(&thread, NULL, take_name, &g);
+    rig_wait_blocked(&rig, 1);
+    OK(vfs_close(a, NULL));
+    OK(vfs_close(b, NULL));
+    vfs_fault_release(rig.fault);
+    pthread_join(thread, NULL);
+    OK(g.st);
+    CHECK(!o->spares);
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
