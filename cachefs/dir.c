@@ -135,37 +135,46 @@ static void feed(cache_t *c, const vfs_path_t *dir, const vfs_dirent_t *e, uint6
     cachefs__obj_put(c, o);
 }
 
-/* Read the lower directory into the handle; a listing that grows too large is left to the lower
- * handle. */
+/* Read the lower directory into the handle, which keeps what it has if that fails; a listing that
+ * grows too large is left to the lower handle. */
 static apr_status_t list_below(dirh_t *d, const vfs_ctx_t *ctx)
 {
     cache_t *c = d->cache;
     vfs_path_t path = dir_path(d);
     vfs_dir_t *lower;
     vfs_dirent_t e;
+    listing_t fresh = {NULL, 0, 0};
     int attrs = (d->base.flags & VFS_DIR_ATTRS) || c->lower_is_far || c->lower->caps.round_trip_us;
     uint64_t asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     apr_status_t st = vfs_call_opendir(&lower, c->lower, ctx, &path, attrs ? VFS_DIR_ATTRS : 0);
     if (st) return st;
-    d->list.len = 0;
     while ((st = vfs_readdir(lower, ctx, &e)) == APR_SUCCESS) {
         if (e.has_attr) atomic_store_explicit(&c->lists_attrs, 1, memory_order_relaxed);
         feed(c, &path, &e, asked);
-        if (d->list.len > LISTING_MAX || d->list.len > c->arena.bytes / 16) {
+        if (fresh.len > LISTING_MAX || fresh.len > c->arena.bytes / 16) {
+            free(fresh.buf);
             st = vfs_seekdir(lower, ctx, 0);
-            if (!st) d->base.lower = lower;
+            if (st) {
+                (void)vfs_closedir(lower); /* the error of seekdir counts */
+                return st;
+            }
+            d->base.lower = lower;
             d->list.len = 0;
-            if (st) (void)vfs_closedir(lower); /* the error of seekdir counts */
-            return st;
+            return APR_SUCCESS;
         }
-        if (!listing_add(&d->list, &e)) {
+        if (!listing_add(&fresh, &e)) {
             st = APR_ENOMEM;
             break;
         }
     }
     (void)vfs_closedir(lower); /* only read */
-    if (!APR_STATUS_IS_EOF(st)) return st;
+    if (!APR_STATUS_IS_EOF(st)) {
+        free(fresh.buf);
+        return st;
+    }
+    free(d->list.buf);
+    d->list = fresh;
     cachefs__content_put(c, d->obj, d->list.buf, d->list.len, asked);
     return APR_SUCCESS;
 }
@@ -207,7 +216,7 @@ static apr_status_t load(dirh_t *d, const vfs_ctx_t *ctx)
         free(d->list.buf);
         d->list = (listing_t){kept, len, len + 1};
     }
-    d->at = 0;
+    if (!st) d->at = 0;
     cachefs__count(&c->counters, kept ? CNT_LISTING_HITS : CNT_LISTING_MISSES, 1);
     if (c->lat[LAT_READDIR_HIT])
         metrics_record(c->lat[kept ? LAT_READDIR_HIT : LAT_READDIR_MISS],

@@ -363,7 +363,7 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
     fetched_here = 0;
     for (;; looks++) {
         cachefs__known_e known = find_name(c, path, want, &stale, &said);
-        if (known == KNOWN_FRESH) again = goes_again(c, path, want, stale);
+        again = known == KNOWN_FRESH && goes_again(c, path, want, stale);
         if (known == KNOWN_FRESH && !again && !(want & LOOKUP_FORCE)) {
             cachefs__count(&c->counters, CNT_ATTR_HITS, 1);
             apr_status_t st = from_cache(c, ctx, path, stale, said, attr, validator);
@@ -396,13 +396,12 @@ apr_status_t cachefs__lookup(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t 
         if (stale) cachefs__obj_put(c, stale);
     }
     apr_status_t st = fly(c, &flight, stale, obj);
-    if (st && again && !APR_STATUS_IS_ENOENT(st)) { /* what is known counts, without the bytes */
-        cachefs__obj_ref(stale);
-        *obj = stale;
+    if (st && again && !APR_STATUS_IS_ENOENT(st) && !APR_STATUS_IS_ENOTDIR(st)) {
+        /* what is known counts, without the bytes */
         give(c, stale, NULL, &flight.attr, &flight.validator);
         flight.attr.flags |= cachefs__node_direct(said);
         st = cachefs__search_allowed(c, ctx, path);
-        if (st) cachefs__obj_put(c, stale);
+        if (!st) cachefs__obj_ref(*obj = stale);
     }
     if (!st && attr) *attr = flight.attr;
     if (!st && validator) *validator = flight.validator;

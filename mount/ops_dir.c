@@ -187,23 +187,28 @@ static int add_dots(mount_t *m, page_t *page, open_dir_t *dir, off_t off)
 
 /* From the start, as after rewinddir, it lists what is there now. The kernel does not tell that
  * from the first read. */
-static int begins_again(mount_t *m, open_dir_t *dir, uint64_t at)
+static int begins_again(mount_t *m, const open_dir_t *dir, uint64_t at, uint32_t *turns)
 {
+    *turns = dir->turns;
     if (at != 0) return 0;
     (void)pthread_mutex_lock(&m->table.mutex);
     int again = dir->turns != dir->inode->turns;
-    dir->turns = dir->inode->turns;
+    *turns = dir->inode->turns;
     (void)pthread_mutex_unlock(&m->table.mutex);
     return again;
 }
 
 static apr_status_t go_to(mount_t *m, const vfs_ctx_t *ctx, open_dir_t *dir, uint64_t at)
 {
-    if (dir->dir == NULL || (!begins_again(m, dir, at) && dir->at == at)) return APR_SUCCESS;
+    uint32_t turns;
+    if (dir->dir == NULL || (!begins_again(m, dir, at, &turns) && dir->at == at))
+        return APR_SUCCESS;
     dir->pending = 0;
     apr_status_t status = vfs_seekdir(dir->dir, ctx, at);
-    if (status == APR_SUCCESS) dir->at = at;
-    return status;
+    if (status != APR_SUCCESS) return status; /* the next read tries again */
+    dir->at = at;
+    dir->turns = turns;
+    return APR_SUCCESS;
 }
 
 static apr_status_t next_entry(const vfs_ctx_t *ctx, open_dir_t *dir)

@@ -300,3 +300,32 @@ Test(dir, the_text_of_a_link_is_kept)
     IS(APR_EINVAL, vfs_readlink(rig.fs, NULL, "/f", buf, sizeof(buf), &len));
     rig_close(&rig);
 }
+
+/* Who is told an error has the listing that he had. */
+Test(dir, a_rewind_that_fails_half_way_changes_nothing)
+{
+    rig_t rig;
+    vfs_dir_t *d;
+    vfs_dirent_t e;
+    char name[32];
+
+    rig_open(&rig, "listing_ttl=0");
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(name, sizeof(name), "/f%d", i);
+        rig_text(&rig, name, "x");
+    }
+    OK(vfs_opendir(&d, rig.fs, NULL, "/", 0));
+    for (int i = 0; i < 5; i++)
+        OK(vfs_readdir(d, NULL, &e));
+    rig_fail(&rig, VFS_OPID_readdir, APR_FROM_OS_ERROR(EIO), 7, 1);
+    IS(APR_FROM_OS_ERROR(EIO), vfs_seekdir(d, NULL, 0));
+    for (int i = 5; i < 20; i++)
+        OK(vfs_readdir(d, NULL, &e));
+    CHECK(APR_STATUS_IS_EOF(vfs_readdir(d, NULL, &e)));
+    OK(vfs_seekdir(d, NULL, 0));
+    for (int i = 0; i < 20; i++)
+        OK(vfs_readdir(d, NULL, &e));
+    CHECK(APR_STATUS_IS_EOF(vfs_readdir(d, NULL, &e)));
+    OK(vfs_closedir(d));
+    rig_close(&rig);
+}

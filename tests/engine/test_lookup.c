@@ -340,3 +340,44 @@ Test(lookup, a_link_is_asked_for_itself_though_bytes_would_come)
     EQ(rig_requests(&rig), 1);
     rig_close(&rig);
 }
+
+typedef struct opens_t {
+    rig_t *rig;
+    vfs_ctx_t ctx;
+    apr_status_t st;
+} opens_t;
+
+static void *open_it(void *baton)
+{
+    opens_t *a = baton;
+    vfs_file_t *file = NULL;
+    a->st = vfs_open(&file, a->rig->fs, &a->ctx, "/f", RIG_R, 0, NULL, NULL);
+    if (!a->st) (void)vfs_close(file, NULL);
+    return NULL;
+}
+
+/* Who waits for another's question may have to put it himself, and know less by then. */
+Test(lookup, what_was_known_before_waiting_does_not_serve_afterwards)
+{
+    rig_t rig;
+    pthread_t thread[2];
+    vfs_cancel_t *cancel;
+    vfs_path_t path = rig_path("/f");
+    far_file(&rig, "");
+    OK(vfs_cancel_create(&cancel, rig.pool));
+    opens_t a[2] = {{&rig, VFS_CTX_INIT, APR_SUCCESS}, {&rig, VFS_CTX_INIT, APR_SUCCESS}};
+    a[0].ctx.cancel = cancel;
+    rig_block(&rig, VFS_OPID_get, 1);
+    pthread_create(&thread[0], NULL, open_it, &a[0]);
+    rig_wait_blocked(&rig, 1);
+    pthread_create(&thread[1], NULL, open_it, &a[1]);
+    rig_wait_waits(&rig, 1);
+    cachefs__name_drop(rig.c, &path);
+    rig_fail(&rig, VFS_OPID_get, VFS_EOFFLINE, 1, 0);
+    vfs_cancel_raise(cancel);
+    for (int i = 0; i < 2; i++)
+        pthread_join(thread[i], NULL);
+    IS(VFS_ECANCELED, a[0].st == APR_SUCCESS ? VFS_ECANCELED : a[0].st); /* or what was known */
+    IS(VFS_EOFFLINE, a[1].st);
+    rig_close(&rig);
+}
