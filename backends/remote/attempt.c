@@ -139,11 +139,15 @@ static size_t on_fill(char *data, size_t one, size_t room, void *baton)
     size_t len = left < room ? (size_t)left : room;
     if (len == 0) return 0;
     if (!pace(a, len)) return CURL_READFUNC_ABORT;
-    if (send->data != NULL)
+    if (send->data != NULL) {
         memcpy(data, (const char *)send->data + a->given, len);
-    else
+    } else {
+        int64_t begun = now_us();
         a->status =
             send->source->read_at(send->source->baton, data, len, send->off + (apr_off_t)a->given);
+        a->begun_us += now_us() - begun; /* meanwhile the server waited for us */
+        a->mark_us += now_us() - begun;
+    }
     if (a->status != APR_SUCCESS) return CURL_READFUNC_ABORT;
     a->given += len;
     return len;

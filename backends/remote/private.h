@@ -50,6 +50,8 @@ typedef struct remote_end_t {
     int twice;           /**< libcurl sent it once more */
 } remote_end_t;
 
+/** In remote.c: close its connections. */
+void remote__slot_end(remote_slot_t *slot);
 /** One attempt, in attempt.c. */
 remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
                              const remote_request_t *request, remote_answer_t *answer);

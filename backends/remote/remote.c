@@ -107,15 +107,20 @@ apr_status_t remote__create(remote_t **out, const remote_config_t *config, char 
     return APR_SUCCESS;
 }
 
+void remote__slot_end(remote_slot_t *slot)
+{
+    curl_easy_cleanup(slot->easy);
+    (void)curl_multi_cleanup(slot->multi); /* its only handle is gone */
+    free(slot);
+}
+
 void remote__destroy(remote_t *r)
 {
     while (r->idle != NULL) {
         remote_slot_t *slot = r->idle;
         r->idle = slot->next;
         r->nslots--;
-        curl_easy_cleanup(slot->easy);
-        (void)curl_multi_cleanup(slot->multi); /* its only handle is gone */
-        free(slot);
+        remote__slot_end(slot);
     }
     VFS_ASSERT(r->nslots == 0);
     if (r->secret != NULL) explicit_bzero(r->secret, strlen(r->secret));

@@ -10,6 +10,9 @@
 #include "backends/remote/private.h"
 #include "vfs/wait.h"
 
+/* Requests of this thread that are under way: the source of a body may ask as well. */
+static _Thread_local unsigned inside;
+
 static remote_slot_t *slot_new(void)
 {
     remote_slot_t *slot = calloc(1, sizeof(*slot));
@@ -23,12 +26,14 @@ static remote_slot_t *slot_new(void)
     return NULL;
 }
 
+/* Whoever has a slot already gets one more at once: else those who have all wait for each other. */
 static apr_status_t slot_get(remote_t *r, const vfs_ctx_t *ctx, remote_slot_t **slot)
 {
     apr_status_t status = APR_SUCCESS;
     *slot = NULL;
     pthread_mutex_lock(&r->mutex);
-    while (r->idle == NULL && r->nslots == r->config.connections && status == APR_SUCCESS)
+    while (r->idle == NULL && r->nslots >= r->config.connections && inside == 0 &&
+           status == APR_SUCCESS)
         status = vfs__cond_wait(&r->room, &r->mutex, ctx);
     if (status != APR_SUCCESS) {
         pthread_cond_signal(&r->room); /* the signal may have been meant for another */
@@ -47,10 +52,16 @@ static apr_status_t slot_get(remote_t *r, const vfs_ctx_t *ctx, remote_slot_t **
 static void slot_put(remote_t *r, remote_slot_t *slot)
 {
     pthread_mutex_lock(&r->mutex);
-    slot->next = r->idle;
-    r->idle = slot;
+    int extra = r->nslots > r->config.connections;
+    if (extra) {
+        r->nslots--;
+    } else {
+        slot->next = r->idle;
+        r->idle = slot;
+    }
     pthread_cond_signal(&r->room);
     pthread_mutex_unlock(&r->mutex);
+    if (extra) remote__slot_end(slot);
 }
 
 /* splitmix64 (Steele, Lea, Flood 2014). */
@@ -90,7 +101,9 @@ static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx
         atomic_fetch_add_explicit(&r->refused, 1, memory_order_relaxed);
         return away;
     }
+    inside++;
     remote_end_t end = remote__attempt(r, slot, ctx, request, answer);
+    inside--;
     atomic_fetch_add_explicit(&r->attempts, 1, memory_order_relaxed);
     if (end.transient) atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
     pthread_mutex_lock(&r->mutex);

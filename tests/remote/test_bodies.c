@@ -133,6 +133,44 @@ Test(remote_bodies, a_body_is_read_anew_by_each_attempt)
     server_stop(server);
 }
 
+/* A body of which a part is read from the server while it is sent there. */
+static apr_status_t read_there(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    const remote_request_t request = {.method = "GET", .url = baton, .flags = REMOTE_AGAIN};
+    vfs_ctx_t soon = VFS_CTX_INIT;
+    remote_answer_t answer;
+    soon.deadline = apr_time_now() + apr_time_from_sec(20); /* else it would wait for ever */
+    apr_status_t status = remote__send(remote, &soon, &request, &answer);
+    remote__answer_free(&answer);
+    return status != APR_SUCCESS ? status : read_source(NULL, buf, len, off);
+}
+
+static void one_connection(remote_config_t *config)
+{
+    config->connections = 1;
+    config->retries = 0;
+}
+
+Test(remote_bodies, a_source_may_ask_the_same_server)
+{
+    static const reply_t replies[] = {{"", OK, 0, 0, NULL, 0}, NO_MORE};
+    char other[64];
+    int port = 0, other_port = 0;
+    remote_answer_t answer;
+    server_t *server = server_start(replies, &port), *beside = server_start(replies, &other_port);
+    snprintf(other, sizeof(other), "http://127.0.0.1:%d/base", other_port);
+    const vfs_source_t source = {read_there, other, 100000};
+    const remote_send_t send = {.source = &source, .len = source.size};
+    open_port(port, one_connection);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(ask("PUT", 0, &send, &answer), APR_SUCCESS);
+        cr_expect_eq(answer.status, 200);
+        remote__answer_free(&answer);
+    }
+    server_stop(server);
+    server_stop(beside);
+}
+
 Test(remote_bodies, what_the_source_says_ends_it)
 {
     static const reply_t replies[] = {{"", OK, 0, 0, NULL, 0}, NO_MORE};
