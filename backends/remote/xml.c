@@ -173,10 +173,11 @@ char *remote__xml_escape(char *out, const char *end, const char *text)
         const char *known = strchr(special, *text);
         size_t len = known != NULL ? strlen(said[known - special]) : 1;
         if ((unsigned char)*text < ' ' && known == NULL) return NULL;
-        if ((size_t)(end - out) <= len) return NULL;
+        if (out >= end || (size_t)(end - out) <= len) return NULL;
         memcpy(out, known != NULL ? said[known - special] : text, len);
         out += len;
     }
+    if (out >= end) return NULL;
     *out = '\0';
     return out;
 }

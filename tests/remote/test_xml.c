@@ -138,4 +138,11 @@ Test(remote_xml, what_is_escaped_is_read_back)
     cr_expect_eq(strncmp(told + 4, odd, strlen(odd)), 0, "%s", told);
     cr_expect_null(remote__xml_escape(small, small + sizeof(small), "12345&"), "no room");
     cr_expect_null(remote__xml_escape(text, text + sizeof(text), "\x01"), "XML cannot say it");
+    memset(text, '#', sizeof(text));
+    for (size_t behind = 0; behind < 3; behind++) {
+        cr_expect_null(remote__xml_escape(text + 8 + behind, text + 8, "12345"), "no room at all");
+        cr_expect_null(remote__xml_escape(text + 8 + behind, text + 8, ""), "nor for its end");
+    }
+    for (size_t i = 0; i < sizeof(text); i++)
+        cr_assert_eq(text[i], '#', "%zu", i);
 }
