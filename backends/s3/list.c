@@ -1,6 +1,7 @@
 /*
  * list.c - what keys have in common: pages of ListObjectsV2, read as they come. Floor 2. A page
- * whose connection broke is asked for again, so what it brought so far must be forgotten.
+ * whose connection broke is asked for again, so what it brought so far must be forgotten. How keys
+ * are encoded may be said behind them (MinIO does), so they are told when the page is whole.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,15 +17,22 @@
 #define TOKEN_MAX 4096u
 #define PAGES_MAX 100000u
 
+/* An item of a page that is not whole. */
+typedef struct s3_held_t {
+    struct s3_held_t *next;
+    s3_item_t item;
+    char text[]; /* key and tag, each with a NUL */
+} s3_held_t;
+
 /* One listing. */
 typedef struct s3_page_t {
     const s3_lister_t *lister;
     remote_xml_t *xml;
     const char *root; /* before each key: it is not part of what is told */
     size_t root_len;
-    int depth, failed;
+    int depth;
     int listing, encoded, truncated;
-    unsigned items;
+    s3_held_t *held, **last;
     char key[KEY_TEXT_MAX], etag[REMOTE_TAG_MAX];
     char token[TOKEN_MAX];
     s3_item_t item;
@@ -75,16 +83,48 @@ static void copy(char *out, size_t size, const char *text, size_t len)
     out[len] = '\0';
 }
 
-/* A key is whole. One that does not begin as it was asked for is the server's mistake. */
-static apr_status_t tell(s3_page_t *p)
+/* A key is whole. */
+static apr_status_t hold(s3_page_t *p)
 {
-    if (p->encoded && !decode(p->key)) return VFS_EFORMAT;
-    size_t len = strlen(p->key);
-    if (len == 0 || strncmp(p->key, p->root, p->root_len) != 0) return APR_SUCCESS;
-    p->items++;
-    p->item.key = p->key + p->root_len;
-    p->item.etag = p->etag;
-    return p->lister->take(p->lister->baton, &p->item);
+    size_t key = strlen(p->key) + 1, etag = strlen(p->etag) + 1;
+    s3_held_t *held = malloc(sizeof(*held) + key + etag);
+    if (held == NULL) return APR_ENOMEM;
+    held->next = NULL;
+    held->item = p->item;
+    held->item.key = memcpy(held->text, p->key, key);
+    held->item.etag = memcpy(held->text + key, p->etag, etag);
+    *p->last = held;
+    p->last = &held->next;
+    return APR_SUCCESS;
+}
+
+static void let_go(s3_page_t *p)
+{
+    for (s3_held_t *held = p->held, *next; held != NULL; held = next) {
+        next = held->next;
+        free(held);
+    }
+    p->held = NULL;
+    p->last = &p->held;
+}
+
+/* A key that does not begin as it was asked for is the server's mistake. */
+static apr_status_t tell(const s3_page_t *p, s3_held_t *held)
+{
+    if (p->encoded && !decode(held->text)) return VFS_EFORMAT;
+    size_t len = strlen(held->text);
+    if (len == 0 || strncmp(held->text, p->root, p->root_len) != 0) return APR_SUCCESS;
+    held->item.key = held->text + p->root_len;
+    return p->lister->take(p->lister->baton, &held->item);
+}
+
+static apr_status_t tell_all(s3_page_t *p)
+{
+    apr_status_t status = APR_SUCCESS;
+    for (s3_held_t *held = p->held; held != NULL && status == APR_SUCCESS; held = held->next)
+        status = tell(p, held);
+    let_go(p);
+    return status;
 }
 
 static apr_status_t end_element(void *baton, const char *space, const char *name, const char *text,
@@ -97,7 +137,7 @@ static apr_status_t end_element(void *baton, const char *space, const char *name
         if (strcmp(name, "IsTruncated") == 0) p->truncated = strcmp(text, "true") == 0;
         if (strcmp(name, "EncodingType") == 0) p->encoded = strcmp(text, "url") == 0;
         if (strcmp(name, "NextContinuationToken") == 0) copy(p->token, sizeof(p->token), text, len);
-        if (strcmp(name, "Contents") == 0 || strcmp(name, "CommonPrefixes") == 0) return tell(p);
+        if (strcmp(name, "Contents") == 0 || strcmp(name, "CommonPrefixes") == 0) return hold(p);
         return APR_SUCCESS;
     }
     if (p->depth != 2) return APR_SUCCESS;
@@ -117,6 +157,7 @@ static apr_status_t page_begin(void *baton, const remote_answer_t *answer)
     s3_page_t *p = baton;
     p->depth = p->listing = p->truncated = p->encoded = 0;
     p->token[0] = '\0';
+    let_go(p);
     if (p->lister->again != NULL) p->lister->again(p->lister->baton);
     if (answer->status == 200 && (answer->coded || !answer->framed)) return VFS_EFORMAT;
     return remote__xml_reset(p->xml);
@@ -134,8 +175,7 @@ static apr_status_t page_query(const s3_page_t *p, const char *token, char *quer
     (void)snprintf(max, sizeof(max), "%u", p->lister->max);
     query[0] = '\0';
     if (token[0] != '\0') good &= s3__query_add(query, size, "continuation-token", token);
-    if (!p->lister->deep && p->lister->max == 0)
-        good &= s3__query_add(query, size, "delimiter", "/");
+    if (!p->lister->deep) good &= s3__query_add(query, size, "delimiter", "/");
     good &= s3__query_add(query, size, "encoding-type", "url");
     good &= s3__query_add(query, size, "list-type", "2");
     if (p->lister->max > 0) good &= s3__query_add(query, size, "max-keys", max);
@@ -159,6 +199,7 @@ static apr_status_t one_page(s3_t *s, const vfs_ctx_t *ctx, s3_page_t *p, int *m
     memset(answer, 0, sizeof(*answer));
     if (status == APR_SUCCESS) status = s3__do(s, ctx, &request, answer, p->lister->error);
     if (status == APR_SUCCESS) status = remote__xml_finish(p->xml);
+    if (status == APR_SUCCESS) status = tell_all(p);
     if (answer == &own) remote__answer_free(answer);
     if (status != APR_SUCCESS) return status;
     if (p->lister->whole != NULL) p->lister->whole(p->lister->baton);
@@ -178,10 +219,12 @@ apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_
     p->lister = lister;
     p->root = root;
     p->root_len = strlen(root);
+    p->last = &p->held;
     apr_status_t status = remote__xml_new(&p->xml, &events, p);
     for (unsigned pages = 0; status == APR_SUCCESS && more; pages++)
         status = pages < PAGES_MAX ? one_page(s, ctx, p, &more) : VFS_ELIMIT;
     remote__xml_free(p->xml);
+    let_go(p);
     free(p);
     return status;
 }

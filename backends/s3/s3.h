@@ -196,8 +196,7 @@ typedef struct s3_item_t {
     const char *etag;
 } s3_item_t;
 /** Keys that begin as the path does, as a directory: those right below, or all (`deep`). At most
- * `max`; 0: all of them, page by page. `take` may be called with keys that a broken page had: then
- * `again` is called first. */
+ * `max`; 0: all of them, page by page. `take` is called once a page is whole, in its order. */
 typedef struct s3_lister_t {
     int deep;
     unsigned max;

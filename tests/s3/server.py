@@ -3,7 +3,7 @@
 
 It serves on the listening socket that is its standard input. The bucket is "test", the key "KEY" with the secret "SECRET",
 the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
-stand anywhere), etags (they are no MD5).
+stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it).
 """
 import base64
 import hashlib
@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 HOW = sys.argv[1].split(",") if len(sys.argv) > 1 else []
-PLAIN, PARTS, ETAGS = ("plain" in HOW, "parts" in HOW, "etags" in HOW)
+PLAIN, PARTS, ETAGS, LAST = ("plain" in HOW, "parts" in HOW, "etags" in HOW, "last" in HOW)
 KEPT = ("x-amz-meta-", "content-type", "x-amz-storage-class", "x-amz-server-side-encryption")
 PART_MIN = 5 << 20
 lock = threading.Lock()
@@ -295,7 +295,8 @@ class Handler(BaseHTTPRequestHandler):
         token = f"<NextContinuationToken>{token_of(last)}</NextContinuationToken>" if more else ""
         coding = "<EncodingType>url</EncodingType>" if "encoding-type" in q else ""
         return self.xml('<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
-                        f"<IsTruncated>{str(more).lower()}</IsTruncated>{coding}{token}" + "".join(out) + "</ListBucketResult>")
+                        f"<IsTruncated>{str(more).lower()}</IsTruncated>{'' if LAST else coding}{token}" + "".join(out) +
+                        f"{coding if LAST else ''}</ListBucketResult>")
 
     def entry(self, encode, key, name, cut):
         name = encode(name.encode("utf-8", "surrogateescape"))

@@ -269,3 +269,20 @@ Test(s3_read, a_wrong_option_is_refused_with_what_would_be_right)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         open_fails(rows[i][0], rows[i][1], APR_EINVAL, rows[i][2]);
 }
+
+Test(s3_read, a_listing_may_say_last_how_it_is_encoded)
+{
+    static const char *const how[] = {NULL, "last"};
+    for (size_t i = 0; i < 2; i++) {
+        vfs_dir_t *dir = NULL;
+        vfs_dirent_t entry;
+        bucket_start(&b, how[i], "in", "");
+        bucket_put(&b, "/a b+c%41", 0, "x", 1, NULL, 0);
+        cr_assert_eq(vfs_opendir(&dir, b.fs, NULL, "/", 0), APR_SUCCESS);
+        cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);
+        cr_expect_str_eq(entry.name, "a b+c%41", "%zu", i);
+        cr_expect_eq(vfs_readdir(dir, NULL, &entry), APR_EOF);
+        cr_assert_eq(vfs_closedir(dir), APR_SUCCESS);
+        if (i == 0) bucket_stop(&b);
+    }
+}
