@@ -373,7 +373,7 @@ apr_status_t s3__probe(s3_t *s, char *err, size_t errlen)
     remote_answer_t answer;
     s3_error_t error;
     const s3_lister_t lister = {
-        .max = 1, .take = no_item, .baton = &items, .answer = &answer, .error = &error};
+        .max = 1, .deep = 1, .take = no_item, .baton = &items, .answer = &answer, .error = &error};
     apr_status_t status = s3__list(s, NULL, "/", &lister);
     if (status != APR_SUCCESS) {
         advise(s, &answer, &error, status, advice, sizeof(advice));

@@ -10,7 +10,7 @@
 
 #include "backends/s3/s3.h"
 
-/* The first two keys of a directory. */
+/* The first two keys of a directory, or (not `deep`) names. */
 typedef struct s3_two_t {
     unsigned count;
     int marker;
@@ -30,9 +30,11 @@ static void forget_two(void *baton)
     memset(baton, 0, sizeof(s3_two_t));
 }
 
-static apr_status_t list_two(s3_t *s, const vfs_ctx_t *ctx, const char *path, s3_two_t *two)
+static apr_status_t list_two(s3_t *s, const vfs_ctx_t *ctx, const char *path, int deep,
+                             s3_two_t *two)
 {
-    const s3_lister_t lister = {.max = 2, .take = take_two, .again = forget_two, .baton = two};
+    const s3_lister_t lister = {
+        .max = 2, .deep = deep, .take = take_two, .again = forget_two, .baton = two};
     memset(two, 0, sizeof(*two));
     return s3__list(s, ctx, path, &lister);
 }
@@ -63,7 +65,7 @@ apr_status_t s3__keep_parent(s3_t *s, const vfs_ctx_t *ctx, const char *path, in
     memcpy(parent, path, len);
     parent[len] = '\0';
     if (s3__marked(s, parent)) return APR_SUCCESS;
-    apr_status_t status = list_two(s, ctx, parent, &two);
+    apr_status_t status = list_two(s, ctx, parent, 0, &two);
     if (status != APR_SUCCESS) return status;
     if (two.marker) {
         s3__seen(s, parent, 1);
@@ -136,7 +138,7 @@ apr_status_t s3__mkdir(s3_t *s, const vfs_ctx_t *ctx, const char *path, uint32_t
 apr_status_t s3__is_empty(s3_t *s, const vfs_ctx_t *ctx, const char *path)
 {
     s3_two_t two;
-    apr_status_t status = list_two(s, ctx, path, &two);
+    apr_status_t status = list_two(s, ctx, path, 1, &two);
     if (status != APR_SUCCESS) return status;
     if (two.count == 0) return APR_FROM_OS_ERROR(ENOENT);
     return two.count > 1 || !two.marker ? APR_FROM_OS_ERROR(ENOTEMPTY) : APR_SUCCESS;

@@ -37,6 +37,8 @@ static apr_status_t take_key(void *baton, const s3_item_t *item)
 {
     s3_tree_t *t = baton;
     if (t->count == KEYS_MAX) return VFS_ELIMIT;
+    /* no path leads there: it would be taken for another key, and that one removed */
+    if (item->key[0] == '/' || strstr(item->key, "//") != NULL) return VFS_EFORMAT;
     if (t->count == t->room) {
         size_t room = t->room > 0 ? 2 * t->room : 64;
         s3_key_t *keys = realloc(t->keys, room * sizeof(*keys));
@@ -139,6 +141,10 @@ static apr_status_t delete_batch(const s3_tree_t *t, const char *dir, size_t fir
             continue;
         }
         at = next + snprintf(next, 32, "</Key></Object>");
+    }
+    if (status == APR_SUCCESS && at == text + sizeof(head) - 1) { /* each went by itself */
+        free(result);
+        return APR_SUCCESS;
     }
     at += snprintf(at, sizeof(tail), "%s", tail);
     s3_request_t request = {.method = "POST",

@@ -314,6 +314,36 @@ Test(s3_write, a_directory_stays_when_its_last_name_goes)
     cr_expect_eq(bucket_requests(&b) - before, 2, "the marker is known");
 }
 
+Test(s3_write, a_directory_stays_when_its_last_directory_moves)
+{
+    vfs_attr_t attr;
+    bucket_start(&b, NULL, "", "");
+    bucket_put(&b, "/p/d/x", 0, "x", 1, NULL, 0);
+    bucket_put(&b, "/p/d/y", 0, "y", 1, NULL, 0);
+    cr_assert_eq(vfs_rename(b.fs, NULL, "/p/d", "/q", 0), APR_SUCCESS);
+    cr_assert_eq(vfs_stat(b.fs, NULL, "/p", &attr), APR_SUCCESS);
+    cr_expect_eq(attr.type, VFS_TYPE_DIR);
+    cr_expect_str_eq(names("/p"), "");
+    cr_expect_str_eq(names("/q"), "x y ");
+}
+
+Test(s3_write, a_directory_with_names_that_no_path_has_does_not_move)
+{
+    static const char *const odd[] = {"/d//", "/d//x", "/d/s//x"};
+    for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
+        char text[16];
+        bucket_start(&b, NULL, "", "");
+        bucket_put(&b, "/d", 1, "", 0, NULL, 0);
+        bucket_put(&b, "/d/f", 0, "x", 1, NULL, 0);
+        bucket_put(&b, odd[i], 0, "x", 1, NULL, 0);
+        cr_expect_eq(vfs_rename(b.fs, NULL, "/d", "/e", 0), VFS_EFORMAT, "%s", odd[i]);
+        (void)bucket_header(&b, odd[i], "etag", text, sizeof(text)); /* asserts that it is there */
+        expect_text("/d/f", "x");
+        cr_expect_str_eq(names("/e"), "(none)");
+        if (i + 1 < sizeof(odd) / sizeof(odd[0])) bucket_stop(&b);
+    }
+}
+
 Test(s3_write, a_directory_moves_with_all_that_is_below)
 {
     char path[64];
