@@ -68,14 +68,12 @@ if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the
   # each of their behaviours is hundreds of requests: one of a kind where all is run several times over
   conformance_stacks(medium objects/s3 objects/webdav-apache)
   conformance_stacks(long objects/s3-plain cache-back-tiny-s8/objects/s3-plain objects/webdav-nginx objects/webdav-lighttpd
-                     cache-through-large/objects/webdav-nginx cache-back-tiny-s8/objects/webdav-apache
-                     cache-back-large-store/objects/webdav-apache)
+                     cache-back-tiny-s8/objects/webdav-apache)
 endif()
 
 if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
   conformance_stacks(medium sftp/local)
-  conformance_stacks(long bare/sftp/local cache-through-large/sftp-nolinks/local cache-back-tiny-s8/sftp-nolinks/local
-                     cache-back-large-store/sftp-nolinks/local)
+  conformance_stacks(long cache-back-tiny-s8/sftp-nolinks/local cache-back-large-store/sftp-nolinks/local)
 endif()
 
 foreach(spec mem cache-through-tiny-s8/mem cache-back-tiny-s8/mem cache-around-tiny-s8/mem)
