@@ -123,13 +123,17 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const s3_header_t *)a)->name, ((const s3_header_t *)b)->name);
 }
 
-/* A header behind the others. */
+/* A header behind the others. What has no value is written in another way: else libcurl takes it
+ * for one that shall not be sent. */
 static int add_line(struct curl_slist **headers, const char *name, const char *value)
 {
     size_t size = strlen(name) + strlen(value) + 3;
     char *line = malloc(size);
     if (line == NULL) return 0;
-    (void)snprintf(line, size, "%s: %s", name, value);
+    if (value[strspn(value, " \t")] != '\0')
+        (void)snprintf(line, size, "%s: %s", name, value);
+    else
+        (void)snprintf(line, size, "%s;", name);
     struct curl_slist *more = curl_slist_append(*headers, line);
     free(line);
     if (more != NULL) *headers = more;

@@ -29,6 +29,19 @@ static void names(FILE *out, const s3_sign_t *what)
         (void)fprintf(out, "%s%s", i > 0 ? ";" : "", what->headers[i].name);
 }
 
+/* A value, with one blank for several and none around it. */
+static void fold(FILE *out, const char *value)
+{
+    static const char blanks[] = " \t";
+    const char *at = value + strspn(value, blanks);
+    while (*at != '\0') {
+        size_t len = strcspn(at, blanks);
+        (void)fwrite(at, 1, len, out);
+        at += len + strspn(at + len, blanks);
+        if (*at != '\0') (void)fputc(' ', out);
+    }
+}
+
 /* The hash of the canonical request. 0: no memory. */
 static int canonical(const s3_sign_t *what, char hex[HEX_BYTES])
 {
@@ -38,8 +51,11 @@ static int canonical(const s3_sign_t *what, char hex[HEX_BYTES])
     FILE *out = open_memstream(&text, &len);
     if (out == NULL) return 0;
     (void)fprintf(out, "%s\n%s\n%s\n", what->method, what->path, what->query);
-    for (size_t i = 0; i < what->nheaders; i++)
-        (void)fprintf(out, "%s:%s\n", what->headers[i].name, what->headers[i].value);
+    for (size_t i = 0; i < what->nheaders; i++) {
+        (void)fprintf(out, "%s:", what->headers[i].name);
+        fold(out, what->headers[i].value);
+        (void)fputc('\n', out);
+    }
     (void)fputc('\n', out);
     names(out, what);
     (void)fprintf(out, "\n%s", what->payload);

@@ -270,6 +270,19 @@ Test(s3_read, a_wrong_option_is_refused_with_what_would_be_right)
         open_fails(rows[i][0], rows[i][1], APR_EINVAL, rows[i][2]);
 }
 
+Test(s3_read, headers_may_be_empty_or_have_blanks)
+{
+    static const s3_header_t odd[] = {
+        {"x-amz-meta-a", ""}, {"x-amz-meta-b", "x   y \t z"}, {"x-amz-meta-c", "  z  "}};
+    char text[64];
+    bucket_start(&b, NULL, "", "&meta=yes");
+    bucket_put(&b, "/f", 0, "x", 1, odd, 3);
+    cr_expect_str_eq(bucket_header(&b, "/f", "x-amz-meta-a", text, sizeof(text)), "");
+    cr_assert_eq(vfs_chmod(b.fs, NULL, "/f", 0600, 0), APR_SUCCESS, "they come along");
+    cr_expect_str_eq(bucket_header(&b, "/f", "x-amz-meta-a", text, sizeof(text)), "");
+    cr_expect_str_eq(bucket_header(&b, "/f", "x-amz-meta-b", text, sizeof(text)), "x   y \t z");
+}
+
 Test(s3_read, a_listing_may_say_last_how_it_is_encoded)
 {
     static const char *const how[] = {NULL, "last"};
