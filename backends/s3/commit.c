@@ -3,7 +3,8 @@
  * parts: those that lie wholly in what is kept are copied from the version before, on the server.
  *
  * Conditions go with the request where the server honours them. Elsewhere it is asked right before,
- * so somebody may come between; the caps say so.
+ * so somebody may come between; the caps say so. The end of an upload in parts is asked about
+ * before as well, since that comes long after its beginning.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -59,6 +60,8 @@ static apr_status_t look_at_old(s3_going_t *g)
         if (((g->how->flags & VFS_COMMIT_IF_MATCH) && !same) ||
             (g->how->flags & VFS_COMMIT_IF_NONE))
             status = VFS_ECONFLICT;
+        else if (if_match(g) != NULL && answer.etag[0] == '\0')
+            status = VFS_EFORMAT; /* a condition on it would be none */
         else
             status = s3__meta_of(&g->meta, g->s, &answer);
         if (!same) g->old[0] = '\0'; /* nothing is kept of another version */
@@ -200,8 +203,8 @@ static apr_status_t upload(s3_going_t *g, int copies)
         u->meta = &g->meta;
         u->source = g->source;
         u->from_etag = g->old;
-        u->if_match = if_match(g);
-        u->if_none = if_none(g);
+        if ((g->how->flags & VFS_COMMIT_IF_MATCH) && g->old[0] != '\0') u->if_match = g->old;
+        u->if_none = (g->how->flags & VFS_COMMIT_IF_NONE) != 0;
         u->parts = parts;
         u->count = plan(g, cell, copies, parts);
         status = s3__upload(g->s, g->ctx, u);

@@ -56,6 +56,7 @@ static apr_status_t copy_in_parts(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t
         u->meta = meta;
         u->from = copy->from;
         u->from_etag = copy->etag;
+        if (strcmp(copy->from, copy->to) == 0) u->if_match = copy->etag;
         u->parts = parts;
         u->count = count;
         status = s3__upload(s, ctx, u);
@@ -65,27 +66,43 @@ static apr_status_t copy_in_parts(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t
     return status;
 }
 
-/* In parts nothing comes along by itself. */
+static apr_status_t copy_small(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
+{
+    char *source = s3__copy_source(s, copy->from, copy->slash);
+    if (source == NULL) return APR_ENOMEM;
+    apr_status_t status = copy_at_once(s, ctx, copy, source);
+    free(source);
+    return status;
+}
+
+/* In parts nothing comes along by itself, and each could be of another version: so it is that of
+ * now, or the one that is wanted. */
 static apr_status_t copy_large(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
 {
-    const s3_request_t head = {.method = "HEAD", .path = copy->from, .flags = REMOTE_AGAIN};
+    const s3_request_t head = {
+        .method = "HEAD", .path = copy->from, .slash = copy->slash, .flags = REMOTE_AGAIN};
     remote_answer_t answer;
     s3_meta_t meta = {.text = NULL};
-    if (copy->meta != NULL) return copy_in_parts(s, ctx, copy, copy->meta);
+    s3_copy_t now = *copy;
     apr_status_t status = s3__do(s, ctx, &head, &answer, NULL);
+    if (status == APR_SUCCESS && (answer.length < 0 || answer.etag[0] == '\0'))
+        status = VFS_EFORMAT;
+    if (status == APR_SUCCESS && copy->etag != NULL && strcmp(copy->etag, answer.etag) != 0)
+        status = VFS_ECONFLICT;
     if (status == APR_SUCCESS) status = s3__meta_of(&meta, s, &answer);
+    now.size = (uint64_t)answer.length;
+    now.etag = answer.etag;
+    if (status == APR_SUCCESS)
+        status = now.size <= s->copy_max
+                     ? copy_small(s, ctx, &now)
+                     : copy_in_parts(s, ctx, &now, copy->meta != NULL ? copy->meta : &meta);
     remote__answer_free(&answer);
-    if (status == APR_SUCCESS) status = copy_in_parts(s, ctx, copy, &meta);
     s3__meta_free(&meta);
     return status;
 }
 
 apr_status_t s3__copy(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
 {
-    if (copy->size > s->copy_max) return copy_large(s, ctx, copy);
-    char *source = s3__copy_source(s, copy->from, copy->slash);
-    if (source == NULL) return APR_ENOMEM;
-    apr_status_t status = copy_at_once(s, ctx, copy, source);
-    free(source);
-    return status;
+    if (copy->etag != NULL && copy->etag[0] == '\0') return VFS_EFORMAT; /* it would be any */
+    return copy->size > s->copy_max ? copy_large(s, ctx, copy) : copy_small(s, ctx, copy);
 }

@@ -297,7 +297,7 @@ typedef struct s3_upload_t {
     const vfs_source_t *source; /**< asked by one thread at a time */
     const char *from;           /**< what is copied; its version is `from_etag`, NULL: any */
     const char *from_etag;
-    const char *if_match; /**< conditions; NULL, 0: none */
+    const char *if_match; /**< conditions, of the end of it; NULL, 0: none */
     int if_none;
     s3_part_t *parts;
     size_t count;

@@ -259,6 +259,21 @@ int s3__has_tag(s3_t *s, const vfs_ctx_t *ctx, const char *path, const char *eta
     return same;
 }
 
+/* Do the conditions hold by now? Servers that honour those of PUT may ignore them here. */
+static apr_status_t check_conditions(s3_t *s, const vfs_ctx_t *ctx, const s3_upload_t *u)
+{
+    const s3_request_t head = {.method = "HEAD", .path = u->path, .flags = REMOTE_AGAIN};
+    remote_answer_t answer;
+    if (u->if_match == NULL && !u->if_none) return APR_SUCCESS;
+    apr_status_t status = s3__do(s, ctx, &head, &answer, NULL);
+    if (APR_STATUS_IS_ENOENT(status))
+        status = u->if_match != NULL ? VFS_ECONFLICT : APR_SUCCESS;
+    else if (status == APR_SUCCESS && (u->if_none || strcmp(answer.etag, u->if_match) != 0))
+        status = VFS_ECONFLICT;
+    remote__answer_free(&answer);
+    return status;
+}
+
 /* *gone: there is no such upload any more. If an answer was lost, what it refuses then may be its
  * own work: the tag tells. */
 static apr_status_t finish(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u, const char *id, int *gone)
@@ -272,8 +287,8 @@ static apr_status_t finish(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u, const 
     request.data = list;
     part_query(query, id, 0);
     s3__header(&request, "content-type", "application/xml");
-    s3__header(&request, "if-match", u->if_match);
-    if (u->if_none) s3__header(&request, "if-none-match", "*");
+    if (s->conditional) s3__header(&request, "if-match", u->if_match);
+    if (s->conditional && u->if_none) s3__header(&request, "if-none-match", "*");
     if (result == NULL || list == NULL) {
         free(result);
         free(list);
@@ -306,6 +321,7 @@ apr_status_t s3__upload(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u)
         pthread_mutex_init(&crew.lock, NULL);
         status = send_parts(&crew);
         (void)pthread_mutex_destroy(&crew.lock); /* the others have ended */
+        if (status == APR_SUCCESS) status = check_conditions(s, ctx, u);
         if (status == APR_SUCCESS) status = finish(s, ctx, u, result->upload, &gone);
         if (status != APR_SUCCESS && !gone) abandon(s, u, result->upload);
     }

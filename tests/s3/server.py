@@ -3,7 +3,8 @@
 
 It serves on the listening socket that is its standard input. The bucket is "test", the key "KEY" with the secret "SECRET",
 the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
-stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it).
+stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it), late (the end of an upload
+ignores conditions), careful (it refuses parts copied of any version, and uploads onto any).
 """
 import base64
 import hashlib
@@ -20,6 +21,7 @@ from xml.sax.saxutils import escape
 
 HOW = sys.argv[1].split(",") if len(sys.argv) > 1 else []
 PLAIN, PARTS, ETAGS, LAST = ("plain" in HOW, "parts" in HOW, "etags" in HOW, "last" in HOW)
+LATE, CAREFUL = ("late" in HOW, "careful" in HOW)
 KEPT = ("x-amz-meta-", "content-type", "x-amz-storage-class", "x-amz-server-side-encryption")
 PART_MIN = 5 << 20
 lock = threading.Lock()
@@ -242,6 +244,8 @@ class Handler(BaseHTTPRequestHandler):
         if "x-amz-copy-source" not in self.headers:
             parts[number] = Thing(body, {})
             return self.answer(200, headers={"ETag": parts[number].etag})
+        if CAREFUL and not self.headers.get("x-amz-copy-source-if-match"):
+            raise Refused(400, "InvalidRequest")
         data = self.source()[1].data
         if "x-amz-copy-source-range" in self.headers:
             first, _, last = self.headers["x-amz-copy-source-range"][6:].partition("-")
@@ -253,7 +257,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def complete(self, key, body):
         name, headers, parts = self.upload()
-        self.put_conditions(key)
+        if not LATE:
+            self.put_conditions(key)
+        if CAREFUL and key in objects and not self.headers.get("If-Match"):
+            raise Refused(400, "InvalidRequest")
         chosen = []
         for node in ElementTree.fromstring(body):
             said = {child.tag.rpartition("}")[2]: child.text for child in node}

@@ -288,6 +288,24 @@ static apr_status_t read_x(void *baton, void *buf, size_t len, apr_off_t off)
     return APR_SUCCESS;
 }
 
+Test(s3_hostile, no_condition_is_of_an_empty_tag)
+{
+    static const reply_t replies[] = {
+        {"HEAD",
+         "HTTP/1.1 200 OK\r\nLast-Modified: Sat, 01 Jan 2000 00:00:00 GMT\r\n"
+         "Content-Length: 1\r\n\r\n",
+         0, 0, NULL, 0},
+        NO_MORE};
+    const vfs_source_t source = {read_x, NULL, 1};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    cr_assert_eq(open_fs(replies, QUICK "&meta=yes&conditional=yes"), APR_SUCCESS, "%s", err);
+    cr_assert_eq(vfs_validator(fs, NULL, "/f", &how.expected), APR_SUCCESS);
+    how.flags = VFS_COMMIT_IF_MATCH;
+    cr_expect_eq(vfs_commit(fs, NULL, "/f", &source, &how, NULL, NULL), VFS_EFORMAT);
+    cr_expect_eq(vfs_chmod(fs, NULL, "/f", 0600, 0), VFS_EFORMAT);
+    cr_expect_null(strstr(server_heard(server), "PUT"));
+}
+
 Test(s3_hostile, a_tag_of_other_bytes_is_found_where_tags_are_md5)
 {
     static const reply_t replies[] = {

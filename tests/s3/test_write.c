@@ -237,12 +237,63 @@ Test(s3_write, an_edit_of_a_large_object_sends_the_part_that_it_touches)
     how.kept_count = 2;
     uint64_t requests = bucket_requests(&b), sent = bucket_bytes_out(&b);
     cr_assert_eq(commit_bytes("/f", &edited, 40 * MIB, &how, NULL), APR_SUCCESS);
-    cr_expect_eq(bucket_requests(&b) - requests, 6, "HEAD, begin, two copies, a part, the end");
+    cr_expect_eq(bucket_requests(&b) - requests, 7,
+                 "HEAD, begin, two copies, a part, HEAD, the end");
     cr_expect_lt(bucket_bytes_out(&b) - sent, 6 * MIB);
     expect_bytes("/f", &edited, 40 * MIB);
     cr_expect_eq(commit_bytes("/f", &bytes, 40 * MIB, &how, NULL), VFS_ECONFLICT,
                  "what is kept is of another version");
     expect_bytes("/f", &edited, 40 * MIB);
+    cr_expect_eq(bucket_uploads(&b), 0);
+}
+
+/* Somebody else replaces the object while its new bytes are on their way. */
+static apr_status_t read_late(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    if (off > 5 * MIB) bucket_put(&b, "/f", 0, "other", 5, NULL, 0);
+    return read_bytes(baton, buf, len, off);
+}
+
+Test(s3_write, a_large_commit_holds_to_its_conditions_at_its_end)
+{
+    static const char *const servers[] = {NULL, "late", "plain"};
+    for (size_t i = 0; i < 6; i++) {
+        bytes_t bytes = {0, 0, 0};
+        const vfs_source_t source = {read_late, &bytes, 11 * MIB};
+        vfs_commit_t how = VFS_COMMIT_INIT;
+        vfs_attr_t attr;
+        bucket_start(&b, servers[i / 2], "", "&part_size=5m&parallel=1");
+        how.flags = VFS_COMMIT_IF_NONE;
+        if (i % 2 == 1) {
+            cr_assert_eq(commit("/f", "old", NULL, &how.expected), APR_SUCCESS);
+            how.flags = VFS_COMMIT_IF_MATCH;
+        }
+        cr_expect_eq(vfs_commit(b.fs, NULL, "/f", &source, &how, &attr, NULL), VFS_ECONFLICT, "%zu",
+                     i);
+        expect_text("/f", "other");
+        cr_expect_eq(bucket_uploads(&b), 0);
+        if (i < 5) bucket_stop(&b);
+    }
+}
+
+Test(s3_write, a_large_copy_is_of_one_version)
+{
+    bytes_t bytes = {0, 0, 0};
+    bucket_start(&b, "careful", "", "&meta=yes&part_size=5m");
+    cr_assert_eq(commit_bytes("/f", &bytes, 23 * MIB, NULL, NULL), APR_SUCCESS);
+    bucket_state(&b)->copy_max = 10 * MIB;
+    cr_assert_eq(vfs_chmod(b.fs, NULL, "/f", 0604, 0), APR_SUCCESS);
+    expect_bytes("/f", &bytes, 23 * MIB);
+    cr_assert_eq(vfs_rename(b.fs, NULL, "/f", "/g", 0), APR_SUCCESS);
+    expect_bytes("/g", &bytes, 23 * MIB);
+    /* its size was another when somebody looked */
+    const s3_copy_t grown = {.from = "/g", .to = "/h", .size = 50 * MIB};
+    cr_assert_eq(s3__copy(bucket_state(&b), NULL, &grown), APR_SUCCESS);
+    expect_bytes("/h", &bytes, 23 * MIB);
+    cr_assert_eq(commit("/g", "small", NULL, NULL), APR_SUCCESS);
+    const s3_copy_t shrunk = {.from = "/g", .to = "/i", .size = 50 * MIB};
+    cr_assert_eq(s3__copy(bucket_state(&b), NULL, &shrunk), APR_SUCCESS);
+    expect_text("/i", "small");
     cr_expect_eq(bucket_uploads(&b), 0);
 }
 
