@@ -134,11 +134,13 @@ static int stage_block(cache_t *c, obj_t *o, piece_t *p, stage_t *st)
     return whole;
 }
 
-/* The file is at least `size` bytes long below: a truncation that is in doubt compares with it. */
-static void size_below(cache_t *c, obj_t *o, uint64_t size)
+/* These bytes are below: the file is at least so long there, which a truncation that is in doubt
+ * compares with, and takes room for them. */
+static void is_below(cache_t *c, obj_t *o, uint64_t at, uint64_t len)
 {
     cachefs__obj_lock(c, o);
-    if (o->attr.size < size) o->attr.size = size;
+    if (o->attr.size < at + len) o->attr.size = at + len;
+    cachefs__attr_grow(&o->attr, o->attr.size, len);
     cachefs__obj_unlock(c, o);
 }
 
@@ -156,7 +158,7 @@ static apr_status_t stage_write(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stag
     memset(&stage->val, 0, sizeof(stage->val));
     st = vfs_call_write_at(file, ctx, stage->buf, stage->len, (apr_off_t)stage->at, &written,
                            &stage->val);
-    if (!st) size_below(c, o, stage->at + stage->len);
+    if (!st) is_below(c, o, stage->at, stage->len);
     cachefs__lower_done(c, o);
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
     cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);

@@ -280,6 +280,12 @@ void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *
 /* Its version as the stack sees it: not known while it has changes of ours that the lower layer's
  * last answer did not. Object locked. */
 void cachefs__obj_validator(const obj_t *o, vfs_validator_t *out);
+/* So many bytes of a file of `size` may take room that was not told: at most what it can be. */
+static inline void cachefs__attr_grow(vfs_attr_t *attr, uint64_t size, uint64_t bytes)
+{
+    uint64_t room = attr->allocated < size ? size - attr->allocated : 0;
+    attr->allocated += bytes < room ? bytes : room;
+}
 /* What the stack sees in attributes that the lower layer told: ours counts where it is not below.
  */
 static inline void cachefs__obj_dress(vfs_attr_t *attr, uint64_t size, uint64_t dirty,
@@ -287,7 +293,7 @@ static inline void cachefs__obj_dress(vfs_attr_t *attr, uint64_t size, uint64_t 
 {
     if (attr->type == VFS_TYPE_FILE) {
         attr->size = size;
-        if (dirty && attr->allocated < dirty) attr->allocated = dirty;
+        cachefs__attr_grow(attr, size, dirty);
     }
     if (mtime_ns) attr->mtime_ns = attr->ctime_ns = mtime_ns;
 }
@@ -352,9 +358,9 @@ int cachefs__obj_name_confirmed(cache_t *c, obj_t *o, const vfs_path_t *path, ui
                                 uint32_t attr_flags);
 void cachefs__obj_set_name(cache_t *c, obj_t *o, const vfs_path_t *path);
 /* The object, which somebody has open, had this name at `asked`. `attr_flags`: VFS_ATTR_DIRECT, or
- * the name leads through a symbolic link, and is taken if it has no other. 0: not noted, since a change of
- * ours overlaps (other than the caller's, if it is his, `mine`), or for want of memory; it may have
- * no name then, and lives by its handle below. */
+ * the name leads through a symbolic link, and is taken if it has no other. 0: not noted, since a
+ * change of ours overlaps (other than the caller's, if it is his, `mine`), or for want of memory;
+ * it may have no name then, and lives by its handle below. */
 int cachefs__obj_name_seen(cache_t *c, obj_t *o, const vfs_path_t *path, uint64_t asked,
                            cachefs__claim_e mine, uint32_t attr_flags);
 /* The name of an object, for a call below. Object locked. @return APR_NOTFOUND without one */
@@ -398,8 +404,9 @@ cachefs__known_e cachefs__node_find(cache_t *c, const vfs_path_t *path, int foll
 /* The object that a name leads to as long as the name is trusted, however old its attributes are.
  * It comes referenced, with how long they are trusted. 0: ask. */
 int cachefs__node_named(cache_t *c, const vfs_path_t *path, obj_t **obj, uint64_t *ttl);
-/* The same as cachefs__node_find without a lock or a reference, and with what the object's attributes are if it is fresh;
- * `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent say: look again, with locks. */
+/* The same as cachefs__node_find without a lock or a reference, and with what the object's
+ * attributes are if it is fresh; `want` LOOKUP_FOLLOW or 0. Other answers than fresh and absent
+ * say: look again, with locks. */
 cachefs__known_e cachefs__peek(cache_t *c, const vfs_path_t *path, unsigned want, vfs_attr_t *attr,
                                vfs_validator_t *validator);
 /* What is cached of a path, without a lock. 0: look with locks. The two others fetch what it needs

@@ -336,7 +336,10 @@ void cachefs__obj_changed(cache_t *c, obj_t *o, int changed, uint64_t since,
 void cachefs__obj_attr_told(const obj_t *o, const vfs_attr_t *told, vfs_attr_t *out)
 {
     uint32_t direct = told->flags & VFS_ATTR_DIRECT;
+    uint64_t allocated = o->attr.allocated;
     *out = (o->flags & OBJ_ATTR_OLD) && told->type == o->attr.type ? *told : o->attr;
+    if (out->type == VFS_TYPE_FILE && out->allocated < allocated) /* went below since it was told */
+        cachefs__attr_grow(out, LOAD(o->size), allocated - out->allocated);
     out->flags |= direct;
     cachefs__obj_dress(out, atomic_load_explicit(&o->size, memory_order_relaxed), o->dirty_bytes,
                        o->local_mtime_ns);

@@ -67,6 +67,42 @@ Test(flush, sync_covers_what_was_dirty_while_others_write_on)
     rig_close(&rig);
 }
 
+/* What is neither told by the lower layer yet nor dirty any more takes its room all the same. */
+Test(flush, what_went_below_stays_allocated)
+{
+    enum { BYTES = 4 << 20 };
+    rig_t rig;
+    char *data = rig_bytes(BYTES, 1);
+    pthread_t thread;
+    vfs_attr_t attr;
+
+    rig_open(&rig, LAZY "ram=64m block_size=16k");
+    vfs_file_t *w = rig_file(rig.fs, "/f", RIG_C);
+    rig_write(w, 0, data, BYTES);
+    rig_block(&rig, VFS_OPID_write_at, 0);
+    syncer_t s = {.file = w, .rig = &rig};
+    EQ(pthread_create(&thread, NULL, sync_it, &s), 0);
+    for (;; s.calls++) {
+        CHECK(rig_until(is_done_or_blocked, &s));
+        OK(vfs_fstat(w, NULL, &attr));
+        CHECK(attr.allocated >= BYTES);
+        if (atomic_load(&s.done)) break;
+        vfs_fault_release(rig.fault);
+    }
+    pthread_join(thread, NULL);
+    OK(s.st);
+    CHECK(s.calls > 1);
+    vfs_fault_clear(rig.fault);
+    OK(vfs_ftruncate(w, NULL, 1000)); /* and goes with what was cut off */
+    rig_write(w, 0, data, 1000);
+    OK(cachefs_flush(rig.fs, NULL, NULL, 0));
+    OK(vfs_fstat(w, NULL, &attr));
+    CHECK(attr.allocated < BYTES);
+    OK(vfs_close(w, NULL));
+    free(data);
+    rig_close(&rig);
+}
+
 Test(flush, a_time_that_was_set_stays_after_a_cut)
 {
     rig_t rig;
