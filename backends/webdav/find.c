@@ -240,6 +240,7 @@ typedef struct load_t {
     remote_names_t *names;
     int there; /* the directory itself */
     int is_file;
+    uint64_t others; /* all else that is told of, names that are left out too */
 } load_t;
 
 /* The last component of a path right below the directory; NULL: it is none. */
@@ -280,11 +281,14 @@ static apr_status_t take_name(void *baton, const webdav_props_t *props)
     if (self) {
         l->there = 1;
         l->is_file = !props->is_dir;
+    } else {
+        l->others++;
     }
     return status;
 }
 
-static apr_status_t load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names)
+static apr_status_t load_all(void *state, const vfs_ctx_t *ctx, const char *path,
+                             remote_names_t *names, uint64_t *others)
 {
     load_t l = {.w = state, .path = path, .names = names};
     webdav_call_t call = {.method = "PROPFIND",
@@ -310,14 +314,24 @@ static apr_status_t load(void *state, const vfs_ctx_t *ctx, const char *path, re
         if (plain == APR_SUCCESS && attr.type != VFS_TYPE_DIR) status = APR_FROM_OS_ERROR(ENOTDIR);
     }
     remote__answer_free(&answer);
+    *others = l.others;
     return status;
 }
 
+static apr_status_t load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names)
+{
+    uint64_t others;
+    return load_all(state, ctx, path, names, &others);
+}
+
+/* A name that no listing has, since it is none for us or may not be looked at, counts: DELETE takes
+ * all there is. */
 apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
 {
     remote_names_t names = {NULL, 0, 0};
-    apr_status_t status = load(w, ctx, path, &names);
-    if (status == APR_SUCCESS && names.count > 0) status = APR_FROM_OS_ERROR(ENOTEMPTY);
+    uint64_t others = 0;
+    apr_status_t status = load_all(w, ctx, path, &names, &others);
+    if (status == APR_SUCCESS && others > 0) status = APR_FROM_OS_ERROR(ENOTEMPTY);
     remote__names_free(&names);
     return status;
 }

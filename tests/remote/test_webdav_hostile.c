@@ -286,6 +286,21 @@ Test(remote_webdav_hostile, errors_within_a_207_are_errors)
     cr_expect_eq(dav_put(dav.fs, "/f", "text", 0, NULL), E(EIO), "one that says nothing, too");
 }
 
+/* DELETE takes along what no listing shows. */
+Test(remote_webdav_hostile, a_directory_with_names_that_are_left_out_is_not_empty)
+{
+    const reply_t replies[] = {
+        SAYS("PROPFIND",
+             multi(XML ONE("/root/d/", DIR) "<D:response><D:href>/root/d/secret</D:href>"
+                                            "<D:status>HTTP/1.1 403 Forbidden</D:status>"
+                                            "</D:response>" END)),
+        {"DELETE", EMPTY("204 No Content"), REPLY_CLOSE, 0, NULL, 0},
+        LAST};
+    must_open(replies, QUICK);
+    cr_expect_eq(vfs_rmdir(dav.fs, NULL, "/d"), E(ENOTEMPTY));
+    cr_expect_eq(heard("DELETE"), 0);
+}
+
 Test(remote_webdav_hostile, a_token_that_is_none_is_not_sent)
 {
     static const char *const tokens[] = {"", "Lock-Token: none\r\n", "Lock-Token: <a b>\r\n",
