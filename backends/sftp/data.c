@@ -184,7 +184,7 @@ typedef struct write_t {
     const uint8_t *data;
     uint64_t off;
     size_t len, done;
-    int at_end; /* by a plain handle */
+    int at_end; /* where that is, is asked first: some servers ignore that a handle appends */
     vfs_attr_t attr;
 } write_t;
 
@@ -267,11 +267,8 @@ apr_status_t sftp__write_at(vfs_file_t *base, const vfs_ctx_t *ctx, const void *
     sftp_file_t *file = (sftp_file_t *)base;
     sftp_t *f = base->fs->state;
     int append = off == VFS_OFFSET_END || (base->flags & VFS_O_APPEND);
-    write_t w = {.file = file,
-                 .data = buf,
-                 .off = append ? 0 : (uint64_t)off,
-                 .len = len,
-                 .at_end = append && !(base->flags & VFS_O_APPEND)};
+    write_t w = {
+        .file = file, .data = buf, .off = append ? 0 : (uint64_t)off, .len = len, .at_end = append};
     if (w.at_end) pthread_mutex_lock(&f->append);
     apr_status_t status =
         sftp__run_file(file, ctx, SFTP_CHANGES | (append ? 0 : SFTP_AGAIN), write_it, &w);
