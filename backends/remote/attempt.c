@@ -269,23 +269,32 @@ static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
     return APR_SUCCESS;
 }
 
+/* A limit, for a request that may be slow. */
+static int64_t stretch(const attempt_t *a, int64_t us)
+{
+    int64_t slow_us = a->remote->config.slow_us;
+    return (a->request->flags & REMOTE_SLOW) && us < slow_us ? slow_us : us;
+}
+
 /* When is it too late? While a body is under way, ours or that of the answer, it must move; before
  * and after, the server may take its time. */
 static int64_t limit(attempt_t *a, const remote_config_t *config, int64_t now)
 {
     const remote_send_t *send = a->request->send;
+    const uint64_t step = a->request->flags & REMOTE_SLOW ? 1 : REMOTE_STALL_BYTES;
+    int64_t first_us = stretch(a, config->first_byte_us);
     curl_off_t up = 0;
     if (send != NULL) (void)curl_easy_getinfo(a->easy, CURLINFO_SIZE_UPLOAD_T, &up);
     uint64_t moved = a->body_bytes + (uint64_t)up;
     if (moved < a->mark_bytes) a->mark_bytes = moved; /* it was sent anew */
     int sending = up > 0 && !a->in_body && (uint64_t)up < send->len;
-    if (!a->in_body && up == 0) return a->begun_us + config->connect_us + config->first_byte_us;
-    if (moved - a->mark_bytes >= REMOTE_STALL_BYTES || (!a->in_body && !sending && !a->all_sent)) {
+    if (!a->in_body && up == 0) return a->begun_us + config->connect_us + first_us;
+    if (moved - a->mark_bytes >= step || (!a->in_body && !sending && !a->all_sent)) {
         a->mark_bytes = moved;
         a->mark_us = now;
     }
     a->all_sent = !a->in_body && !sending;
-    return a->mark_us + (a->all_sent ? config->first_byte_us : config->stall_us);
+    return a->mark_us + (a->all_sent ? first_us : stretch(a, config->stall_us));
 }
 
 /* How long may it sleep? -1: it is over. */
@@ -370,7 +379,8 @@ static remote_end_t judge(const attempt_t *a, CURLcode code)
             break;
         }
         end.status = VFS_EOFFLINE;
-        end.transient = 1;
+        end.caller = (a->request->flags & REMOTE_SLOW) != 0;
+        end.transient = !end.caller; /* it would take as long again */
         break;
     case CURLE_URL_MALFORMAT:
         end.status = APR_EINVAL;

@@ -23,6 +23,7 @@ void remote__config_init(remote_config_t *config)
     config->connect_us = 10000000;
     config->first_byte_us = 30000000;
     config->stall_us = 30000000;
+    config->slow_us = 300000000;
 }
 
 /* A number with a unit of the list behind it; 0: it is none, or too large. */

@@ -41,6 +41,7 @@ typedef struct remote_config_t {
     int64_t first_byte_us;   /**< from the connection to the end of the headers */
     uint64_t requests_per_s; /**< 0: any number */
     uint64_t bytes_per_s;    /**< of bodies, both ways together; 0: any number */
+    int64_t slow_us;         /**< with REMOTE_SLOW: at least so long, for both; no option sets it */
     int64_t stall_us;        /**< a body must move REMOTE_STALL_BYTES in such a time */
 } remote_config_t;
 
@@ -80,6 +81,10 @@ typedef struct remote_answer_t {
 #define REMOTE_FOREIGN 0x2u /**< to another server: no credentials, not through the Unix socket */
 #define REMOTE_TELL 0x4u    /**< the body of an answer that is no 2xx is wanted, in `said` */
 
+/** The server has much to do for it: it may take minutes, in which it says nothing or a byte now
+ * and then. Who is late with it is not asked again, nor taken for away. */
+#define REMOTE_SLOW 0x8u
+
 /** From `begin` or `body`: that is enough, end it well. */
 #define REMOTE_ENOUGH (VFS_EEND + 64)
 
@@ -95,7 +100,7 @@ typedef struct remote_send_t {
 typedef struct remote_request_t {
     const char *method; /**< any; PUT and POST bring a body, if an empty one */
     const char *url;
-    uint32_t flags; /**< REMOTE_AGAIN, REMOTE_FOREIGN, REMOTE_TELL */
+    uint32_t flags; /**< REMOTE_* */
     /** Before each attempt: what it adds to the headers. So a later one can ask for the rest. */
     apr_status_t (*prepare)(void *baton, struct curl_slist **headers);
     /** The headers are here. REMOTE_ENOUGH: and that is all that is wanted. */

@@ -276,6 +276,7 @@ apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request
     call->s = s;
     call->request = request;
     hash_payload(call);
+    int unknown = 0;
     apr_status_t status = make_url(call);
     for (unsigned i = 0; status == APR_SUCCESS && i < TRIES; i++) {
         const remote_send_t send = {.data = request->data, .len = request->len};
@@ -291,12 +292,14 @@ apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request
         s3__creds_get(s, &call->creds);
         remote__answer_free(answer);
         status = remote__send(s->state.remote, ctx, &to_send, answer);
+        unknown |= answer->unknown; /* another round does not undo it */
         if (status != APR_SUCCESS || answer->status < 300) break;
         s3__parse_error(error, answer->said, answer->said_len);
         if (!adjust_clock(s, answer, error) &&
             !(is_stale(answer, error) && s3__creds_renew(s, &call->creds)))
             break;
     }
+    answer->unknown = unknown;
     explicit_bzero(&call->creds, sizeof(call->creds));
     free(call->url);
     free(call);

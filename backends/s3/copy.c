@@ -20,8 +20,10 @@ char *s3__copy_source(const s3_t *s, const char *path, int slash)
 static apr_status_t copy_at_once(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy,
                                  const char *source)
 {
-    s3_request_t request = {
-        .method = "PUT", .path = copy->to, .slash = copy->slash, .flags = REMOTE_AGAIN};
+    s3_request_t request = {.method = "PUT",
+                            .path = copy->to,
+                            .slash = copy->slash,
+                            .flags = REMOTE_AGAIN | REMOTE_SLOW};
     remote_answer_t answer;
     s3_result_t *result = calloc(1, sizeof(*result));
     if (result == NULL) return APR_ENOMEM;

@@ -108,7 +108,7 @@ static apr_status_t copy_part(const s3_crew_t *crew, size_t i)
     s3_part_t *part = &u->parts[i];
     char query[QUERY_MAX], range[64];
     s3_request_t request = {
-        .method = "PUT", .path = u->path, .query = query, .flags = REMOTE_AGAIN};
+        .method = "PUT", .path = u->path, .query = query, .flags = REMOTE_AGAIN | REMOTE_SLOW};
     remote_answer_t answer;
     s3_result_t *result = calloc(1, sizeof(*result));
     char *source = s3__copy_source(crew->s, u->from, 0);
@@ -280,7 +280,7 @@ static apr_status_t finish(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u, const 
 {
     char query[QUERY_MAX], tag[80];
     s3_request_t request = {
-        .method = "POST", .path = u->path, .query = query, .flags = REMOTE_AGAIN};
+        .method = "POST", .path = u->path, .query = query, .flags = REMOTE_AGAIN | REMOTE_SLOW};
     remote_answer_t answer;
     s3_result_t *result = calloc(1, sizeof(*result));
     char *list = part_list(u, &request.len);

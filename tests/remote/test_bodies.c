@@ -322,3 +322,80 @@ Test(remote_bodies, an_upload_that_does_not_move_ends)
     proxy_stop(proxy);
     server_stop(server);
 }
+
+static void be_short(remote_config_t *config)
+{
+    config->connect_us = config->first_byte_us = config->stall_us = 50000;
+    config->slow_us = 20000000;
+    config->retries = 0;
+}
+
+static apr_status_t take_all(void *baton, const void *data, size_t len)
+{
+    (void)data;
+    *(size_t *)baton += len;
+    return APR_SUCCESS;
+}
+
+/* The same, to the end of the answer's body. */
+static apr_status_t ask_all(uint32_t flags, size_t *len, remote_answer_t *answer)
+{
+    const remote_request_t request = {
+        .method = "PUT", .url = base, .flags = flags, .body = take_all, .baton = len};
+    *len = 0;
+    return remote__send(remote, NULL, &request, answer);
+}
+
+Test(remote_bodies, what_may_be_slow_has_time)
+{
+    static char text[3000];
+    static const struct {
+        fault_e fault;
+        uint64_t amount;
+    } rows[] = {{FAULT_DELAY, 400}, {FAULT_SLOW, 8}};
+    static const reply_t replies[] = {{"", text, 0, 0, NULL, 0}, NO_MORE};
+    int head = snprintf(text, sizeof(text), "HTTP/1.1 200 OK\r\nContent-Length: 2048\r\n\r\n");
+    memset(text + head, ' ', 2048);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        remote_answer_t answer;
+        int port = 0, proxy_port = 0;
+        size_t len = 0;
+        server_t *server = server_start(replies, &port);
+        proxy_t *proxy = proxy_start(port, rows[i].fault, rows[i].amount, 0, &proxy_port);
+        open_port(proxy_port, be_short);
+        cr_expect_eq(ask_all(REMOTE_AGAIN, &len, &answer), VFS_EOFFLINE, "%zu", i);
+        remote__answer_free(&answer);
+        cr_expect_eq(ask_all(REMOTE_AGAIN | REMOTE_SLOW, &len, &answer), APR_SUCCESS, "%zu: %s", i,
+                     answer.why);
+        cr_expect_eq(len, 2048);
+        remote__answer_free(&answer);
+        proxy_stop(proxy);
+        server_stop(server);
+    }
+}
+
+static void be_short_in_all(remote_config_t *config)
+{
+    be_short(config);
+    config->retries = 3;
+    config->slow_us = 50000;
+}
+
+Test(remote_bodies, who_is_late_with_what_may_be_slow_is_not_away)
+{
+    static const reply_t replies[] = {
+        {"PUT", "HTTP/1.1 ", REPLY_SILENT, 0, NULL, 0}, {"", OK, 0, 0, NULL, 0}, NO_MORE};
+    remote_answer_t answer;
+    int port = 0;
+    server_t *server = server_start(replies, &port);
+    open_port(port, be_short_in_all);
+    for (unsigned i = 0; i < 8; i++) {
+        cr_expect_eq(ask("PUT", REMOTE_AGAIN | REMOTE_SLOW, NULL, &answer), VFS_EOFFLINE);
+        cr_expect(answer.unknown, "it may be done yet");
+        remote__answer_free(&answer);
+    }
+    cr_expect_eq(count(server_heard(server), "PUT "), 8, "each once");
+    cr_expect_eq(ask("DELETE", REMOTE_AGAIN, NULL, &answer), APR_SUCCESS, "%s", answer.why);
+    remote__answer_free(&answer);
+    server_stop(server);
+}

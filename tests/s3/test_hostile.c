@@ -329,3 +329,30 @@ Test(s3_hostile, a_tag_of_other_bytes_is_found_where_tags_are_md5)
     cr_expect_eq(vfs_commit(fs, NULL, "/right", &source, NULL, NULL, NULL), APR_SUCCESS);
     cr_expect_eq(vfs_commit(fs, NULL, "/wrong", &source, NULL, NULL, NULL), VFS_ECHECKSUM);
 }
+
+/* The first answer is lost; then the server's clock turns out to be another, and what is there by
+ * then is our own. */
+Test(s3_hostile, a_lost_answer_is_not_forgotten_when_it_is_asked_anew)
+{
+    char text[TEXT_MAX], headers[128], tag[128];
+    const time_t then = time(NULL) + 86400;
+    struct tm tm;
+    gmtime_r(&then, &tm);
+    strftime(headers, sizeof(headers), "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &tm);
+    snprintf(tag, sizeof(tag), "HTTP/1.1 200 OK\r\nETag: \"%s\"\r\nContent-Length: 1\r\n\r\n",
+             "9dd4e461268c8034f5c8564e155c67a6");
+    const reply_t replies[] = {
+        {"PUT /test/in/f", "HTTP/1.1 200", REPLY_CLOSE, 1, NULL, 0},
+        {"PUT /test/in/f", answer(text, "403 Forbidden", headers, ""), 0, 1, NULL, 0},
+        {"PUT /test/in/f", "HTTP/1.1 412 No\r\nContent-Length: 0\r\n\r\n", 0, 0, NULL, 0},
+        {"HEAD /test/in/f", tag, 0, 0, NULL, 0},
+        {"GET",
+         "HTTP/1.1 200 OK\r\nContent-Length: 39\r\n\r\n<ListBucketResult></ListBucketResult>  ", 0,
+         0, NULL, 0},
+        NO_MORE};
+    const vfs_source_t source = {read_x, NULL, 1};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    how.flags = VFS_COMMIT_IF_NONE;
+    cr_assert_eq(open_fs(replies, QUICK "&conditional=yes"), APR_SUCCESS, "%s", err);
+    cr_expect_eq(vfs_commit(fs, NULL, "/f", &source, &how, NULL, NULL), APR_SUCCESS);
+}
