@@ -66,8 +66,9 @@ static apr_status_t open_fs(const reply_t *replies, const char *options)
 static const char *answer(char text[TEXT_MAX], const char *status, const char *headers,
                           const char *body)
 {
-    snprintf(text, TEXT_MAX, "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n%s", status, headers,
-             strlen(body), body);
+    int len = snprintf(text, TEXT_MAX, "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\n\r\n%s", status,
+                       headers, strlen(body), body);
+    cr_assert_lt(len, TEXT_MAX);
     return text;
 }
 

@@ -12,7 +12,7 @@
 
 static int run(const rig_t *rig, const char *uri, const char *note)
 {
-    char command[1200];
+    char command[1400];
     snprintf(command, sizeof(command), "%s '%s' %s.store '%s' >%s/out 2>&1", EXAMPLE, uri,
              rig->root, note, rig->root);
     int status = system(command);
