@@ -192,17 +192,13 @@ static apr_status_t set_file(vfs_file_t *base, const vfs_ctx_t *ctx, set_t *s)
 {
     sftp_file_t *file = (sftp_file_t *)base;
     if (file->is_dir && file->handle_len == 0) { /* a server that does not open directories so */
-        char path[VFS_PATH_MAX + 1] = "";
-        sftp_t *f = base->fs->state;
-        pthread_mutex_lock(&f->mutex);
-        if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX);
-        pthread_mutex_unlock(&f->mutex);
-        if (path[0] == '\0') return VFS_ESTALE;
+        char path[VFS_PATH_MAX + 1];
+        if (!sftp__file_path(file, path)) return VFS_ESTALE;
         s->path = path;
         return set_path(base->fs, ctx, s);
     }
     apr_status_t status = sftp__run_file(file, ctx, SFTP_AGAIN | SFTP_CHANGES, set, s);
-    if (status == APR_SUCCESS) atomic_store(&file->wrote, 1);
+    atomic_fetch_add(&file->writes, 1); /* who failed may have done it */
     return status;
 }
 

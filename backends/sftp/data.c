@@ -251,14 +251,13 @@ static apr_status_t write_it(sftp_call_t *c, void *baton)
 /* The version that came of a change. */
 static void note_version(sftp_file_t *file, const vfs_attr_t *attr, vfs_validator_t *validator)
 {
-    char path[VFS_PATH_MAX + 1] = "";
+    char path[VFS_PATH_MAX + 1];
     sftp_t *f = file->base.fs->state;
     sftp__version(f, validator, attr);
     pthread_mutex_lock(&f->mutex);
     file->version = *validator;
-    if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX);
     pthread_mutex_unlock(&f->mutex);
-    if (path[0] != '\0') sftp__files_changed(f, path, validator);
+    if (sftp__file_path(file, path)) sftp__files_changed(f, path, validator);
 }
 
 apr_status_t sftp__write_at(vfs_file_t *base, const vfs_ctx_t *ctx, const void *buf, size_t len,
@@ -274,7 +273,7 @@ apr_status_t sftp__write_at(vfs_file_t *base, const vfs_ctx_t *ctx, const void *
         sftp__run_file(file, ctx, SFTP_CHANGES | (append ? 0 : SFTP_AGAIN), write_it, &w);
     if (w.at_end) pthread_mutex_unlock(&f->append);
     *written = w.done;
-    atomic_store(&file->wrote, 1);
+    atomic_fetch_add(&file->writes, 1);
     if (status == APR_SUCCESS && len > 0) note_version(file, &w.attr, validator);
     return status;
 }
@@ -303,8 +302,12 @@ apr_status_t sftp__sync(vfs_file_t *base, const vfs_ctx_t *ctx, uint32_t flags)
     sftp_file_t *file = (sftp_file_t *)base;
     (void)flags;
     if (file->is_dir) return APR_SUCCESS; /* no names are changed by a handle */
-    atomic_store(&file->wrote, 0);
+    sftp_t *f = base->fs->state;
+    uint64_t writes = atomic_load(&file->writes);
     apr_status_t status = sftp__run_file(file, ctx, SFTP_AGAIN, sync_it, NULL);
-    if (status != APR_SUCCESS) atomic_store(&file->wrote, 1);
+    if (status != APR_SUCCESS) return status;
+    pthread_mutex_lock(&f->mutex);
+    if (file->synced < writes) file->synced = writes;
+    pthread_mutex_unlock(&f->mutex);
     return status;
 }

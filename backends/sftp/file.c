@@ -73,6 +73,16 @@ void sftp__files_changed(sftp_t *f, const char *path, const vfs_validator_t *ver
     pthread_mutex_unlock(&f->mutex);
 }
 
+int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1])
+{
+    sftp_t *f = file->base.fs->state;
+    path[0] = '\0';
+    pthread_mutex_lock(&f->mutex);
+    if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX + 1);
+    pthread_mutex_unlock(&f->mutex);
+    return path[0] != '\0';
+}
+
 /* ---- open */
 
 typedef struct open_t {
@@ -207,7 +217,7 @@ apr_status_t sftp__open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx, const
     vfs_file_init(&file->base, fs, flags, NULL);
     enlist(f, file);
     if (flags & (VFS_O_CREATE | VFS_O_TRUNC)) {
-        atomic_store(&file->wrote, 1);
+        atomic_fetch_add(&file->writes, 1);
         sftp__files_changed(f, path->str, validator);
         sftp__mark(f, path->str, 1);
     }
@@ -241,8 +251,8 @@ apr_status_t sftp__close(vfs_file_t *base, const vfs_ctx_t *ctx)
     apr_status_t status = APR_SUCCESS;
     if (file->session != NULL && !atomic_load(&file->session->dead))
         close_handle(file, ctx, &status);
+    sftp__mark_file(file);
     delist(f, file);
-    if (atomic_load(&file->wrote) && file->path != NULL) sftp__mark(f, file->path, 0);
     file_free(file);
     return status;
 }
@@ -264,11 +274,8 @@ apr_status_t sftp__fstat(vfs_file_t *base, const vfs_ctx_t *ctx, vfs_attr_t *att
     sftp_t *f = base->fs->state;
     apr_status_t status;
     if (file->is_dir && file->handle_len == 0) {
-        char path[VFS_PATH_MAX + 1] = "";
-        pthread_mutex_lock(&f->mutex);
-        if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX);
-        pthread_mutex_unlock(&f->mutex);
-        if (path[0] == '\0') return VFS_ESTALE;
+        char path[VFS_PATH_MAX + 1];
+        if (!sftp__file_path(file, path)) return VFS_ESTALE;
         const vfs_path_t p = {path, (uint32_t)strlen(path), 0, 0};
         return sftp__stat(base->fs, ctx, &p, attr, validator);
     }

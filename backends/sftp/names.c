@@ -119,9 +119,12 @@ apr_status_t sftp__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *fro
     change_t n = {.path = from->str, .to = to->str, .mode = flags};
     if (flags & VFS_RENAME_EXCHANGE) return APR_ENOTIMPL;
     if (from->len == 1 || to->len == 1) return APR_FROM_OS_ERROR(EBUSY);
+    uint64_t begun = sftp__marks_moving(fs->state);
     apr_status_t status = sftp__run(fs->state, ctx, 0, move_name, &n);
-    if (status != APR_SUCCESS || strcmp(from->str, to->str) == 0) return status;
-    sftp__files_moved(fs->state, from->str, to->str);
+    int moved = status == APR_SUCCESS && strcmp(from->str, to->str) != 0;
+    if (moved) sftp__files_moved(fs->state, from->str, to->str);
+    sftp__marks_moved(fs->state, from->str, to->str, begun, status);
+    if (!moved) return status;
     sftp__mark(fs->state, from->str, 2);
     sftp__mark(fs->state, to->str, 1);
     return status;

@@ -82,12 +82,16 @@ typedef struct attempt_t {
 
 static apr_status_t file_session(sftp_file_t *file, sftp_call_t *c);
 
+int sftp__unsure(apr_status_t status)
+{
+    return status == SFTP_LOST || status == APR_FROM_OS_ERROR(EIO) || status == APR_TIMEUP ||
+           status == VFS_ECANCELED || status == VFS_EFORMAT;
+}
+
 /* A change of ours may have been made, and nobody told us what version came of it. */
 static void note_doubt(sftp_file_t *file, apr_status_t status)
 {
-    int lost = status == SFTP_LOST || status == APR_FROM_OS_ERROR(EIO) || status == APR_TIMEUP ||
-               status == VFS_ECANCELED || status == VFS_EFORMAT;
-    if (!lost) return; /* well done, or refused */
+    if (!sftp__unsure(status)) return; /* well done, or refused */
     pthread_mutex_lock(&file->mutex);
     file->doubt = 1;
     pthread_mutex_unlock(&file->mutex);

@@ -101,7 +101,8 @@ typedef struct sftp_session_t {
     char base[VFS_PATH_MAX]; /**< the root, as the server names it; "" for "/" */
 } sftp_session_t;
 
-/** An instance. mutex guards sessions, connecting, breaker, files and unsynced; it is a leaf. */
+/** An instance. mutex guards sessions, connecting, breaker, files, their paths and marks; it is a
+ * leaf. */
 typedef struct sftp_t {
     sftp_config_t config;
     char *secret; /**< NULL: there is none */
@@ -116,6 +117,9 @@ typedef struct sftp_t {
     struct sftp_file_t *files;  /**< open ones */
     struct sftp_mark_t **marks; /**< names that changed since they were made durable */
     size_t nmarks, marks_room;
+    uint64_t mark_seq;      /**< counts changes of the set */
+    uint64_t moving, moves; /**< renames under way; that ended */
+    int forgotten;          /**< the set was full: a name that is not durable is not in it */
     pthread_mutex_t append; /**< held over the two round trips of an append by a plain handle */
     _Atomic uint64_t chance, connections;
     apr_pool_t *pool; /**< texts of the options; NULL until it is whole */
@@ -150,7 +154,8 @@ typedef struct sftp_file_t {
     uint8_t handle[SFTP_HANDLE_MAX];
     size_t handle_len;
     int is_dir, stale;
-    atomic_int wrote;        /**< since it was made durable */
+    _Atomic uint64_t writes; /**< that ended */
+    uint64_t synced;         /**< of them: durable, or its name is marked; the instance's mutex */
     int doubt;               /**< a change of ours may have been made, or not */
     char *path;              /**< NULL: the name is gone, or another file's */
     vfs_validator_t version; /**< as we saw it last */
@@ -223,6 +228,8 @@ apr_status_t sftp__run(sftp_t *f, const vfs_ctx_t *ctx, uint32_t flags, sftp_fn 
  * gone. */
 apr_status_t sftp__run_file(sftp_file_t *file, const vfs_ctx_t *ctx, uint32_t flags, sftp_fn fn,
                             void *baton);
+/** Does it leave open whether the server did what it was asked for? */
+int sftp__unsure(apr_status_t status);
 void sftp__call_init(sftp_call_t *c, sftp_t *f, sftp_session_t *s, const vfs_ctx_t *ctx);
 void sftp__call_end(sftp_call_t *c);
 void sftp__version(const sftp_t *f, vfs_validator_t *out, const vfs_attr_t *attr);
@@ -258,11 +265,19 @@ apr_status_t sftp__look(sftp_call_t *c, size_t at, const char *path, int follow,
 /** A name led to another file from now on, or moved: what handles are opened again by. */
 void sftp__files_gone(sftp_t *f, const char *path);
 void sftp__files_moved(sftp_t *f, const char *from, const char *to);
+/** Its name as it is now; 0: it has none. */
+int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1]);
 /** A file is of this version by our own doing. */
 void sftp__files_changed(sftp_t *f, const char *path, const vfs_validator_t *version);
 /** A name changed, and is not known to be durable: 0: what it leads to, 1: its directory too, 2:
  * that alone. */
 void sftp__mark(sftp_t *f, const char *path, int parent);
+/** The same for a file that was written to by its handle; before nobody finds that any more. */
+void sftp__mark_file(sftp_file_t *file);
+/** Around a rename: names that are marked move, too. The first returns `begun`. */
+uint64_t sftp__marks_moving(sftp_t *f);
+void sftp__marks_moved(sftp_t *f, const char *from, const char *to, uint64_t begun,
+                       apr_status_t status);
 void sftp__marks_free(sftp_t *f);
 /** Parse what stands in a URI. NULL, or a complaint that tells no secret. */
 const char *sftp__parse(sftp_config_t *config, const char *uri, char *why, size_t size,

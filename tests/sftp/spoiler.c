@@ -3,10 +3,12 @@
  * Floor 4: test support; a program that sshd runs as its subsystem: spoiler HOW WHICH [FLAG].
  *
  * WHICH is the request (its number) whose replies are spoilt. With FLAG, the name of a file, only
- * while that is there, and it goes with the first.
+ * while that is there, and it goes with the first; or it stays, if HOW begins with '+'. FLAG.log,
+ * if that is there, is told what was opened, made durable and closed.
  */
 #include <poll.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -48,6 +50,51 @@ static void write_all(int fd, const uint8_t *at, size_t len)
         at += n;
         len -= (size_t)n;
     }
+}
+
+/* ---- the log */
+
+#define HANDLES 256u
+static char log_name[256];
+static char *path_of[65536]; /* of requests to open, by their number */
+static char *opened[HANDLES];
+
+static void tell(const char *what, const char *path)
+{
+    FILE *log = log_name[0] != '\0' && access(log_name, F_OK) == 0 ? fopen(log_name, "ae") : NULL;
+    if (log == NULL) return;
+    (void)fprintf(log, "%s %s\n", what, path != NULL ? path : "?"); /* who reads it misses it */
+    (void)fclose(log);
+}
+
+/* A handle of OpenSSH is a number of 4 bytes, behind its length. */
+static const char *path_at(const uint8_t *at)
+{
+    return opened[get32(at + 4) % HANDLES];
+}
+
+static void note_request(size_t len)
+{
+    uint32_t n = get32(message + 9); /* bytes of the first text */
+    if ((message[4] == 3 || message[4] == 11) && 13 + n <= len) {
+        char **path = &path_of[get32(message + 5) & 0xffff];
+        free(*path);
+        *path = strndup((const char *)message + 13, n);
+    }
+    if (message[4] == 4) tell("close", path_at(message + 9));
+    if (message[4] == 200 && n == 17 && memcmp(message + 13, "fsync@openssh.com", 17) == 0)
+        tell("fsync", path_at(message + 13 + n));
+}
+
+static void note_reply(void)
+{
+    if (message[4] != 102) return;
+    char **path = &path_of[get32(message + 5) & 0xffff];
+    char **handle = &opened[get32(message + 13) % HANDLES];
+    free(*handle);
+    *handle = *path;
+    *path = NULL;
+    tell("open", *handle);
 }
 
 /* One message, with its length. */
@@ -103,6 +150,12 @@ static size_t spoil(const char *how, size_t len)
     }
     if (strcmp(how, "id") == 0) message[8] ^= 0x55;
     if (strcmp(how, "type") == 0) message[4] = 250;
+    if (strcmp(how, "fail") == 0 || strcmp(how, "deny") == 0) {
+        message[4] = 101;
+        memset(message + 9, 0, 12);
+        message[12] = how[0] == 'f' ? 4 : 3;
+        len = 21;
+    }
     if (strcmp(how, "ok") == 0) { /* well done, but what was asked for is not there */
         message[4] = 101;
         memset(message + 9, 0, 12);
@@ -145,10 +198,19 @@ static void begin_server(int *to, int *from)
     *from = out[0];
 }
 
+/* Is it time? */
+static int strikes(const char *how, const char *flag)
+{
+    if (flag == NULL) return 1;
+    return how[0] == '+' ? access(flag, F_OK) == 0 : unlink(flag) == 0;
+}
+
 int main(int argc, char **argv)
 {
     int to, from;
     if (argc < 3) return 2;
+    const char *how = argv[1], *flag = argc > 3 ? argv[3] : NULL;
+    if (flag != NULL) (void)snprintf(log_name, sizeof(log_name), "%s.log", flag);
     const unsigned which = (unsigned)atoi(argv[2]);
     begin_server(&to, &from);
     for (;;) {
@@ -157,12 +219,14 @@ int main(int argc, char **argv)
         if (polls[0].revents != 0) {
             size_t len = read_message(0);
             asked[get32(message + 5) & 0xffff] = message[4];
+            note_request(len);
             write_all(to, message, len);
         }
         if (polls[1].revents != 0) {
             size_t len = read_message(from);
             unsigned what = message[4] == 2 ? 1 : asked[get32(message + 5) & 0xffff];
-            if (what == which && (argc < 4 || unlink(argv[3]) == 0)) len = spoil(argv[1], len);
+            note_reply();
+            if (what == which && strikes(how, flag)) len = spoil(how + (how[0] == '+'), len);
             write_all(1, message, len);
         }
     }

@@ -36,6 +36,29 @@ void rig_again(rig_t *rig)
     cr_assert_eq(fclose(file), 0);
 }
 
+void rig_log(const rig_t *rig)
+{
+    char name[96];
+    snprintf(name, sizeof(name), "%s.log", rig->flag);
+    FILE *file = fopen(name, "we");
+    cr_assert_not_null(file);
+    cr_assert_eq(fclose(file), 0);
+}
+
+int rig_logged(const rig_t *rig, const char *what, const char *name)
+{
+    char line[512], want[256], path[96];
+    int n = 0;
+    snprintf(path, sizeof(path), "%s.log", rig->flag);
+    snprintf(want, sizeof(want), "%s %s%s\n", what, rig->root, name);
+    FILE *file = fopen(path, "re");
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof(line), file) != NULL)
+        n += strcmp(line, want) == 0;
+    (void)fclose(file); /* it was read only */
+    return n;
+}
+
 void rig_start(rig_t *rig, const char *how, int which, int once)
 {
     char line[256];
@@ -53,7 +76,7 @@ void rig_start(rig_t *rig, const char *how, int which, int once)
         rig->bytes[i] = (char)(x >> 24);
     }
     rig_put(rig, "big", rig->bytes, RIG_BYTES);
-    if (once) rig_again(rig);
+    if (once == 1) rig_again(rig);
     snprintf(line, sizeof(line), "Subsystem sftp %s %s %d %s", SPOILER, how != NULL ? how : "",
              which, once ? rig->flag : "");
     cr_assert(sshd_start(&rig->sshd, how != NULL ? line : NULL), "is openssh-server installed?");
@@ -61,9 +84,9 @@ void rig_start(rig_t *rig, const char *how, int which, int once)
 
 void rig_stop(rig_t *rig)
 {
-    char command[192];
+    char command[288];
     sshd_stop(&rig->sshd);
-    snprintf(command, sizeof(command), "rm -rf %s %s", rig->root, rig->flag);
+    snprintf(command, sizeof(command), "rm -rf %s %s %s.log", rig->root, rig->flag, rig->flag);
     cr_expect_eq(system(command), 0);
     free(rig->bytes);
     apr_pool_destroy(rig->pool);

@@ -10,6 +10,7 @@
 #include "vfs/vfs.h"
 
 #define RIG_BYTES 1000000u
+#define RIG_LATER 2
 
 typedef struct rig_t {
     sshd_t sshd;
@@ -21,9 +22,13 @@ typedef struct rig_t {
 } rig_t;
 
 /** @param how  of spoiler.c, or NULL: OpenSSH's own; @param which  the request
- *  @param once  only the first time */
+ *  @param once  1: only the first time; RIG_LATER: at each flag; 0: always */
 void rig_start(rig_t *rig, const char *how, int which, int once);
 void rig_stop(rig_t *rig);
+/** Begin a log of what the server opens, makes durable and closes. */
+void rig_log(const rig_t *rig);
+/** How often does the log have this line, as in "fsync NAME"? The name is below the root. */
+int rig_logged(const rig_t *rig, const char *what, const char *name);
 /** The flag again: the next reply is spoilt, too. */
 void rig_again(rig_t *rig);
 /** Open it. @param port  a proxy's; 0: its own. @param more  options */
