@@ -364,6 +364,7 @@ static remote_end_t judge(const attempt_t *a, CURLcode code)
         end.untouched = s == 429 || s == 503;
         return end;
     }
+    end.untouched = !a->sent;
     switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CERTPROBLEM:
@@ -392,7 +393,6 @@ static remote_end_t judge(const attempt_t *a, CURLcode code)
     default:
         end.status = VFS_EOFFLINE;
         end.transient = 1;
-        end.untouched = !a->sent;
     }
     return end;
 }

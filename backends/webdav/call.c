@@ -79,7 +79,8 @@ static apr_status_t begin(void *baton, const remote_answer_t *answer)
 static apr_status_t body(void *baton, const void *data, size_t len)
 {
     flight_t *f = baton;
-    return f->listing ? webdav__multi_feed(f->multi, data, len) : APR_SUCCESS;
+    if (f->listing) return webdav__multi_feed(f->multi, data, len);
+    return f->call->body != NULL ? f->call->body(f->call->baton, data, len) : APR_SUCCESS;
 }
 
 static apr_status_t send_once(webdav_t *w, const vfs_ctx_t *ctx, const webdav_call_t *call,

@@ -28,6 +28,7 @@ typedef struct put_t {
     char tag[REMOTE_TAG_MAX]; /* that the server gave what we put, or "" */
     int unknown;              /* the answer was lost */
     int cut;                  /* the source failed: what was sent is no whole body */
+    webdav_lock_t *lock;      /* that we have meanwhile, or NULL */
     long said;
 } put_t;
 
@@ -58,9 +59,9 @@ static apr_status_t put_bytes(put_t *p, const char *path, const remote_send_t *s
     remote_answer_t answer;
     apr_status_t status = webdav__call(p->w, p->ctx, &call, &answer);
     p->said = answer.status;
-    p->unknown = status != APR_SUCCESS && answer.unknown;
     memcpy(p->tag, answer.etag, sizeof(p->tag));
     if (status == APR_SUCCESS) status = refused(p, path, &answer);
+    p->unknown = status != APR_SUCCESS && answer.unknown;
     remote__answer_free(&answer);
     return status;
 }
@@ -68,7 +69,8 @@ static apr_status_t put_bytes(put_t *p, const char *path, const remote_send_t *s
 static apr_status_t read_source(void *baton, void *buf, size_t len, apr_off_t off)
 {
     put_t *p = baton;
-    apr_status_t status = p->source->read_at(p->source->baton, buf, len, off);
+    apr_status_t status = webdav__lock_keep(p->w, p->ctx, p->lock);
+    if (status == APR_SUCCESS) status = p->source->read_at(p->source->baton, buf, len, off);
     p->cut |= status != APR_SUCCESS;
     return status;
 }
@@ -162,15 +164,22 @@ static apr_status_t compare(const put_t *p, char *ours, char *theirs)
 
 /* The answer to a conditional PUT was lost. It is not sent again: if it was obeyed, the condition
  * does not hold any more. What is there now tells. An empty file may be anybody's. */
-static apr_status_t lost(const put_t *p, apr_status_t was)
+static apr_status_t lost(put_t *p, apr_status_t was)
 {
+    const int made = p->lock != NULL && p->lock->made;
+    const apr_status_t undone = was == VFS_EFORMAT ? VFS_EOFFLINE : was; /* or not yet done */
     vfs_attr_t attr;
     vfs_validator_t now;
     if (was == APR_TIMEUP || was == VFS_ECANCELED) return was; /* there is no time to look */
     apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, NULL);
+    if (status == APR_SUCCESS && made && attr.size == 0) { /* as our lock made it */
+        p->unknown = 0;
+        return p->source->size == 0 ? APR_SUCCESS : undone;
+    }
+    if (APR_STATUS_IS_ENOENT(status)) return undone;
     if (status != APR_SUCCESS || p->source->size == 0) return VFS_EOFFLINE;
     if ((p->how->flags & VFS_COMMIT_IF_MATCH) && vfs_validator_equal(&now, &p->how->expected))
-        return VFS_EOFFLINE; /* not obeyed, or not yet */
+        return undone;
     if (attr.size != p->source->size) return VFS_ECONFLICT;
     char *pieces = malloc(2 * (size_t)PIECE);
     if (pieces == NULL) return APR_ENOMEM;
@@ -207,11 +216,8 @@ static apr_status_t as_expected(const put_t *p, char tag[REMOTE_TAG_MAX])
 static void unmake(const put_t *p, const webdav_lock_t *lock)
 {
     const char *const lines[] = {lock->line, NULL};
-    webdav_call_t call = {.method = "DELETE",
-                          .path = p->path,
-                          .flags = REMOTE_AGAIN,
-                          .depth = WEBDAV_FLAT,
-                          .lines = lines};
+    webdav_call_t call = {
+        .method = "DELETE", .path = p->path, .depth = WEBDAV_FLAT, .lines = lines};
     remote_answer_t answer;
     (void)webdav__call(p->w, NULL, &call, &answer); /* what stays is empty */
     remote__answer_free(&answer);
@@ -237,10 +243,12 @@ static apr_status_t put_guarded(put_t *p)
     if (locked && !lock.made) status = as_expected(p, tag);
     /* what is locked and has no length is a name without a file (RFC 2518, 7.4) */
     if (locked && is_new && status == VFS_EFORMAT) status = APR_SUCCESS;
+    p->lock = locked ? &lock : NULL;
     if (status == APR_SUCCESS) {
         status = put_source(p, locked ? lock.line : NULL);
         if (status != APR_SUCCESS && p->unknown) status = lost(p, status);
     }
+    p->lock = NULL;
     if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
     webdav__unlock(p->w, &lock);
     return status;

@@ -7,11 +7,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
+#include "backends/remote/xml.h"
 #include "backends/webdav/webdav.h"
 
-/* Who holds a lock may die, or the answer that has its token be lost: then it lasts so long. */
+/* Who holds a lock may die, or the answer that has its token be lost: then it lasts so long. Who
+ * needs it for longer asks again. */
 #define TIMEOUT_LINE "Timeout: Second-60"
+#define TIMEOUT_S 60
 
 static const char lock_body[] =
     "<?xml version=\"1.0\" encoding=\"utf-8\"?><lockinfo xmlns=\"DAV:\"><lockscope><exclusive/>"
@@ -73,6 +77,66 @@ static int is_token(const char *token)
     return 1;
 }
 
+/* ---- how long it lasts */
+
+/* What the server says of that; what is no XML says nothing. */
+typedef struct granted_t {
+    remote_xml_t *xml;
+    int64_t s; /* -1: not said */
+    int forever;
+} granted_t;
+
+static apr_status_t take_timeout(void *baton, const char *space, const char *name, const char *text,
+                                 size_t len)
+{
+    granted_t *g = baton;
+    static const char second[] = "Second-";
+    const size_t n = sizeof(second) - 1;
+    (void)len;
+    if (strcmp(space, "DAV:") != 0 || strcmp(name, "timeout") != 0) return APR_SUCCESS;
+    size_t digits = strncasecmp(text, second, n) == 0 ? strspn(text + n, "0123456789") : 0;
+    if (digits > 0) g->s = digits > 9 ? INT32_MAX : (int64_t)strtoll(text + n, NULL, 10);
+    g->forever = strcasecmp(text, "Infinite") == 0;
+    return APR_SUCCESS;
+}
+
+static apr_status_t take_granted(void *baton, const void *data, size_t len)
+{
+    granted_t *g = baton;
+    (void)remote__xml_feed(g->xml, data, len); /* it stays failed */
+    return APR_SUCCESS;
+}
+
+/* From `asked_us` on. */
+static void note_granted(webdav_lock_t *lock, const granted_t *g, int64_t asked_us)
+{
+    int64_t s = g->s >= 0 ? g->s : TIMEOUT_S;
+    lock->lasts_us = (s > 0 ? s : 1) * 1000000;
+    lock->ends_us = g->forever ? INT64_MAX : asked_us + lock->lasts_us;
+    lock->keep_us = g->forever ? INT64_MAX : asked_us + lock->lasts_us / 2;
+}
+
+/* Ask for a lock, or for more time. */
+static apr_status_t ask_lock(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
+                             webdav_lock_t *lock, remote_answer_t *answer)
+{
+    static const remote_xml_events_t events = {NULL, take_timeout};
+    granted_t granted = {.s = -1};
+    const int64_t asked_us = apr_time_now();
+    memset(answer, 0, sizeof(*answer));
+    apr_status_t status = remote__xml_new(&granted.xml, &events, &granted);
+    if (status != APR_SUCCESS) return status;
+    call->body = take_granted;
+    call->baton = &granted;
+    status = webdav__call(w, ctx, call, answer);
+    if (status == APR_SUCCESS) status = remote__status(answer);
+    if (status == APR_SUCCESS) note_granted(lock, &granted, asked_us);
+    remote__xml_free(granted.xml);
+    return status;
+}
+
+/* ---- lock and unlock */
+
 static apr_status_t lock_at(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lock, int depth,
                             long *said)
 {
@@ -86,9 +150,8 @@ static apr_status_t lock_at(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lo
                           .lines = lines,
                           .keep = "lock-token"};
     remote_answer_t answer;
-    apr_status_t status = webdav__call(w, ctx, &call, &answer);
+    apr_status_t status = ask_lock(w, ctx, &call, lock, &answer);
     *said = answer.status;
-    if (status == APR_SUCCESS) status = remote__status(&answer);
     if (status == APR_SUCCESS &&
         (remote__kept(&answer, "lock-token", lock->token, sizeof(lock->token)) == NULL ||
          !is_token(lock->token))) {
@@ -136,4 +199,42 @@ void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
         remote__answer_free(&answer);
     }
     lock->token[0] = '\0';
+}
+
+/* ---- keeping it */
+
+/* nginx makes a new lock where the old one has ended. */
+static int is_another(webdav_t *w, const webdav_lock_t *lock, const remote_answer_t *answer)
+{
+    webdav_lock_t made = *lock;
+    if (remote__kept(answer, "lock-token", made.token, sizeof(made.token)) == NULL) return 0;
+    if (strcmp(made.token, lock->token) == 0 || !is_token(made.token)) return 0;
+    webdav__unlock(w, &made);
+    return 1;
+}
+
+apr_status_t webdav__lock_keep(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lock)
+{
+    if (lock == NULL || apr_time_now() < lock->keep_us) return APR_SUCCESS;
+    if (apr_time_now() >= lock->ends_us) return VFS_EOFFLINE; /* lighttpd would not say so */
+    const char *const lines[] = {lock->line, TIMEOUT_LINE, NULL};
+    webdav_call_t call = {.method = "LOCK",
+                          .path = lock->path,
+                          .slash = lock->slash,
+                          .flags = REMOTE_AGAIN,
+                          .lines = lines,
+                          .keep = "lock-token"};
+    remote_answer_t answer;
+    apr_status_t status = ask_lock(w, ctx, &call, lock, &answer);
+    const long said = answer.status;
+    int gone = said == 412 || said == 423 || said == 404 || said == 409;
+    if (status == APR_SUCCESS) gone = is_another(w, lock, &answer);
+    remote__answer_free(&answer);
+    if (gone) return VFS_EOFFLINE;
+    if (status == APR_SUCCESS) return APR_SUCCESS;
+    /* one that knows no refreshing is not asked again: others wait as long as it granted at first
+     */
+    int never = said >= 400 && said <= 499 && said != 408;
+    lock->keep_us = never ? INT64_MAX : apr_time_now() + lock->lasts_us / 8;
+    return APR_SUCCESS;
 }

@@ -65,61 +65,100 @@ apr_status_t webdav__mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
 
 /* ---- removal */
 
-/* `line` may be NULL. What was lost on the way and is gone now, went by us. */
-static apr_status_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
-                              const char *line, long *said)
+/* What became of a DELETE. */
+typedef struct removal_t {
+    apr_status_t status;
+    long said;   /* of HTTP */
+    int unknown; /* it may have been done: what has the name now may be what others made since */
+} removal_t;
+
+/* `line` may be NULL. */
+static removal_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                           const char *line)
 {
     const char *const lines[] = {line, NULL};
     webdav_call_t call = {.method = "DELETE",
                           .path = path,
                           .slash = slash,
-                          .flags = REMOTE_AGAIN,
                           .depth = slash ? WEBDAV_DEEP : WEBDAV_FLAT,
                           .lines = lines};
     remote_answer_t answer;
-    apr_status_t status = webdav__call(w, ctx, &call, &answer);
-    *said = answer.status;
-    if (status == APR_SUCCESS && !(answer.unknown && answer.status == 404))
-        status = remote__status(&answer);
+    removal_t done = {.status = webdav__call(w, ctx, &call, &answer)};
+    done.said = answer.status;
+    if (done.status == APR_SUCCESS) done.status = remote__status(&answer);
+    done.unknown = done.status != APR_SUCCESS && answer.unknown;
     remote__answer_free(&answer);
-    return status;
+    return done;
+}
+
+/* Is it what it was? Not what others made since, which looks the same if both are young. */
+static int is_same(const look_t *was, const look_t *now)
+{
+    return !(was->validator.flags & VFS_VALIDATOR_YOUNG) &&
+           vfs_validator_equal(&was->validator, &now->validator);
+}
+
+/* The answer to a DELETE was lost, and this was `found` then. APR_SUCCESS: it is still there, and
+ * can be removed once more; APR_ENOENT: it is gone. */
+static apr_status_t lost_removal(const look_t *was, const look_t *now, apr_status_t found)
+{
+    if (APR_STATUS_IS_ENOENT(found)) return APR_ENOENT;
+    return found == APR_SUCCESS && is_same(was, now) ? APR_SUCCESS : VFS_EOFFLINE;
+}
+
+static int no_time(apr_status_t status)
+{
+    return status == APR_TIMEUP || status == VFS_ECANCELED;
 }
 
 apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
     webdav_t *w = fs->state;
-    apr_status_t status = VFS_ECONFLICT;
+    removal_t done = {.status = VFS_ECONFLICT};
     char line[HEADER_MAX];
-    look_t look;
-    long said = 412;
-    for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++) {
-        status = look_at(w, ctx, path->str, &look);
-        if (status != APR_SUCCESS) return status;
+    look_t was, look;
+    for (unsigned i = 0; i <= LOOKS_MAX && !no_time(done.status); i++) {
+        if (done.unknown) was = look;
+        apr_status_t found = look_at(w, ctx, path->str, &look);
+        if (done.unknown) found = lost_removal(&was, &look, found);
+        if (done.unknown && found == APR_ENOENT) return APR_SUCCESS;
+        if (found != APR_SUCCESS) return found;
         if (is_dir(&look)) return APR_FROM_OS_ERROR(EISDIR);
+        if (i == LOOKS_MAX) break;
         (void)snprintf(line, sizeof(line), "If-Match: %s", look.tag);
-        status = delete_it(w, ctx, path->str, 0, look.tag[0] != '\0' ? line : NULL, &said);
+        done = delete_it(w, ctx, path->str, 0, look.tag[0] != '\0' ? line : NULL);
+        if (!done.unknown && done.said != 412) break;
     }
-    return status;
+    return done.status;
 }
 
 /* The token is sent with the URL that it is of, as Apache wants it for a directory; then without,
  * for nginx does not know its own URLs again where they are escaped. */
-static apr_status_t delete_locked(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
-                                  const webdav_lock_t *lock)
+static removal_t delete_locked(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                               const webdav_lock_t *lock)
 {
-    long said = 0;
-    if (lock->token[0] == '\0') return delete_it(w, ctx, path, 1, NULL, &said);
+    if (lock->token[0] == '\0') return delete_it(w, ctx, path, 1, NULL);
     char *url = remote__url(w->base, path, 1);
     size_t size = url != NULL ? strlen(url) + WEBDAV_TOKEN_MAX + 16 : 0;
     char *line = url != NULL ? malloc(size) : NULL;
-    apr_status_t status = APR_ENOMEM;
+    removal_t done = {.status = APR_ENOMEM};
     if (line != NULL) {
         (void)snprintf(line, size, "If: <%s> (%s)", url, lock->token);
-        status = delete_it(w, ctx, path, 1, line, &said);
+        done = delete_it(w, ctx, path, 1, line);
     }
     free(line);
     free(url);
-    return said == 423 ? delete_it(w, ctx, path, 1, lock->line, &said) : status;
+    return done.said == 423 ? delete_it(w, ctx, path, 1, lock->line) : done;
+}
+
+/* An empty directory looks like any other: one that is there is not removed once more. */
+static apr_status_t delete_dir(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+                               const webdav_lock_t *lock)
+{
+    look_t look;
+    removal_t done = delete_locked(w, ctx, path, lock);
+    if (!done.unknown || no_time(done.status)) return done.status;
+    return APR_STATUS_IS_ENOENT(look_at(w, ctx, path, &look)) ? APR_SUCCESS : VFS_EOFFLINE;
 }
 
 /* It is a directory: only an empty one goes. */
@@ -130,7 +169,7 @@ static apr_status_t remove_empty(webdav_t *w, const vfs_ctx_t *ctx, const char *
     /* one that cannot be locked, for any other reason, can be looked at all the same */
     if (status == APR_FROM_OS_ERROR(EBUSY) || status == VFS_EOFFLINE) return status;
     status = webdav__empty(w, ctx, path);
-    if (status == APR_SUCCESS) status = delete_locked(w, ctx, path, &lock);
+    if (status == APR_SUCCESS) status = delete_dir(w, ctx, path, &lock);
     if (status != APR_SUCCESS) webdav__unlock(w, &lock); /* else it is gone with the directory */
     return status;
 }
@@ -162,8 +201,9 @@ typedef struct rename_t {
 static apr_status_t lost(const rename_t *r, apr_status_t was)
 {
     look_t now;
-    if (was == APR_TIMEUP || was == VFS_ECANCELED) return was; /* there is no time to look */
+    if (no_time(was)) return was;
     apr_status_t status = look_at(r->w, r->ctx, r->from, &now);
+    if (status == APR_SUCCESS) return was == VFS_EFORMAT ? VFS_EOFFLINE : was; /* or not yet done */
     if (!APR_STATUS_IS_ENOENT(status)) return VFS_EOFFLINE;
     status = look_at(r->w, r->ctx, r->to, &now);
     if (status != APR_SUCCESS || now.attr.type != r->source.attr.type) return VFS_EOFFLINE;
@@ -197,10 +237,8 @@ static apr_status_t move(const rename_t *r, long *said)
         (void)snprintf(condition, size, "If: <%s> ([%s])", url, r->target.tag);
         status = webdav__call(r->w, r->ctx, &call, &answer);
         *said = answer.status;
-        if (status != APR_SUCCESS && answer.unknown)
-            status = lost(r, status);
-        else if (status == APR_SUCCESS)
-            status = *said == 409 ? APR_ENOENT : remote__status(&answer);
+        if (status == APR_SUCCESS) status = *said == 409 ? APR_ENOENT : remote__status(&answer);
+        if (status != APR_SUCCESS && answer.unknown) status = lost(r, status);
         remote__answer_free(&answer);
     }
     free(url);

@@ -43,6 +43,8 @@ typedef struct webdav_call_t {
     const char *const *lines;  /**< headers until NULL; or NULL */
     const char *keep;          /**< as in remote_request_t */
     webdav_found_fn found;     /**< files of a 207, if it is not all an error; or NULL */
+    /** The body of any other 2xx; or NULL. */
+    apr_status_t (*body)(void *baton, const void *data, size_t len);
     void *baton;
 } webdav_call_t;
 #define WEBDAV_FLAT (-1)
@@ -54,7 +56,10 @@ typedef struct webdav_lock_t {
     char line[WEBDAV_TOKEN_MAX + 16]; /**< "If: (<token>)", or "" */
     const char *path;
     int slash;
-    int made; /**< the file was not there: it is now, and empty */
+    int made;         /**< the file was not there: it is now, and empty */
+    int64_t lasts_us; /**< so long */
+    int64_t ends_us;  /**< since 1970; INT64_MAX: never */
+    int64_t keep_us;  /**< when it is to be asked for again */
 } webdav_lock_t;
 
 extern const remote_backend_t webdav__backend;
@@ -102,6 +107,9 @@ int webdav__has_locks(webdav_t *w, const vfs_ctx_t *ctx);
 /** Lock it against others. APR_ENOTIMPL: it cannot be locked; EBUSY: somebody has it. */
 apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
                           webdav_lock_t *lock);
+/** Of the work under the lock, often: half of its time is over, so ask for more. NULL: there is
+ * none. VFS_EOFFLINE: it ended, and others may have come between. */
+apr_status_t webdav__lock_keep(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lock);
 /** Give it back; the deadline of the call does not count. Without a lock: nothing. */
 void webdav__unlock(webdav_t *w, webdav_lock_t *lock);
 

@@ -10,6 +10,7 @@
 
 #include <criterion/criterion.h>
 
+#include "backends/webdav/webdav.h"
 #include "tests/remote/support_dav.h"
 #include "vfs/vfs_ops.h"
 
@@ -307,5 +308,31 @@ Test(remote_webdav, get_tells_a_directory_from_a_file)
             IS(APR_ENOENT, vfs_get(dav.fs, NULL, "/none", buf, sizeof(buf), &n, &attr, NULL));
             IS(E(ENOTDIR), vfs_get(dav.fs, NULL, "/empty/x", buf, sizeof(buf), &n, &attr, NULL));
         }
+    }
+}
+
+Test(remote_webdav, a_lock_lasts_as_long_as_it_is_asked_for)
+{
+    EACH_SERVER("")
+    {
+        webdav_t *w = dav.fs->state;
+        webdav_lock_t lock;
+        dav_shell(&dav, "echo text >f && chmod 666 f");
+        OK(webdav__lock(w, NULL, "/f", 0, &lock));
+        cr_expect_eq(lock.lasts_us, 60000000, "%s: %lld", dav.name, (long long)lock.lasts_us);
+        OK(webdav__lock_keep(w, NULL, &lock));
+        for (unsigned turn = 0; turn < 2; turn++) {
+            lock.keep_us = 0;
+            OK(webdav__lock_keep(w, NULL, &lock));
+            cr_expect_gt(lock.keep_us, apr_time_now(), "%s: it was granted", dav.name);
+            IS(E(EBUSY), vfs_unlink(dav.fs, NULL, "/f"));
+        }
+        webdav_lock_t gone = lock;
+        webdav__unlock(w, &lock);
+        gone.keep_us = 0;
+        if (i < 2) IS(VFS_EOFFLINE, webdav__lock_keep(w, NULL, &gone)); /* lighttpd does not tell */
+        gone.keep_us = gone.ends_us = 0;
+        IS(VFS_EOFFLINE, webdav__lock_keep(w, NULL, &gone));
+        OK(vfs_unlink(dav.fs, NULL, "/f")); /* no lock is left */
     }
 }

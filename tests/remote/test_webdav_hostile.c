@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <apr_general.h>
 
@@ -235,10 +237,10 @@ Test(remote_webdav_hostile, a_move_whose_answer_is_lost_and_that_was_done_is_don
 }
 
 /* A PUT on a condition whose answer is lost, with this file there. */
-static apr_status_t lost_put(const char *there, const char *text)
+static apr_status_t lost_put(const char *answer, const char *there, const char *text)
 {
     static char bytes[256];
-    const reply_t replies[] = {{"PUT", "", REPLY_CLOSE, 0, NULL, 1},
+    const reply_t replies[] = {{"PUT", answer, REPLY_CLOSE, 0, NULL, answer[0] == 0},
                                {"PROPFIND", there, REPLY_CLOSE, 0, NULL, 0},
                                {"GET", bytes, REPLY_CLOSE, 0, NULL, 0},
                                LAST};
@@ -263,11 +265,163 @@ Test(remote_webdav_hostile, a_put_on_a_condition_whose_answer_is_lost_is_looked_
     const char *old =
         multi(XML ONE("/root/f", "<D:resourcetype/><D:getcontentlength>7</D:getcontentlength>"
                                  "<D:getetag>\"old\"</D:getetag>") END);
-    cr_expect_eq(lost_put(ours, "our own"), APR_SUCCESS, "it was obeyed");
-    cr_expect_eq(lost_put(ours, "another"), VFS_ECONFLICT, "somebody else was before us");
-    cr_expect_eq(lost_put(longer, "another"), VFS_ECONFLICT);
-    cr_expect_eq(lost_put(old, "the old"), VFS_EOFFLINE, "it was not obeyed");
-    cr_expect_eq(lost_put(EMPTY("503 Away"), ""), VFS_EOFFLINE, "nobody knows");
+    static const char *const answers[] = {"", EMPTY("408 Slow"), EMPTY("502 Oh"), EMPTY("504 Oh")};
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        const char *a = answers[i];
+        cr_expect_eq(lost_put(a, ours, "our own"), APR_SUCCESS, "%zu: it was obeyed", i);
+        cr_expect_eq(lost_put(a, ours, "another"), VFS_ECONFLICT, "%zu: somebody else", i);
+        cr_expect_eq(lost_put(a, longer, "another"), VFS_ECONFLICT, "%zu", i);
+        cr_expect_eq(lost_put(a, old, "the old"), VFS_EOFFLINE, "%zu: it was not obeyed", i);
+        cr_expect_eq(lost_put(a, EMPTY("503 Away"), ""), VFS_EOFFLINE, "%zu: nobody knows", i);
+    }
+}
+
+/* The file is asked for, then its DELETE gets this answer, and then there is `later`. */
+static apr_status_t lost_delete(const char *answer, const char *later, unsigned deletes)
+{
+    const char *file = multi(XML ONE("/root/f", FILE7) END);
+    const reply_t replies[] = {{"DELETE", answer, REPLY_CLOSE, 1, NULL, answer[0] == 0},
+                               {"DELETE", EMPTY("204 Gone"), 0, 0, NULL, 0},
+                               {"PROPFIND", file, REPLY_CLOSE, 1, NULL, 0},
+                               {"PROPFIND", later, REPLY_CLOSE, 0, NULL, 0},
+                               LAST};
+    must_open(replies, "probe=no&retries=3");
+    apr_status_t status = vfs_unlink(dav.fs, NULL, "/f");
+    cr_expect_eq(heard("DELETE "), deletes, "%u", heard("DELETE "));
+    done();
+    return status;
+}
+
+Test(remote_webdav_hostile, a_delete_whose_answer_is_lost_removes_nothing_new)
+{
+    static const char *const answers[] = {"", EMPTY("408 Slow"), EMPTY("500 Oh"), EMPTY("502 Oh")};
+    const char *same = multi(XML ONE("/root/f", FILE7) END);
+    const char *another =
+        multi(XML ONE("/root/f", "<D:resourcetype/><D:getcontentlength>7</D:getcontentlength>"
+                                 "<D:getetag>\"two\"</D:getetag>") END);
+    const char *dir = multi(XML ONE("/root/f/", DIR) END);
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        const char *a = answers[i];
+        cr_expect_eq(lost_delete(a, EMPTY("404 None"), 1), APR_SUCCESS, "%zu: it was done", i);
+        cr_expect_eq(lost_delete(a, another, 1), VFS_EOFFLINE, "%zu: made since, or before", i);
+        cr_expect_eq(lost_delete(a, dir, 1), VFS_EOFFLINE, "%zu: made since", i);
+        cr_expect_eq(lost_delete(a, same, 2), APR_SUCCESS, "%zu: it was not done", i);
+        cr_expect_eq(lost_delete(a, EMPTY("503 Away"), 1), VFS_EOFFLINE, "%zu: who knows", i);
+    }
+}
+
+Test(remote_webdav_hostile, what_may_be_new_looks_like_what_was_removed)
+{
+    char now[64], props[512];
+    const time_t t = time(NULL);
+    cr_assert_neq(strftime(now, sizeof(now), "%a, %d %b %Y %H:%M:%S GMT", gmtime(&t)), 0);
+    snprintf(props, sizeof(props),
+             XML "<D:response><D:href>/root/f</D:href><D:propstat><D:prop><D:resourcetype/>"
+                 "<D:getcontentlength>0</D:getcontentlength><D:getlastmodified>%s"
+                 "</D:getlastmodified></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>"
+                 "</D:response>" END,
+             now);
+    const reply_t replies[] = {
+        {"DELETE", "", REPLY_CLOSE, 0, NULL, 1}, SAYS("PROPFIND", multi(props)), LAST};
+    must_open(replies, "probe=no&retries=3");
+    cr_expect_eq(vfs_unlink(dav.fs, NULL, "/f"), VFS_EOFFLINE);
+    cr_expect_eq(heard("DELETE "), 1);
+}
+
+Test(remote_webdav_hostile, a_directory_whose_removal_is_lost_is_removed_once)
+{
+    const char *dir = multi(XML ONE("/root/d/", DIR) END);
+    for (int there = 0; there < 2; there++) {
+        const reply_t replies[] = {{"DELETE", "", REPLY_CLOSE, 0, NULL, 1},
+                                   {"PROPFIND", dir, REPLY_CLOSE, there ? 0 : 2, NULL, 0},
+                                   LAST};
+        must_open(replies, "probe=no&retries=3&locks=no");
+        cr_expect_eq(vfs_rmdir(dav.fs, NULL, "/d"), there ? VFS_EOFFLINE : APR_SUCCESS);
+        cr_expect_eq(heard("DELETE "), 1);
+        done();
+    }
+}
+
+Test(remote_webdav_hostile, an_answer_on_the_way_is_none_to_a_move)
+{
+    static const struct {
+        const char *answer;
+        apr_status_t undone;
+    } rows[] = {{EMPTY("408 Slow"), VFS_EOFFLINE},
+                {EMPTY("500 Oh"), E(EIO)},
+                {EMPTY("502 Oh"), VFS_EOFFLINE},
+                {EMPTY("504 Oh"), VFS_EOFFLINE}};
+    const char *file = multi(XML ONE("/root/a", FILE7) END);
+    const char *moved = multi(XML ONE("/root/b", FILE7) END);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (unsigned undone = 0; undone < 2; undone++) {
+            const reply_t replies[] = {
+                {"MOVE", rows[i].answer, 0, 0, NULL, 0},
+                {"PROPFIND /root/a ", file, REPLY_CLOSE, undone ? 0 : 1, NULL, 0},
+                {"PROPFIND /root/b ", EMPTY("404 None"), 0, 1, NULL, 0},
+                {"PROPFIND /root/b ", moved, REPLY_CLOSE, 0, NULL, 0},
+                LAST};
+            must_open(replies, "probe=no&retries=3");
+            cr_expect_eq(vfs_rename(dav.fs, NULL, "/a", "/b", 0),
+                         undone ? rows[i].undone : APR_SUCCESS, "%zu %u", i, undone);
+            cr_expect_eq(heard("MOVE "), 1);
+            done();
+        }
+    }
+}
+
+/* ---- locks that end */
+
+#define TOKEN "<urn:x>"
+#define LOCKED                                                                                     \
+    "<D:prop xmlns:D=\"DAV:\"><D:lockdiscovery><D:activelock><D:timeout>Second-1</D:timeout>"      \
+    "</D:activelock></D:lockdiscovery></D:prop>"
+
+/* Takes its time for the second half. */
+static apr_status_t slowly(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    (void)baton;
+    memset(buf, 'x', len);
+    if (off > 0) (void)usleep(250000);
+    return APR_SUCCESS;
+}
+
+/* A new file, under a lock of a second, of which this is said when more is wanted. */
+static apr_status_t put_slowly(const char *more)
+{
+    char locked[512];
+    snprintf(locked, sizeof(locked),
+             "HTTP/1.1 200 OK\r\nLock-Token: " TOKEN "\r\nContent-Length: %zu\r\n\r\n" LOCKED,
+             strlen(LOCKED));
+    const reply_t replies[] = {{"UNLOCK", EMPTY("204 Open"), 0, 0, NULL, 0},
+                               {"LOCK", locked, 0, 1, NULL, 0},
+                               {"LOCK", more != NULL ? more : locked, 0, 0, NULL, 0},
+                               {"PUT", EMPTY("201 Made"), 0, 0, NULL, 0},
+                               {"PROPFIND", EMPTY("404 None"), 0, 0, NULL, 0},
+                               LAST};
+    const vfs_source_t source = {slowly, NULL, 262144};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    how.flags = VFS_COMMIT_IF_NONE;
+    must_open(replies, QUICK "&locks=yes&conditions=no");
+    apr_status_t status = vfs_commit(dav.fs, NULL, "/f", &source, &how, NULL, NULL);
+    cr_expect_eq(heard("PUT "), status == APR_SUCCESS, "a whole one");
+    cr_expect_eq(heard("UNLOCK "), 1);
+    return status;
+}
+
+Test(remote_webdav_hostile, a_lock_is_kept_while_a_body_is_sent)
+{
+    cr_expect_eq(put_slowly(NULL), APR_SUCCESS);
+    /* one lock, the end of it, and what was asked for between */
+    cr_expect_geq(heard("LOCK /root/f "), 3, "%u", heard("LOCK /root/f "));
+    cr_expect_geq(heard("If: (" TOKEN ")"), 2, "of the body and of the lock");
+}
+
+Test(remote_webdav_hostile, a_body_ends_with_its_lock)
+{
+    cr_expect_eq(put_slowly(EMPTY("412 Yours is gone")), VFS_EOFFLINE);
+    done();
+    cr_expect_eq(put_slowly(EMPTY("405 What is that")), APR_SUCCESS, "it lasts as it did before");
 }
 
 Test(remote_webdav_hostile, errors_within_a_207_are_errors)
