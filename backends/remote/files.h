@@ -51,10 +51,13 @@ typedef struct remote_backend_t {
     /** All names of a directory, by remote__names_add. */
     apr_status_t (*load)(void *state, const vfs_ctx_t *ctx, const char *path,
                          remote_names_t *names);
-    int exact; /**< etags are of the bytes: two that are made at one time differ */
+    int exact; /**< etags are of the bytes, which may be stored coded, and are given so */
 } remote_backend_t;
 
 /* ---- read.c */
+
+/** Are the bytes of the answer coded in another way than those of the file? */
+int remote__recoded(const remote_backend_t *backend, const remote_answer_t *answer);
 
 /** Read a range of one version. `attr` and `validator` are those of the bytes; either may be NULL.
  * `*is_dir` may be NULL: a directory is EISDIR then. Where a server has no ranges, up to `skip_max`

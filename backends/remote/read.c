@@ -35,6 +35,12 @@ typedef struct remote_read_t {
     char etag[REMOTE_TAG_MAX]; /* a strong one, else "" */
 } remote_read_t;
 
+/* What is coded on its way has a tag that is weak, or none. */
+int remote__recoded(const remote_backend_t *backend, const remote_answer_t *answer)
+{
+    return answer->coded && !(backend->exact && answer->etag[0] == '"');
+}
+
 static apr_status_t prepare(void *baton, struct curl_slist **headers)
 {
     remote_read_t *r = baton;
@@ -54,7 +60,7 @@ static apr_status_t place(remote_read_t *r, const remote_answer_t *answer)
 {
     uint64_t at = r->off + r->done;
     r->skip = r->bytes = 0;
-    if (answer->coded || !answer->framed) return VFS_EFORMAT;
+    if (remote__recoded(r->backend, answer) || !answer->framed) return VFS_EFORMAT;
     if (answer->status == 200) {
         r->skip = at;
         r->promised = r->total = answer->length;

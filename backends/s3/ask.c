@@ -335,7 +335,8 @@ static void advise(const s3_t *s, const remote_answer_t *answer, const s3_error_
         {"InvalidToken", "the session token is none: check AWS_SESSION_TOKEN, or unset it"},
         {"RequestTimeTooSkewed", "the clocks differ by more than 15 minutes: set this one right"},
         {"AccessDenied", "who asks is known, or anonymous, and may not: it takes s3:ListBucket on "
-                         "the bucket and s3:GetObject on its objects"},
+                         "the bucket and s3:GetObject on its objects; where the requester pays, "
+                         "requester_pays=yes"},
         {"AllAccessDisabled", "the bucket is closed"},
     };
     char region[64] = "";
@@ -375,7 +376,7 @@ static apr_status_t no_item(void *baton, const s3_item_t *item)
 
 apr_status_t s3__probe(s3_t *s, char *err, size_t errlen)
 {
-    char advice[256], text[128];
+    char advice[320], text[128];
     unsigned items = 0;
     remote_answer_t answer;
     s3_error_t error;

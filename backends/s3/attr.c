@@ -147,7 +147,8 @@ static apr_status_t head(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_ty
     remote_answer_t answer;
     memset(validator, 0, sizeof(*validator));
     apr_status_t status = s3__do(s, ctx, &request, &answer, NULL);
-    if (status == APR_SUCCESS && (answer.coded || answer.length < 0)) status = VFS_EFORMAT;
+    if (status == APR_SUCCESS && (remote__recoded(&s3__backend, &answer) || answer.length < 0))
+        status = VFS_EFORMAT;
     if (status == APR_SUCCESS) {
         s3__attr(s, &answer, type, (uint64_t)answer.length, path, attr);
         remote__validator(validator, &answer, attr);

@@ -109,7 +109,8 @@ static apr_status_t prepare(s3_going_t *g)
     else if (g->how->mtime_ns != VFS_TIME_OMIT)
         g->attr.mtime_ns = g->how->mtime_ns;
     g->attr.size = g->attr.allocated = g->source->size;
-    return s3__meta_attr(&g->meta, g->s, &g->attr);
+    status = s3__meta_attr(&g->meta, g->s, &g->attr);
+    return status == APR_SUCCESS ? s3__meta_coding(&g->meta, g->source) : status;
 }
 
 /* ---- one request */
@@ -259,10 +260,14 @@ static int put_probe(s3_t *s, const char *path, const char *name, const char *va
 {
     s3_request_t request = {.method = "PUT", .path = path, .flags = REMOTE_AGAIN};
     remote_answer_t answer;
+    s3_meta_t meta;
+    if (s3__meta_of(&meta, s, NULL) != APR_SUCCESS) return 0;
+    s3__meta_add(&meta, &request);
     s3__header(&request, name, value);
     apr_status_t status = s3__do(s, NULL, &request, &answer, NULL);
     long said = answer.status;
     remote__answer_free(&answer);
+    s3__meta_free(&meta);
     if (status == APR_SUCCESS) (void)s3__delete(s, NULL, path, 0); /* it was not to be made */
     return said == 412 || said == 404;
 }

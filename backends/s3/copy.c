@@ -17,8 +17,9 @@ char *s3__copy_source(const s3_t *s, const char *path, int slash)
     return remote__url(bucket, key, slash);
 }
 
+/* `meta`: of it only what does not come along by itself. */
 static apr_status_t copy_at_once(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy,
-                                 const char *source)
+                                 const s3_meta_t *meta, const char *source)
 {
     s3_request_t request = {.method = "PUT",
                             .path = copy->to,
@@ -32,6 +33,10 @@ static apr_status_t copy_at_once(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t 
     if (copy->meta != NULL) {
         s3__header(&request, "x-amz-metadata-directive", "REPLACE");
         s3__meta_add(copy->meta, &request);
+    } else {
+        s3__meta_add_own(meta, &request);
+        if (copy->class != NULL && s->storage_class == NULL)
+            s3__header(&request, "x-amz-storage-class", copy->class);
     }
     apr_status_t status = s3__do_xml(s, ctx, &request, &answer, result);
     remote__answer_free(&answer);
@@ -68,18 +73,19 @@ static apr_status_t copy_in_parts(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t
     return status;
 }
 
-static apr_status_t copy_small(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
+static apr_status_t copy_small(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy,
+                               const s3_meta_t *meta)
 {
     char *source = s3__copy_source(s, copy->from, copy->slash);
     if (source == NULL) return APR_ENOMEM;
-    apr_status_t status = copy_at_once(s, ctx, copy, source);
+    apr_status_t status = copy_at_once(s, ctx, copy, meta, source);
     free(source);
     return status;
 }
 
 /* In parts nothing comes along by itself, and each could be of another version: so it is that of
  * now, or the one that is wanted. */
-static apr_status_t copy_large(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
+static apr_status_t copy_looked(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
 {
     const s3_request_t head = {
         .method = "HEAD", .path = copy->from, .slash = copy->slash, .flags = REMOTE_AGAIN};
@@ -87,17 +93,18 @@ static apr_status_t copy_large(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *c
     s3_meta_t meta = {.text = NULL};
     s3_copy_t now = *copy;
     apr_status_t status = s3__do(s, ctx, &head, &answer, NULL);
-    if (status == APR_SUCCESS && (answer.length < 0 || answer.etag[0] == '\0'))
+    int large = answer.length > (int64_t)s->copy_max;
+    if (status == APR_SUCCESS && (answer.length < 0 || (large && answer.etag[0] == '\0')))
         status = VFS_EFORMAT;
     if (status == APR_SUCCESS && copy->etag != NULL && strcmp(copy->etag, answer.etag) != 0)
         status = VFS_ECONFLICT;
     if (status == APR_SUCCESS) status = s3__meta_of(&meta, s, &answer);
     now.size = (uint64_t)answer.length;
-    now.etag = answer.etag;
+    if (large) now.etag = answer.etag;
+    now.class = NULL; /* it is in `meta` */
     if (status == APR_SUCCESS)
-        status = now.size <= s->copy_max
-                     ? copy_small(s, ctx, &now)
-                     : copy_in_parts(s, ctx, &now, copy->meta != NULL ? copy->meta : &meta);
+        status = large ? copy_in_parts(s, ctx, &now, copy->meta != NULL ? copy->meta : &meta)
+                       : copy_small(s, ctx, &now, &meta);
     remote__answer_free(&answer);
     s3__meta_free(&meta);
     return status;
@@ -106,5 +113,11 @@ static apr_status_t copy_large(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *c
 apr_status_t s3__copy(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy)
 {
     if (copy->etag != NULL && copy->etag[0] == '\0') return VFS_EFORMAT; /* it would be any */
-    return copy->size > s->copy_max ? copy_large(s, ctx, copy) : copy_small(s, ctx, copy);
+    if (copy->size > s->copy_max || copy->look) return copy_looked(s, ctx, copy);
+    s3_meta_t meta;
+    apr_status_t status = s3__meta_of(&meta, s, NULL);
+    if (status != APR_SUCCESS) return status;
+    status = copy_small(s, ctx, copy, &meta);
+    s3__meta_free(&meta);
+    return status;
 }

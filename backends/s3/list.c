@@ -21,7 +21,7 @@
 typedef struct s3_held_t {
     struct s3_held_t *next;
     s3_item_t item;
-    char text[]; /* key and tag, each with a NUL */
+    char text[]; /* key, tag and class, each with a NUL */
 } s3_held_t;
 
 /* One listing. */
@@ -33,7 +33,7 @@ typedef struct s3_page_t {
     int depth;
     int listing, encoded, truncated;
     s3_held_t *held, **last;
-    char key[KEY_TEXT_MAX], etag[REMOTE_TAG_MAX];
+    char key[KEY_TEXT_MAX], etag[REMOTE_TAG_MAX], class[64];
     char token[TOKEN_MAX];
     s3_item_t item;
 } s3_page_t;
@@ -70,7 +70,7 @@ static apr_status_t begin_element(void *baton, const char *space, const char *na
     }
     if (p->depth == 1 && (strcmp(name, "Contents") == 0 || strcmp(name, "CommonPrefixes") == 0)) {
         p->item = (s3_item_t){.key = p->key, .prefix = name[1] == 'o' && name[2] == 'm'};
-        p->key[0] = p->etag[0] = '\0';
+        p->key[0] = p->etag[0] = p->class[0] = '\0';
     }
     p->depth++;
     return APR_SUCCESS;
@@ -86,13 +86,14 @@ static void copy(char *out, size_t size, const char *text, size_t len)
 /* A key is whole. */
 static apr_status_t hold(s3_page_t *p)
 {
-    size_t key = strlen(p->key) + 1, etag = strlen(p->etag) + 1;
-    s3_held_t *held = malloc(sizeof(*held) + key + etag);
+    size_t key = strlen(p->key) + 1, etag = strlen(p->etag) + 1, class = strlen(p->class) + 1;
+    s3_held_t *held = malloc(sizeof(*held) + key + etag + class);
     if (held == NULL) return APR_ENOMEM;
     held->next = NULL;
     held->item = p->item;
     held->item.key = memcpy(held->text, p->key, key);
     held->item.etag = memcpy(held->text + key, p->etag, etag);
+    held->item.class = memcpy(held->text + key + etag, p->class, class);
     *p->last = held;
     p->last = &held->next;
     return APR_SUCCESS;
@@ -145,6 +146,8 @@ static apr_status_t end_element(void *baton, const char *space, const char *name
         copy(p->key, sizeof(p->key), text, len);
     else if (strcmp(name, "ETag") == 0)
         copy(p->etag, sizeof(p->etag), text, len);
+    else if (strcmp(name, "StorageClass") == 0)
+        copy(p->class, sizeof(p->class), text, len);
     else if (strcmp(name, "Size") == 0)
         p->item.size = strspn(text, "0123456789") == len && len < 19 ? strtoull(text, NULL, 10) : 0;
     else if (strcmp(name, "LastModified") == 0)

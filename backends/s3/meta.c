@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "backends/s3/s3.h"
@@ -14,19 +15,30 @@
 #define NS_PER_S 1000000000
 #define TRIES 4u /* changes of others that come between reading and writing */
 
-/* Is it kept when the object is replaced? The bytes are plain from then on, so what says how they
- * were coded is not. */
-static int is_kept(const char *name)
+/* What a copy by the server does not bring along. */
+static const char sse_prefix[] = "x-amz-server-side-encryption";
+static const char *const own[] = {"x-amz-storage-class", "x-amz-website-redirect-location",
+                                  sse_prefix, "x-amz-server-side-encryption-aws-kms-key-id",
+                                  "x-amz-server-side-encryption-bucket-key-enabled"};
+#define OWN (sizeof(own) / sizeof(own[0]))
+
+static int is_own(const char *name)
 {
-    static const char *const names[] = {"content-type",
-                                        "content-language",
-                                        "content-disposition",
-                                        "cache-control",
-                                        "expires",
-                                        "x-amz-website-redirect-location",
-                                        "x-amz-storage-class",
-                                        "x-amz-server-side-encryption",
-                                        "x-amz-server-side-encryption-aws-kms-key-id"};
+    for (size_t i = 0; i < OWN; i++)
+        if (strcmp(name, own[i]) == 0) return 1;
+    return 0;
+}
+
+/* Is it kept when the object is replaced? "aws-chunked" is how a request was coded, not an object;
+ * and another encryption has no use for what the one before needed. */
+static int is_kept(const s3_t *s, const char *name, const char *value)
+{
+    static const char *const names[] = {"content-type",     "content-encoding",
+                                        "content-language", "content-disposition",
+                                        "cache-control",    "expires"};
+    if (s->sse != NULL && strncmp(name, sse_prefix, sizeof(sse_prefix) - 1) == 0) return 0;
+    if (strcmp(name, "content-encoding") == 0 && strstr(value, "aws-chunked") != NULL) return 0;
+    if (is_own(name)) return 1;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(name, names[i]) == 0) return 1;
     return strncmp(name, "x-amz-meta-", 11) == 0;
@@ -56,13 +68,12 @@ apr_status_t s3__meta_of(s3_meta_t *meta, const s3_t *s, const remote_answer_t *
         char *end = strchr(at, '\n'), *value = strchr(at, ':');
         *end = '\0';
         *value = '\0';
-        if (is_kept(at)) status = add(meta, at, value + 2);
+        if (is_kept(s, at, value + 2)) status = add(meta, at, value + 2);
         at = end + 1;
     }
     if (s->storage_class != NULL && status == APR_SUCCESS)
         status = add(meta, "x-amz-storage-class", s->storage_class);
-    if (s->sse != NULL && status == APR_SUCCESS)
-        status = add(meta, "x-amz-server-side-encryption", s->sse);
+    if (s->sse != NULL && status == APR_SUCCESS) status = add(meta, sse_prefix, s->sse);
     if (s->sse_key != NULL && status == APR_SUCCESS)
         status = add(meta, "x-amz-server-side-encryption-aws-kms-key-id", s->sse_key);
     if (status != APR_SUCCESS) s3__meta_free(meta);
@@ -106,6 +117,30 @@ void s3__meta_add(const s3_meta_t *meta, s3_request_t *request)
 {
     for (size_t i = 0; i < meta->count; i++)
         s3__header(request, meta->headers[i].name, meta->headers[i].value);
+}
+
+void s3__meta_add_own(const s3_meta_t *meta, s3_request_t *request)
+{
+    for (size_t i = 0; i < meta->count; i++)
+        if (is_own(meta->headers[i].name))
+            s3__header(request, meta->headers[i].name, meta->headers[i].value);
+}
+
+/* Who writes plain bytes over gzip does not say so: the first two tell. Of other codings nothing
+ * does. */
+apr_status_t s3__meta_coding(s3_meta_t *meta, const vfs_source_t *source)
+{
+    unsigned char head[2] = {0, 0};
+    apr_status_t status = APR_SUCCESS;
+    size_t at = 0;
+    while (at < meta->count && strcmp(meta->headers[at].name, "content-encoding") != 0)
+        at++;
+    if (at == meta->count || strcasecmp(meta->headers[at].value, "gzip") != 0) return APR_SUCCESS;
+    if (source->size >= sizeof(head))
+        status = source->read_at(source->baton, head, sizeof(head), 0);
+    if (status == APR_SUCCESS && (head[0] != 0x1f || head[1] != 0x8b))
+        meta->headers[at] = meta->headers[--meta->count];
+    return status;
 }
 
 /* ---- changing attributes alone */

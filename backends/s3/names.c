@@ -45,7 +45,7 @@ apr_status_t s3__mark(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_
     s3_request_t request = {.method = "PUT", .path = path, .slash = 1, .flags = REMOTE_AGAIN};
     remote_answer_t answer;
     s3__header(&request, "content-type", "application/x-directory");
-    if (meta != NULL) s3__meta_add(meta, &request);
+    s3__meta_add(meta, &request);
     if (fresh && s->conditional) s3__header(&request, "if-none-match", "*");
     apr_status_t status = s3__do(s, ctx, &request, &answer, NULL);
     /* after a lost answer it may be our own that is there */
@@ -73,7 +73,12 @@ apr_status_t s3__keep_parent(s3_t *s, const vfs_ctx_t *ctx, const char *path, in
     }
     (void)snprintf(name, sizeof(name), "%s%s", last + 1, slash ? "/" : "");
     if (two.count != 1 || strcmp(two.first, name) != 0) return APR_SUCCESS;
-    return s3__mark(s, ctx, parent, NULL, 1);
+    s3_meta_t meta;
+    status = s3__meta_of(&meta, s, NULL);
+    if (status != APR_SUCCESS) return status;
+    status = s3__mark(s, ctx, parent, &meta, 1);
+    s3__meta_free(&meta);
+    return status;
 }
 
 apr_status_t s3__delete(s3_t *s, const vfs_ctx_t *ctx, const char *path, int slash)

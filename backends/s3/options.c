@@ -190,6 +190,12 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
     apr_status_t status =
         remote__options(place[len] == '?' ? place + len + 1 : "", &known, o, err, errlen, pool);
     if (status != APR_SUCCESS) return status;
+    if (o->sse_key != NULL && o->sse == NULL) o->sse = "aws:kms";
+    if (o->sse_key != NULL && strncmp(o->sse, "aws:kms", 7) != 0) {
+        (void)snprintf(err, errlen, "s3://%s: sse_key=%s is a key of KMS: with it goes sse=aws:kms",
+                       o->bucket, o->sse_key);
+        return APR_EINVAL;
+    }
     if (o->region == NULL) o->region = environment("AWS_REGION", "AWS_DEFAULT_REGION");
     o->region = o->region != NULL ? apr_pstrdup(pool, o->region) : "us-east-1";
     complaint = is_region(o->region) ? take_endpoint(o, pool) : "AWS_REGION is no region";

@@ -20,6 +20,7 @@
 typedef struct s3_key_t {
     char *name; /* below the directory; "" is its marker, a '/' at its end another one */
     uint64_t size;
+    char class[24]; /* of storage; "": the usual one, or none that we know */
 } s3_key_t;
 
 typedef struct s3_tree_t {
@@ -46,8 +47,11 @@ static apr_status_t take_key(void *baton, const s3_item_t *item)
         t->keys = keys;
         t->room = room;
     }
-    t->keys[t->count] = (s3_key_t){strdup(item->key), item->size};
-    return t->keys[t->count].name != NULL ? (t->count++, APR_SUCCESS) : APR_ENOMEM;
+    s3_key_t *key = &t->keys[t->count];
+    *key = (s3_key_t){.name = strdup(item->key), .size = item->size};
+    if (strcmp(item->class, "STANDARD") != 0 && strlen(item->class) < sizeof(key->class))
+        (void)snprintf(key->class, sizeof(key->class), "%s", item->class);
+    return key->name != NULL ? (t->count++, APR_SUCCESS) : APR_ENOMEM;
 }
 
 static void forget_keys(void *baton)
@@ -83,7 +87,11 @@ static apr_status_t copy_key(const s3_tree_t *t, const s3_key_t *key)
     char from[VFS_PATH_MAX + 1], to[VFS_PATH_MAX + 1];
     if (!path_of(from, t->from, key->name) || !path_of(to, t->to, key->name))
         return APR_ENAMETOOLONG;
-    const s3_copy_t copy = {.from = from, .to = to, .slash = is_marker(key), .size = key->size};
+    const s3_copy_t copy = {.from = from,
+                            .to = to,
+                            .slash = is_marker(key),
+                            .size = key->size,
+                            .class = key->class[0] != '\0' ? key->class : NULL};
     return s3__copy(t->s, t->ctx, &copy);
 }
 
@@ -200,7 +208,7 @@ static apr_status_t move_tree(s3_t *s, const vfs_ctx_t *ctx, const char *from, c
 static apr_status_t move_file(s3_t *s, const vfs_ctx_t *ctx, const char *from, const char *to,
                               uint64_t size)
 {
-    const s3_copy_t copy = {.from = from, .to = to, .size = size};
+    const s3_copy_t copy = {.from = from, .to = to, .size = size, .look = 1};
     apr_status_t status = s3__copy(s, ctx, &copy);
     return status == APR_SUCCESS ? s3__delete(s, ctx, from, 0) : status;
 }

@@ -84,7 +84,7 @@ typedef struct s3_t {
     uint64_t part_bytes;        /**< of an upload in parts */
     uint64_t parallel;          /**< parts, or copies, at a time */
     uint64_t copy_max;          /**< bytes that one request may copy */
-    const char *storage_class;  /**< NULL: the bucket's */
+    const char *storage_class;  /**< NULL: the object's, or the bucket's */
     const char *sse, *sse_key;  /**< likewise */
     _Atomic int no_part_copy;   /**< the server cannot copy into a part */
     _Atomic int tags_are_md5;   /**< one was, of a body that we know */
@@ -194,6 +194,7 @@ typedef struct s3_item_t {
     uint64_t size;
     int64_t mtime_ns;
     const char *etag;
+    const char *class; /**< where it is stored; "": not said */
 } s3_item_t;
 /** Keys that begin as the path does, as a directory: those right below, or all (`deep`). At most
  * `max`; 0: all of them, page by page. `take` is called once a page is whole, in its order. */
@@ -226,6 +227,10 @@ apr_status_t s3__meta_of(s3_meta_t *meta, const s3_t *s, const remote_answer_t *
 /** Those of attributes, if they are kept at all. */
 apr_status_t s3__meta_attr(s3_meta_t *meta, const s3_t *s, const vfs_attr_t *attr);
 void s3__meta_add(const s3_meta_t *meta, s3_request_t *request);
+/** Only what a copy by the server does not bring along. */
+void s3__meta_add_own(const s3_meta_t *meta, s3_request_t *request);
+/** Forget Content-Encoding, if it is gzip and the new bytes are not. */
+apr_status_t s3__meta_coding(s3_meta_t *meta, const vfs_source_t *source);
 void s3__meta_free(s3_meta_t *meta);
 
 #define S3_SET_MODE 0x1u
@@ -259,10 +264,13 @@ apr_status_t s3__is_empty(s3_t *s, const vfs_ctx_t *ctx, const char *path);
 /** An object is copied, on the server. */
 typedef struct s3_copy_t {
     const char *from, *to;
-    int slash;             /**< both are markers */
-    uint64_t size;         /**< of it */
-    const char *etag;      /**< only that version, else VFS_ECONFLICT; NULL: any */
-    const s3_meta_t *meta; /**< what it has then; NULL: what it had */
+    int slash;        /**< both are markers */
+    uint64_t size;    /**< of it */
+    const char *etag; /**< only that version, else VFS_ECONFLICT; NULL: any */
+    const s3_meta_t
+        *meta;         /**< what it has then; NULL: what it had, as far as this and the next say */
+    int look;          /**< what does not come along by itself is asked for */
+    const char *class; /**< or this is its class; NULL, "": nobody said */
 } s3_copy_t;
 apr_status_t s3__copy(s3_t *s, const vfs_ctx_t *ctx, const s3_copy_t *copy);
 /** The value of x-amz-copy-source. Free it. */

@@ -4,7 +4,8 @@
 It serves on the listening socket that is its standard input. The bucket is "test", the key "KEY" with the secret "SECRET",
 the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
 stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it), late (the end of an upload
-ignores conditions), careful (it refuses parts copied of any version, and uploads onto any).
+ignores conditions), careful (it refuses parts copied of any version, and uploads onto any), sealed (what is stored has to be encrypted),
+payer (who asks pays). The tag of what a key of KMS encrypts is no MD5.
 """
 import base64
 import hashlib
@@ -21,8 +22,9 @@ from xml.sax.saxutils import escape
 
 HOW = sys.argv[1].split(",") if len(sys.argv) > 1 else []
 PLAIN, PARTS, ETAGS, LAST = ("plain" in HOW, "parts" in HOW, "etags" in HOW, "last" in HOW)
-LATE, CAREFUL = ("late" in HOW, "careful" in HOW)
-KEPT = ("x-amz-meta-", "content-type", "x-amz-storage-class", "x-amz-server-side-encryption")
+LATE, CAREFUL, SEALED, PAYER = ("late" in HOW, "careful" in HOW, "sealed" in HOW, "payer" in HOW)
+OWN = ("x-amz-storage-class", "x-amz-server-side-encryption", "x-amz-website-redirect-location")  # do not come along with a copy
+KEPT = OWN + ("x-amz-meta-", "content-type", "content-encoding", "cache-control")
 PART_MIN = 5 << 20
 lock = threading.Lock()
 objects = {}  # key: Thing
@@ -40,11 +42,18 @@ class Thing:
     def __init__(self, data, headers, etag=None):
         self.data, self.headers, self.when = data, headers, time.time()
         counter[0] += 1
+        if headers.get(OWN[1]) == "aws:kms":
+            etag = hashlib.md5(b"%d" % counter[0]).hexdigest() + (etag or "")[32:]
         self.etag = '"%s"' % (etag or (f"v{counter[0]}" if ETAGS else hashlib.md5(data).hexdigest()))
 
 
 def kept(headers):
-    return {k.lower(): v for k, v in headers.items() if k.lower().startswith(KEPT)}
+    if SEALED and OWN[1] not in (k.lower() for k in headers):
+        raise Refused(403, "AccessDenied")
+    found = {k.lower(): v for k, v in headers.items() if k.lower().startswith(KEPT)}
+    if found.get("x-amz-server-side-encryption") != "aws:kms" and "x-amz-server-side-encryption-aws-kms-key-id" in found:
+        raise Refused(400, "InvalidArgument")
+    return found
 
 
 def sha(data):
@@ -153,6 +162,8 @@ class Handler(BaseHTTPRequestHandler):
             self.check_signature(body)
             if bucket != "test":
                 raise Refused(404, "NoSuchBucket")
+            if PAYER and self.headers.get("x-amz-request-payer") != "requester":
+                raise Refused(403, "AccessDenied")
             said = self.headers.get("Content-MD5")
             if said and said != base64.b64encode(hashlib.md5(body).digest()).decode():
                 raise Refused(400, "BadDigest")
@@ -210,7 +221,10 @@ class Handler(BaseHTTPRequestHandler):
         replace = self.headers.get("x-amz-metadata-directive") == "REPLACE"
         if source == key and not replace:
             raise Refused(400, "InvalidRequest")
-        headers = kept(self.headers) if replace else thing.headers
+        headers = kept(self.headers)
+        if not replace:
+            headers = {k: v for k, v in headers.items() if k.startswith(OWN)}
+            headers.update((k, v) for k, v in thing.headers.items() if not k.startswith(OWN))
         objects[key] = Thing(thing.data, headers)
         return self.copied("CopyObjectResult", objects[key])
 
@@ -312,7 +326,8 @@ class Handler(BaseHTTPRequestHandler):
         thing = objects[key]
         when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(thing.when))
         return (f"<Contents><Key>{name}</Key><LastModified>{when}</LastModified>"
-                f"<ETag>{escape(thing.etag)}</ETag><Size>{len(thing.data)}</Size></Contents>")
+                f"<ETag>{escape(thing.etag)}</ETag><Size>{len(thing.data)}</Size>"
+                f"<StorageClass>{thing.headers.get('x-amz-storage-class', 'STANDARD')}</StorageClass></Contents>")
 
 
 def quote_path(text):
