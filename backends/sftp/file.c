@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "backends/sftp/sftp.h"
 
 /* ---- the open files of an instance */
@@ -78,7 +80,7 @@ int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1])
     sftp_t *f = file->base.fs->state;
     path[0] = '\0';
     pthread_mutex_lock(&f->mutex);
-    if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX + 1);
+    if (file->path != NULL) (void)apr_cpystrn(path, file->path, VFS_PATH_MAX + 1);
     pthread_mutex_unlock(&f->mutex);
     return path[0] != '\0';
 }

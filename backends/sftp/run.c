@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_strings.h>
+
 #include "backends/sftp/sftp.h"
 #include "vfs/wait.h"
 
@@ -195,7 +197,7 @@ static apr_status_t open_again(sftp_file_t *file, sftp_call_t *c)
     vfs_validator_t version;
     uint32_t flags = 0;
     pthread_mutex_lock(&c->f->mutex);
-    if (file->path != NULL) (void)strncpy(path, file->path, VFS_PATH_MAX);
+    if (file->path != NULL) (void)apr_cpystrn(path, file->path, sizeof(path));
     version = file->version;
     pthread_mutex_unlock(&c->f->mutex);
     if (path[0] == '\0') return VFS_ESTALE;
