@@ -115,7 +115,6 @@ typedef struct set_t {
     const char *path;
     int nofollow;
     sftp_attrs_t attrs;
-    uint32_t fill; /* FXA_*: parts that stay as they are must be told all the same */
     uint32_t keep; /* 1: uid, 2: gid, 4: atime, 8: mtime */
 } set_t;
 
@@ -158,6 +157,16 @@ static void ask_set(sftp_call_t *c, const set_t *s, int link)
     sftp__end(c);
 }
 
+/* What it can leave, if nobody answers. */
+static void begin_change(sftp_call_t *c, const set_t *s)
+{
+    sftp_change_t change = {.path = s->path, .least = UINT64_MAX};
+    if (s->attrs.flags & FXA_SIZE) change.least = change.most = s->attrs.size;
+    if (s->attrs.flags & FXA_TIMES) change.sets |= SFTP_SETS_TIMES;
+    if (s->attrs.flags & FXA_OWNER) change.sets |= SFTP_SETS_OWNER;
+    sftp__change_begin(c, &change);
+}
+
 static apr_status_t set(sftp_call_t *c, void *baton)
 {
     set_t s = *(const set_t *)baton;
@@ -172,8 +181,17 @@ static apr_status_t set(sftp_call_t *c, void *baton)
     }
     if (link && (!(c->session->extensions & SFTP_EXT_LSETSTAT) || (s.attrs.flags & FXA_MODE)))
         return APR_ENOTIMPL;
+    if (!link) begin_change(c, &s);
     ask_set(c, &s, link);
+    if (!link && s.path != NULL) sftp__ask_path(c, FXP_STAT, s.path);
+    if (s.path == NULL) sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
     status = sftp__wait(c);
+    if (status == APR_SUCCESS && !link && sftp__reply_attr(c, 1, &now) == APR_SUCCESS) {
+        if (s.path == NULL)
+            sftp__changed(c->file, &now, c->reqs[1]->order);
+        else if (sftp__reply(c, 0, FXP_STATUS, NULL) == APR_SUCCESS)
+            sftp__saw_path(c->f, s.path, &now, c->reqs[1]->order);
+    }
     if (status == APR_SUCCESS) status = sftp__reply(c, 0, FXP_STATUS, NULL);
     if (status == APR_SUCCESS || status == SFTP_LOST || s.path == NULL) return status;
     status = sftp__why_path(c, s.path, status, !s.nofollow);
@@ -184,7 +202,8 @@ static apr_status_t set_path(vfs_t *fs, const vfs_ctx_t *ctx, set_t *s)
 {
     sftp_t *f = fs->state;
     apr_status_t status = sftp__run(f, ctx, SFTP_AGAIN, set, s);
-    if (status == APR_SUCCESS) sftp__mark(f, s->path, 0);
+    if (status != APR_SUCCESS) return status;
+    sftp__mark(f, s->path, 0);
     return status;
 }
 
@@ -197,7 +216,7 @@ static apr_status_t set_file(vfs_file_t *base, const vfs_ctx_t *ctx, set_t *s)
         s->path = path;
         return set_path(base->fs, ctx, s);
     }
-    apr_status_t status = sftp__run_file(file, ctx, SFTP_AGAIN | SFTP_CHANGES, set, s);
+    apr_status_t status = sftp__run_file(file, ctx, SFTP_AGAIN, set, s);
     atomic_fetch_add(&file->writes, 1); /* who failed may have done it */
     return status;
 }

@@ -92,6 +92,7 @@ static apr_status_t read_version(sftp_call_t *c, read_t *r)
         if (r->done == was) break;
     } while (r->done < r->want && r->off + r->done < r->attr.size);
     sftp__version(c->f, &r->version, &r->attr);
+    if (c->file != NULL) sftp__saw(c->file, &r->attr, c->reqs[c->count - 1]->order);
     return APR_SUCCESS;
 }
 
@@ -107,7 +108,6 @@ apr_status_t sftp__fetch(vfs_file_t *base, const vfs_ctx_t *ctx, const vfs_iovec
                          size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
 {
     sftp_file_t *file = (sftp_file_t *)base;
-    sftp_t *f = base->fs->state;
     read_t r = {.iov = iov, .count = count, .off = (uint64_t)off};
     if (file->is_dir) return APR_FROM_OS_ERROR(EISDIR);
     for (size_t i = 0; i < count; i++)
@@ -116,9 +116,6 @@ apr_status_t sftp__fetch(vfs_file_t *base, const vfs_ctx_t *ctx, const vfs_iovec
     if (status != APR_SUCCESS) return status;
     *got = (size_t)r.done;
     if (validator != NULL) *validator = r.version;
-    pthread_mutex_lock(&f->mutex);
-    file->version = r.version; /* what its reader goes on with */
-    pthread_mutex_unlock(&f->mutex);
     return APR_SUCCESS;
 }
 
@@ -218,14 +215,15 @@ static apr_status_t write_round(sftp_call_t *c, write_t *w)
     sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
     apr_status_t status = sftp__wait(c);
     if (status != APR_SUCCESS) return status;
+    apr_status_t looked = sftp__reply_attr(c, c->count - 1, &w->attr);
+    if (looked == APR_SUCCESS) sftp__changed(c->file, &w->attr, c->reqs[c->count - 1]->order);
     for (size_t i = 0; i < pieces; i++) {
         status = sftp__reply(c, i, FXP_STATUS, NULL);
         if (status != APR_SUCCESS) return status;
         w->done = i + 1 < pieces ? w->done + max : at;
     }
     if (sync) status = sftp__reply(c, pieces, FXP_STATUS, NULL);
-    if (status == APR_SUCCESS) status = sftp__reply_attr(c, c->count - 1, &w->attr);
-    return status;
+    return status == APR_SUCCESS ? looked : status;
 }
 
 static apr_status_t write_it(sftp_call_t *c, void *baton)
@@ -242,22 +240,12 @@ static apr_status_t write_it(sftp_call_t *c, void *baton)
         w->off = w->attr.size;
         c->sent = 0; /* it has only been asked for */
     }
+    const sftp_change_t change = {.least = UINT64_MAX, .most = w->off + w->len};
+    if (status == APR_SUCCESS) sftp__change_begin(c, &change);
     while (status == APR_SUCCESS && w->done < w->len)
         status = write_round(c, w);
     if (status == APR_SUCCESS || status == SFTP_LOST) return status;
     return sftp__why_write(c, w->file, status);
-}
-
-/* The version that came of a change. */
-static void note_version(sftp_file_t *file, const vfs_attr_t *attr, vfs_validator_t *validator)
-{
-    char path[VFS_PATH_MAX + 1];
-    sftp_t *f = file->base.fs->state;
-    sftp__version(f, validator, attr);
-    pthread_mutex_lock(&f->mutex);
-    file->version = *validator;
-    pthread_mutex_unlock(&f->mutex);
-    if (sftp__file_path(file, path)) sftp__files_changed(f, path, validator);
 }
 
 apr_status_t sftp__write_at(vfs_file_t *base, const vfs_ctx_t *ctx, const void *buf, size_t len,
@@ -269,12 +257,11 @@ apr_status_t sftp__write_at(vfs_file_t *base, const vfs_ctx_t *ctx, const void *
     write_t w = {
         .file = file, .data = buf, .off = append ? 0 : (uint64_t)off, .len = len, .at_end = append};
     if (w.at_end) pthread_mutex_lock(&f->append);
-    apr_status_t status =
-        sftp__run_file(file, ctx, SFTP_CHANGES | (append ? 0 : SFTP_AGAIN), write_it, &w);
+    apr_status_t status = sftp__run_file(file, ctx, append ? 0 : SFTP_AGAIN, write_it, &w);
     if (w.at_end) pthread_mutex_unlock(&f->append);
     *written = w.done;
     atomic_fetch_add(&file->writes, 1);
-    if (status == APR_SUCCESS && len > 0) note_version(file, &w.attr, validator);
+    if (status == APR_SUCCESS && len > 0) sftp__version(f, validator, &w.attr);
     return status;
 }
 

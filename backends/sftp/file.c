@@ -67,14 +67,6 @@ void sftp__files_moved(sftp_t *f, const char *from, const char *to)
     pthread_mutex_unlock(&f->mutex);
 }
 
-void sftp__files_changed(sftp_t *f, const char *path, const vfs_validator_t *version)
-{
-    pthread_mutex_lock(&f->mutex);
-    for (sftp_file_t *file = f->files; file != NULL; file = file->next)
-        if (file->path != NULL && strcmp(file->path, path) == 0) file->version = *version;
-    pthread_mutex_unlock(&f->mutex);
-}
-
 int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1])
 {
     sftp_t *f = file->base.fs->state;
@@ -174,6 +166,7 @@ static apr_status_t open_it(sftp_call_t *c, void *baton)
     status = sftp__wait(c);
     if (status != APR_SUCCESS) return status;
     status = sftp__reply_handle(c, 0, handle, &len);
+    const uint64_t order = c->reqs[1]->order;
     vfs_attr_t attr;
     apr_status_t found = sftp__reply_attr(c, 1, &attr);
     if (status != APR_SUCCESS && found == APR_SUCCESS && attr.type == VFS_TYPE_DIR &&
@@ -188,7 +181,8 @@ static apr_status_t open_it(sftp_call_t *c, void *baton)
     }
     if (found != APR_SUCCESS) return found;
     sftp__version(c->f, o->version, o->attr);
-    o->file->version = *o->version;
+    o->file->seen = *o->attr;
+    o->file->order = order;
     return check_kind(c, o, handle, len);
 }
 
@@ -220,7 +214,7 @@ apr_status_t sftp__open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx, const
     enlist(f, file);
     if (flags & (VFS_O_CREATE | VFS_O_TRUNC)) {
         atomic_fetch_add(&file->writes, 1);
-        sftp__files_changed(f, path->str, validator);
+        sftp__saw_path(f, path->str, attr, file->order);
         sftp__mark(f, path->str, 1);
     }
     *out = &file->base;
@@ -266,7 +260,9 @@ static apr_status_t ask_attr(sftp_call_t *c, void *baton)
     vfs_attr_t *attr = baton;
     sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
     apr_status_t status = sftp__wait(c);
-    return status == APR_SUCCESS ? sftp__reply_attr(c, 0, attr) : status;
+    if (status == APR_SUCCESS) status = sftp__reply_attr(c, 0, attr);
+    if (status == APR_SUCCESS) sftp__saw(c->file, attr, c->reqs[0]->order);
+    return status;
 }
 
 apr_status_t sftp__fstat(vfs_file_t *base, const vfs_ctx_t *ctx, vfs_attr_t *attr,

@@ -179,6 +179,7 @@ static apr_status_t take_message(sftp_session_t *s, const uint8_t *data, size_t 
     if (req == NULL) return VFS_EFORMAT; /* nobody asked */
     sftp_call_t *c = req->call;
     req->type = data[0];
+    req->order = atomic_fetch_add(&s->f->replies, 1) + 1;
     if (c == NULL) {
         if (req->type == FXP_HANDLE) close_orphan(s, &in);
         req_free(req);

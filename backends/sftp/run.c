@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_strings.h>
-
 #include "backends/sftp/sftp.h"
 #include "vfs/wait.h"
 
@@ -90,15 +88,6 @@ int sftp__unsure(apr_status_t status)
            status == VFS_ECANCELED || status == VFS_EFORMAT;
 }
 
-/* A change of ours may have been made, and nobody told us what version came of it. */
-static void note_doubt(sftp_file_t *file, apr_status_t status)
-{
-    if (!sftp__unsure(status)) return; /* well done, or refused */
-    pthread_mutex_lock(&file->mutex);
-    file->doubt = 1;
-    pthread_mutex_unlock(&file->mutex);
-}
-
 static apr_status_t try_once(attempt_t *a)
 {
     char err[256] = "";
@@ -118,11 +107,12 @@ static apr_status_t try_once(attempt_t *a)
     if (status != APR_SUCCESS) return status;
     atomic_fetch_add(&s->calls, 1);
     sftp__call_init(&c, a->f, s, a->ctx);
+    c.file = a->file;
     if (a->file != NULL) status = file_session(a->file, &c);
     c.sent = 0; /* what was done so far does no harm */
     if (status == APR_SUCCESS) status = a->fn(&c, a->baton);
     a->sent = c.sent;
-    if (a->file != NULL && c.sent && (a->flags & SFTP_CHANGES)) note_doubt(a->file, status);
+    sftp__change_end(&c, status);
     sftp__call_end(&c);
     atomic_fetch_sub(&s->calls, 1);
     sftp__session_unref(s);
@@ -177,30 +167,23 @@ apr_status_t sftp__run_file(sftp_file_t *file, const vfs_ctx_t *ctx, uint32_t fl
 /* ---- a file on another connection */
 
 /* Is what the name leads to now the file that was open? */
-static apr_status_t same_file(sftp_file_t *file, sftp_call_t *c, const vfs_validator_t *version)
+static apr_status_t same_file(sftp_file_t *file, sftp_call_t *c)
 {
     vfs_attr_t attr;
-    vfs_validator_t now;
     sftp__ask_handle(c, FXP_FSTAT, file->handle, file->handle_len);
     apr_status_t status = sftp__wait(c);
     if (status == APR_SUCCESS) status = sftp__reply_attr(c, 0, &attr);
     if (status != APR_SUCCESS) return status;
-    sftp__version(c->f, &now, &attr);
-    if (file->is_dir) return attr.type == VFS_TYPE_DIR ? APR_SUCCESS : VFS_ESTALE;
-    if (!file->doubt && !vfs_validator_equal(&now, version)) return VFS_ESTALE;
+    if (!sftp__is_same(file, &attr)) return VFS_ESTALE;
+    sftp__saw(file, &attr, c->reqs[0]->order);
     return APR_SUCCESS;
 }
 
 static apr_status_t open_again(sftp_file_t *file, sftp_call_t *c)
 {
-    char path[VFS_PATH_MAX + 1] = "";
-    vfs_validator_t version;
+    char path[VFS_PATH_MAX + 1];
     uint32_t flags = 0;
-    pthread_mutex_lock(&c->f->mutex);
-    if (file->path != NULL) (void)apr_cpystrn(path, file->path, sizeof(path));
-    version = file->version;
-    pthread_mutex_unlock(&c->f->mutex);
-    if (path[0] == '\0') return VFS_ESTALE;
+    if (!sftp__file_path(file, path)) return VFS_ESTALE;
     if (file->base.flags & VFS_O_READ) flags |= FXF_READ;
     if (file->base.flags & VFS_O_WRITE) flags |= FXF_WRITE;
     if (file->base.flags & VFS_O_APPEND) flags |= FXF_APPEND;
@@ -209,7 +192,7 @@ static apr_status_t open_again(sftp_file_t *file, sftp_call_t *c)
     if (status == APR_SUCCESS) status = sftp__reply_handle(c, 0, file->handle, &file->handle_len);
     if (APR_STATUS_IS_ENOENT(status)) return VFS_ESTALE;
     if (status != APR_SUCCESS) return status;
-    status = same_file(file, c, &version);
+    status = same_file(file, c);
     if (status == VFS_ESTALE) {
         sftp__drop_handle(c, file->handle, file->handle_len);
         (void)sftp__wait(c); /* closes what was opened; the answer stays the same */
@@ -234,7 +217,6 @@ static apr_status_t file_session(sftp_file_t *file, sftp_call_t *c)
             if (status == APR_SUCCESS) {
                 file->session = c->session;
                 sftp__session_ref(c->session);
-                file->doubt = 0;
                 if (old != NULL) sftp__session_unref(old);
             }
         }

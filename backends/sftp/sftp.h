@@ -53,6 +53,17 @@ typedef struct sftp_config_t {
 } sftp_config_t;
 
 typedef struct sftp_call_t sftp_call_t;
+typedef struct sftp_file_t sftp_file_t;
+
+#define SFTP_SETS_TIMES 0x1u
+#define SFTP_SETS_OWNER 0x2u
+/** What a change can leave: a size from `least` (or that before) to `most` (likewise). */
+typedef struct sftp_change_t {
+    int begun;
+    const char *path; /**< NULL: by the call's handle */
+    uint64_t least, most;
+    uint32_t sets; /**< SFTP_SETS_* */
+} sftp_change_t;
 
 /** A request in flight, or its reply. The session's mutex guards it until the reply is there. */
 typedef struct sftp_req_t {
@@ -63,7 +74,8 @@ typedef struct sftp_req_t {
     uint8_t type;  /**< of the reply; 0: there is none */
     void *into;    /**< where bytes of an FXP_DATA go */
     size_t into_len, got;
-    uint8_t *body; /**< the reply behind its id, but for bytes that went to `into` */
+    uint64_t order; /**< of the replies of the instance: this one came so late */
+    uint8_t *body;  /**< the reply behind its id, but for bytes that went to `into` */
     size_t len;
 } sftp_req_t;
 
@@ -121,7 +133,7 @@ typedef struct sftp_t {
     uint64_t moving, moves; /**< renames under way; that ended */
     int forgotten;          /**< the set was full: a name that is not durable is not in it */
     pthread_mutex_t append; /**< held over the two round trips of an append by a plain handle */
-    _Atomic uint64_t chance, connections;
+    _Atomic uint64_t chance, connections, replies;
     apr_pool_t *pool; /**< texts of the options; NULL until it is whole */
 } sftp_t;
 
@@ -138,15 +150,17 @@ struct sftp_call_t {
     size_t message;                  /**< where the one that is being put together begins */
     uint8_t handle[SFTP_HANDLE_MAX]; /**< of the file that it is about */
     size_t handle_len;
+    sftp_file_t *file; /**< likewise; or NULL */
+    sftp_change_t change;
     int64_t begun_us;
     int sent;   /**< something of it may have reached the server */
     int failed; /**< no memory */
 };
 
 /** An open file. The server's handle belongs to one connection; where that ends it is opened again,
- * if it is still the same file. `mutex` guards session, handle and stale; path and version are
- * guarded by the instance's. */
-typedef struct sftp_file_t {
+ * if it is still the same file. `mutex` guards session, handle and stale; from path on the
+ * instance's does. */
+struct sftp_file_t {
     vfs_file_t base;
     struct sftp_file_t *next, *prev; /**< the instance's open files */
     pthread_mutex_t mutex;
@@ -155,11 +169,14 @@ typedef struct sftp_file_t {
     size_t handle_len;
     int is_dir, stale;
     _Atomic uint64_t writes; /**< that ended */
-    uint64_t synced;         /**< of them: durable, or its name is marked; the instance's mutex */
-    int doubt;               /**< a change of ours may have been made, or not */
     char *path;              /**< NULL: the name is gone, or another file's */
-    vfs_validator_t version; /**< as we saw it last */
-} sftp_file_t;
+    uint64_t synced;         /**< of the writes: durable, or its name is marked */
+    vfs_attr_t seen;         /**< as we saw it last */
+    uint64_t order;          /**< of the reply that said so: threads come to it as they like */
+    unsigned changes;        /**< of ours that are under way */
+    int doubt;               /**< one of ours may have been made, or not */
+    sftp_change_t may;       /**< what these can leave, all together */
+};
 
 /* ---- connect.c, auth.c, session.c */
 
@@ -219,8 +236,7 @@ int64_t sftp__now_us(void);
 /* ---- run.c */
 
 typedef apr_status_t (*sftp_fn)(sftp_call_t *c, void *baton);
-#define SFTP_AGAIN 0x1u   /**< it does no harm if it is done twice */
-#define SFTP_CHANGES 0x2u /**< the file's version may be another afterwards */
+#define SFTP_AGAIN 0x1u /**< it does no harm if it is done twice */
 /** Let `fn` speak to the server. SFTP_LOST of it: again, if it may be; else EIO, since nobody knows
  * what was done. VFS_EOFFLINE: the server is away. */
 apr_status_t sftp__run(sftp_t *f, const vfs_ctx_t *ctx, uint32_t flags, sftp_fn fn, void *baton);
@@ -267,8 +283,22 @@ void sftp__files_gone(sftp_t *f, const char *path);
 void sftp__files_moved(sftp_t *f, const char *from, const char *to);
 /** Its name as it is now; 0: it has none. */
 int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1]);
-/** A file is of this version by our own doing. */
-void sftp__files_changed(sftp_t *f, const char *path, const vfs_validator_t *version);
+
+/* ---- version.c: of which version an open file is */
+
+/** Looked at by its handle, in the reply of that order: nothing is in doubt any more. */
+void sftp__saw(sftp_file_t *file, const vfs_attr_t *attr, uint64_t order);
+/** The same, and it is so by our own doing: other handles of its name are told. */
+void sftp__changed(sftp_file_t *file, const vfs_attr_t *attr, uint64_t order);
+/** What has this name is so by our own doing. */
+void sftp__saw_path(sftp_t *f, const char *path, const vfs_attr_t *attr, uint64_t order);
+/** A change is about to be sent. */
+void sftp__change_begin(sftp_call_t *c, const sftp_change_t *change);
+/** So its call ended. */
+void sftp__change_end(sftp_call_t *c, apr_status_t status);
+/** Can the file that was opened have these attributes, if nobody but us changed it? */
+int sftp__is_same(sftp_file_t *file, const vfs_attr_t *now);
+
 /** A name changed, and is not known to be durable: 0: what it leads to, 1: its directory too, 2:
  * that alone. */
 void sftp__mark(sftp_t *f, const char *path, int parent);

@@ -55,7 +55,7 @@ static void write_all(int fd, const uint8_t *at, size_t len)
 /* ---- the log */
 
 #define HANDLES 256u
-static char log_name[256];
+static char log_name[256], end_name[256];
 static char *path_of[65536]; /* of requests to open, by their number */
 static char *opened[HANDLES];
 
@@ -211,6 +211,7 @@ int main(int argc, char **argv)
     if (argc < 3) return 2;
     const char *how = argv[1], *flag = argc > 3 ? argv[3] : NULL;
     if (flag != NULL) (void)snprintf(log_name, sizeof(log_name), "%s.log", flag);
+    if (flag != NULL) (void)snprintf(end_name, sizeof(end_name), "%s.end", flag);
     const unsigned which = (unsigned)atoi(argv[2]);
     begin_server(&to, &from);
     for (;;) {
@@ -218,6 +219,7 @@ int main(int argc, char **argv)
         if (poll(polls, 2, -1) < 0) return 1;
         if (polls[0].revents != 0) {
             size_t len = read_message(0);
+            if (end_name[0] != '\0' && unlink(end_name) == 0) return 0;
             asked[get32(message + 5) & 0xffff] = message[4];
             note_request(len);
             write_all(to, message, len);

@@ -29,20 +29,35 @@ int rig_has(const rig_t *rig, const char *name)
     return access(path, F_OK) == 0;
 }
 
-void rig_again(rig_t *rig)
+static void touch(const rig_t *rig, const char *behind)
 {
-    FILE *file = fopen(rig->flag, "we");
+    char name[96];
+    snprintf(name, sizeof(name), "%s%s", rig->flag, behind);
+    FILE *file = fopen(name, "we");
     cr_assert_not_null(file);
     cr_assert_eq(fclose(file), 0);
 }
 
+void rig_again(rig_t *rig)
+{
+    touch(rig, "");
+}
+
 void rig_log(const rig_t *rig)
 {
+    touch(rig, ".log");
+}
+
+void rig_cut(const rig_t *rig)
+{
+    touch(rig, ".end");
+}
+
+int rig_was_cut(const rig_t *rig)
+{
     char name[96];
-    snprintf(name, sizeof(name), "%s.log", rig->flag);
-    FILE *file = fopen(name, "we");
-    cr_assert_not_null(file);
-    cr_assert_eq(fclose(file), 0);
+    snprintf(name, sizeof(name), "%s.end", rig->flag);
+    return access(name, F_OK) != 0;
 }
 
 int rig_logged(const rig_t *rig, const char *what, const char *name)
@@ -84,9 +99,10 @@ void rig_start(rig_t *rig, const char *how, int which, int once)
 
 void rig_stop(rig_t *rig)
 {
-    char command[288];
+    char command[384];
     sshd_stop(&rig->sshd);
-    snprintf(command, sizeof(command), "rm -rf %s %s %s.log", rig->root, rig->flag, rig->flag);
+    snprintf(command, sizeof(command), "rm -rf %s %s %s.log %s.end", rig->root, rig->flag,
+             rig->flag, rig->flag);
     cr_expect_eq(system(command), 0);
     free(rig->bytes);
     apr_pool_destroy(rig->pool);

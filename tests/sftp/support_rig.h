@@ -29,6 +29,9 @@ void rig_stop(rig_t *rig);
 void rig_log(const rig_t *rig);
 /** How often does the log have this line, as in "fsync NAME"? The name is below the root. */
 int rig_logged(const rig_t *rig, const char *what, const char *name);
+/** The next request ends the connection, and is not done; has it? */
+void rig_cut(const rig_t *rig);
+int rig_was_cut(const rig_t *rig);
 /** The flag again: the next reply is spoilt, too. */
 void rig_again(rig_t *rig);
 /** Open it. @param port  a proxy's; 0: its own. @param more  options */
