@@ -9,6 +9,8 @@
 
 #include "backends/sftp/sftp.h"
 
+#define BASE64_MAX 6000u /* of a key: RSA of 16384 bits has 2100 bytes */
+
 /* ---- the server's key */
 
 static const struct {
@@ -22,22 +24,6 @@ static const struct {
     {"ecdsa-sha2-nistp521", LIBSSH2_KNOWNHOST_KEY_ECDSA_521, LIBSSH2_HOSTKEY_TYPE_ECDSA_521},
     {"ssh-rsa", LIBSSH2_KNOWNHOST_KEY_SSHRSA, LIBSSH2_HOSTKEY_TYPE_RSA}};
 #define KEY_TYPES (sizeof(key_types) / sizeof(key_types[0]))
-
-/* The lines of known_hosts; a file that is not there has none. */
-static LIBSSH2_KNOWNHOSTS *read_known(sftp_session_t *s)
-{
-    LIBSSH2_KNOWNHOSTS *known = libssh2_knownhost_init(s->ssh);
-    char line[8192];
-    FILE *file = known != NULL ? fopen(s->f->config.known_hosts, "re") : NULL;
-    if (file == NULL) return known;
-    while (fgets(line, sizeof(line), file) != NULL) {
-        if (line[0] == '@') continue; /* authorities and revocations: libssh2 does not know them */
-        (void)libssh2_knownhost_readline(known, line, strlen(line),
-                                         LIBSSH2_KNOWNHOST_FILE_OPENSSH); /* others may be good */
-    }
-    (void)fclose(file); /* it was read only */
-    return known;
-}
 
 static int look_up(sftp_session_t *s, LIBSSH2_KNOWNHOSTS *known, const char *key, size_t len,
                    int bit)
@@ -53,21 +39,23 @@ apr_status_t sftp__prefer_known_keys(sftp_session_t *s, char *err, size_t errlen
     /* A server has keys of several kinds: it shall show one of those that are known. A wrong key of
      * a known kind is a mismatch, of another kind it is not found. */
     char list[256] = "";
-    LIBSSH2_KNOWNHOSTS *known = read_known(s);
-    if (known == NULL) return APR_ENOMEM;
+    sftp_known_t known = {.shown = NULL};
+    apr_status_t status = sftp__known_read(s, &known);
+    if (status != APR_SUCCESS) {
+        (void)snprintf(err, errlen, "%s cannot be read", s->f->config.known_hosts);
+        return status;
+    }
     for (int want = 1; want >= 0; want--) {
         for (size_t i = 0; i < KEY_TYPES; i++) {
-            int is_known =
-                look_up(s, known, "x", 1, key_types[i].bit) == LIBSSH2_KNOWNHOST_CHECK_MISMATCH;
+            int is_known = look_up(s, known.keys, "x", 1, key_types[i].bit) ==
+                           LIBSSH2_KNOWNHOST_CHECK_MISMATCH;
             size_t len = strlen(list);
             if (is_known == want)
                 (void)snprintf(list + len, sizeof(list) - len, "%s%s", len > 0 ? "," : "",
                                key_types[i].name);
         }
     }
-    libssh2_knownhost_free(known);
-    (void)err;
-    (void)errlen;
+    libssh2_knownhost_free(known.keys);
     /* a library without one of these leaves it out */
     (void)libssh2_session_method_pref(s->ssh, LIBSSH2_METHOD_HOSTKEY, list);
     return APR_SUCCESS;
@@ -105,15 +93,19 @@ static const char *host_name(const sftp_config_t *config, char *out, size_t size
     return out;
 }
 
-static apr_status_t refuse_host(sftp_session_t *s, int check, const char *type, const char *key,
-                                size_t len, char *err, size_t errlen)
+static apr_status_t refuse_host(sftp_session_t *s, int check, const char *type,
+                                const sftp_known_t *known, char *err, size_t errlen)
 {
     const sftp_config_t *config = &s->f->config;
-    char name[300], print[64], text[1400];
+    char name[300], print[64];
     host_name(config, name, sizeof(name));
     fingerprint(s, print, sizeof(print));
-    base64(text, sizeof(text), key, len);
-    if (check == LIBSSH2_KNOWNHOST_CHECK_MISMATCH)
+    if (known->revoked)
+        (void)snprintf(err, errlen,
+                       "THE KEY OF %s IS REVOKED: %s %s is marked @revoked in %s. Who has it may "
+                       "pretend to be the server; nothing was sent. The server needs another key",
+                       name, type, print, config->known_hosts);
+    else if (check == LIBSSH2_KNOWNHOST_CHECK_MISMATCH)
         (void)snprintf(
             err, errlen,
             "THE KEY OF %s HAS CHANGED: it shows %s %s, and %s has another. Somebody may "
@@ -122,9 +114,13 @@ static apr_status_t refuse_host(sftp_session_t *s, int check, const char *type, 
             name, type, print, config->known_hosts, config->known_hosts, name);
     else
         (void)snprintf(err, errlen,
-                       "the key of %s is not known: %s %s. If that is the server's, accept it:\n"
+                       "the key of %s is not known: %s %s%s. If that is the server's, accept it:\n"
                        "echo '%s %s %s' >> %s",
-                       name, type, print, name, type, text, config->known_hosts);
+                       name, type, print,
+                       known->authority ? " (what an authority has signed, @cert-authority, is not "
+                                          "looked at here)"
+                                        : "",
+                       name, type, known->shown, config->known_hosts);
     return APR_FROM_OS_ERROR(EACCES);
 }
 
@@ -139,12 +135,15 @@ apr_status_t sftp__check_host(sftp_session_t *s, char *err, size_t errlen)
         (void)snprintf(err, errlen, "the server's key is of a kind that is not known here");
         return APR_FROM_OS_ERROR(EACCES);
     }
-    LIBSSH2_KNOWNHOSTS *known = read_known(s);
-    if (known == NULL) return APR_ENOMEM;
-    int check = look_up(s, known, key, len, key_types[i].bit);
-    libssh2_knownhost_free(known);
-    if (check == LIBSSH2_KNOWNHOST_CHECK_MATCH) return APR_SUCCESS;
-    return refuse_host(s, check, key_types[i].name, key, len, err, errlen);
+    char text[BASE64_MAX];
+    sftp_known_t known = {.shown = text};
+    base64(text, sizeof(text), key, len);
+    apr_status_t status = sftp__known_read(s, &known);
+    if (status != APR_SUCCESS) return status;
+    int check = look_up(s, known.keys, key, len, key_types[i].bit);
+    libssh2_knownhost_free(known.keys);
+    if (check == LIBSSH2_KNOWNHOST_CHECK_MATCH && !known.revoked) return APR_SUCCESS;
+    return refuse_host(s, check, key_types[i].name, &known, err, errlen);
 }
 
 /* ---- us */

@@ -178,11 +178,20 @@ struct sftp_file_t {
     sftp_change_t may;       /**< what these can leave, all together */
 };
 
-/* ---- connect.c, auth.c, session.c */
+/* ---- connect.c, known.c, auth.c, session.c */
 
 /** Make a connection: TCP, SSH, SFTP. A sentence goes to err. */
 apr_status_t sftp__connect(sftp_session_t **out, sftp_t *f, const vfs_ctx_t *ctx, char *err,
                            size_t errlen);
+/** What known_hosts says of a server that shows a key. */
+typedef struct sftp_known_t {
+    const char *shown; /**< in base64; NULL: none yet */
+    LIBSSH2_KNOWNHOSTS *keys;
+    int revoked;   /**< the key that is shown */
+    int authority; /**< somebody else is said to vouch for the server's keys */
+} sftp_known_t;
+/** Read it; from success on the caller frees `keys`. */
+apr_status_t sftp__known_read(sftp_session_t *s, sftp_known_t *known);
 /** Is the server who it should be, and does it let us in? While greeting. */
 apr_status_t sftp__check_host(sftp_session_t *s, char *err, size_t errlen);
 apr_status_t sftp__prefer_known_keys(sftp_session_t *s, char *err, size_t errlen);

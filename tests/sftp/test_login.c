@@ -113,6 +113,74 @@ Test(sftp_login, a_server_with_another_key_is_refused_loudly)
     REFUSED(uri, APR_EACCES, "HAS CHANGED", "SHA256:", "ssh-keygen -f", "-R");
 }
 
+/* The server's key, as "KIND KEY". */
+static void read_key(char *key, size_t size)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "%s/host.pub", sshd.dir);
+    FILE *file = fopen(path, "re");
+    cr_assert_not_null(file);
+    cr_assert_not_null(fgets(key, (int)size, file));
+    (void)fclose(file); /* it was read only */
+    key[strcspn(key, "\n")] = '\0';
+}
+
+Test(sftp_login, a_key_that_is_revoked_is_refused_though_it_is_known)
+{
+    static const char *const marks[] = {"@revoked [127.0.0.1]:%d", "@revoked\t*",
+                                        " @revoked 127.0.0.*",
+                                        "@revoked other,!nobody,[127.?.0.1]:%d"};
+    static const char *const others[] = {"@revoked other", "@revoked *,!*127.0.0.1*", "@nothing *",
+                                         "@cert-authority *"};
+    char key[512], name[64], lines[2048];
+    read_key(key, sizeof(key));
+    sshd_uri(&sshd, 0, "/tmp", "", uri, sizeof(uri));
+    for (size_t i = 0; i < 8; i++) {
+        snprintf(name, sizeof(name), i < 4 ? marks[i] : others[i - 4], sshd.port);
+        snprintf(lines, sizeof(lines), "[127.0.0.1]:%d %s\n%s %s\n", sshd.port, key, name, key);
+        write_line("known_hosts", lines);
+        if (i < 4)
+            REFUSED(uri, APR_EACCES, "IS REVOKED", "SHA256:", "@revoked in", "known_hosts");
+        else
+            cr_expect(is_let_in(uri), "%s: %s", name, err);
+    }
+}
+
+Test(sftp_login, a_revocation_is_found_by_a_hashed_name_and_behind_a_long_line)
+{
+    char key[512], known[96], line[1024];
+    static char lines[30000];
+    read_key(key, sizeof(key));
+    sshd_uri(&sshd, 0, "/tmp", "", uri, sizeof(uri));
+    snprintf(known, sizeof(known), "%s/known_hosts", sshd.dir);
+    cr_assert(run_shell("ssh-keygen -q -H -f %s >%s/out 2>&1", known, sshd.dir));
+    FILE *file = fopen(known, "re");
+    cr_assert_not_null(file);
+    cr_assert_not_null(fgets(line, sizeof(line), file));
+    (void)fclose(file); /* it was read only */
+    snprintf(lines, sizeof(lines), "%s@revoked %s", line, line);
+    write_line("known_hosts", lines);
+    REFUSED(uri, APR_EACCES, "IS REVOKED");
+    /* names of other servers, so many that the line does not fit a buffer of 8 KiB */
+    size_t len =
+        (size_t)snprintf(lines, sizeof(lines), "[127.0.0.1]:%d %s\n@revoked ", sshd.port, key);
+    for (int i = 0; i < 1000; i++)
+        len += (size_t)snprintf(lines + len, sizeof(lines) - len, "host-%d.example,", i);
+    snprintf(lines + len, sizeof(lines) - len, "127.0.0.1 %s\n", key);
+    write_line("known_hosts", lines);
+    REFUSED(uri, APR_EACCES, "IS REVOKED");
+}
+
+Test(sftp_login, an_authority_is_no_key_of_the_server)
+{
+    char key[512], lines[1024];
+    read_key(key, sizeof(key));
+    snprintf(lines, sizeof(lines), "@cert-authority * %s\n", key);
+    write_line("known_hosts", lines);
+    sshd_uri(&sshd, 0, "/tmp", "", uri, sizeof(uri));
+    REFUSED(uri, APR_EACCES, "is not known", "@cert-authority", "echo '");
+}
+
 Test(sftp_login, hashed_names_are_known)
 {
     char known[96];
