@@ -105,6 +105,7 @@ END
     close $plot or die "$file: $!\n";
 }
 
+my ($network) = slurp('COMPARISON.md') =~ /^(<!-- remote-bench\.sh: begin -->\n.*<!-- remote-bench\.sh: end -->\n)/ms;
 print <<'END';
 ## Why a layer loses
 
@@ -131,6 +132,6 @@ These stand here for orientation; they are not comparable line by line, since th
 
 ## Absent
 
-Not measured beside, because they were not run: the Go libraries themselves (their modules are not among Debian's packages), rclone, s3fs,
-JuiceFS, mountpoint-s3, gcsfuse, blobfuse2 (they are mounts, and there is no mount of cachefs yet to set beside them).
+Not measured beside, because they were not run: the Go libraries themselves, JuiceFS, mountpoint-s3, gcsfuse, blobfuse2 (none of them is among Debian's packages).
 END
+print "\n$network" if $network;

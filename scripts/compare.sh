@@ -21,6 +21,7 @@ fi
 flags=$(sed -n 's/^CMAKE_C_FLAGS_RELEASE:STRING=//p' build/release/CMakeCache.txt)
 perl scripts/compare-report.pl --charts build/compare \
     --built "$(cc --version | head -1), ${flags:--O2 -DNDEBUG}; cachefs $(sed -n 's/^project(cachefs VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt), measured $(date -u -r $rows +%F)" \
-    $rows >COMPARISON.md
+    $rows >build/compare/COMPARISON.md
+mv build/compare/COMPARISON.md COMPARISON.md
 for script in build/compare/*.gnuplot; do gnuplot "$script"; done
 echo "COMPARISON.md and docs/comparison-*.svg are written" >&2

@@ -1,12 +1,14 @@
 /*
  * delay.c - a TCP proxy that is far away: delay PORT MILLISECONDS. It prints the port that it
- * listens on; what comes goes on half of the time later, each way, however much of it there is.
+ * listens on; what comes goes on half of the time later, each way, however much of it there is. A
+ * connection takes a round trip to be made, as it would.
  * Floor 4; scripts/remote-bench.sh builds it.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +26,14 @@ typedef struct piece_t {
     char data[PIECE];
 } piece_t;
 
+typedef struct pair_t {
+    int client, server;
+    int64_t made_us;
+    atomic_int ways;
+} pair_t;
+
 typedef struct way_t {
+    pair_t *pair;
     int from, to;
     size_t first, count;
     int ended;
@@ -60,7 +69,8 @@ static void take(way_t *w)
         return;
     }
     p->len = (size_t)n;
-    p->due_us = now_us() + delay_us;
+    int64_t come = now_us();
+    p->due_us = (come < w->pair->made_us ? w->pair->made_us : come) + delay_us;
     w->count++;
 }
 
@@ -82,15 +92,21 @@ static void *carry(void *arg)
     }
     (void)shutdown(w->to, SHUT_WR);
     (void)shutdown(w->from, SHUT_RD);
-    free(w); /* the sockets end with the program: a bench has few */
+    if (atomic_fetch_sub(&w->pair->ways, 1) == 1) {
+        (void)close(w->pair->client);
+        (void)close(w->pair->server);
+        free(w->pair);
+    }
+    free(w);
     return NULL;
 }
 
-static void begin(int from, int to)
+static void begin(pair_t *pair, int from, int to)
 {
     pthread_t thread;
     way_t *w = calloc(1, sizeof(*w));
     if (w == NULL) exit(1);
+    w->pair = pair;
     w->from = from;
     w->to = to;
     if (pthread_create(&thread, NULL, carry, w) != 0) exit(1);
@@ -116,7 +132,10 @@ int main(int argc, char **argv)
         if (connect(server, (struct sockaddr *)&at, sizeof(at)) != 0) return 1;
         (void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
         (void)setsockopt(server, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-        begin(client, server);
-        begin(server, client);
+        pair_t *pair = malloc(sizeof(*pair));
+        if (pair == NULL) return 1;
+        *pair = (pair_t){client, server, now_us() + 2 * delay_us, 2};
+        begin(pair, client, server);
+        begin(pair, server, client);
     }
 }

@@ -358,4 +358,5 @@ class Server(ThreadingHTTPServer):
         return connection, address
 
 
-Server().serve_forever()
+if __name__ == "__main__":
+    Server().serve_forever()
