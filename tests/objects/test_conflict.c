@@ -179,3 +179,111 @@ Test(objects_conflict, who_only_reads_moves_on)
     rig_holds_text(rig.mem, "/f", "New one");
     rig_close(&rig, APR_SUCCESS);
 }
+
+typedef struct side_t {
+    pthread_t thread;
+    rig_t *rig;
+    vfs_file_t *file;
+    uint32_t flags;
+    apr_status_t status;
+} side_t;
+
+static void *flush_it(void *baton)
+{
+    side_t *side = baton;
+    side->status = vfs_flush(side->file, NULL);
+    return NULL;
+}
+
+static void *open_it(void *baton)
+{
+    side_t *side = baton;
+    side->status = vfs_open(&side->file, side->rig->fs, NULL, "/f", side->flags, 0644, NULL, NULL);
+    return NULL;
+}
+
+static void begin_blocked(rig_t *rig, side_t *side, vfs_opid_e op, void *(*run)(void *))
+{
+    rig_fail(rig, op, VFS_FAULT_BLOCK, 1);
+    side->rig = rig;
+    cr_assert_eq(pthread_create(&side->thread, NULL, run, side), 0);
+    while (vfs_fault_blocked(rig->fault) == 0)
+        apr_sleep(1000);
+}
+
+static void end_blocked(side_t *side)
+{
+    vfs_fault_release(side->rig->fault);
+    pthread_join(side->thread, NULL);
+}
+
+Test(objects_conflict, what_is_written_during_the_commit_is_of_ours_too)
+{
+    for (int removed = 0; removed < 2; removed++) {
+        rig_t rig;
+        char beside[300];
+        vfs_attr_t attr;
+        rig_open(&rig, 0, 0);
+        rig_text(&rig, "/f", "old bytes");
+        vfs_file_t *f = rig_file(&rig, "/f", RW | VFS_O_TRUNC);
+        rig_write(f, 0, "ours");
+        side_t side = {.file = f};
+        begin_blocked(&rig, &side, VFS_OPID_commit, flush_it);
+        if (removed)
+            OK(vfs_unlink(rig.mem, NULL, "/f"));
+        else
+            rig_text(&rig, "/f", "theirs is long");
+        rig_write(f, 4, "more");
+        end_blocked(&side);
+        IS(VFS_ECONFLICT, side.status);
+        cr_assert_eq(rig_conflicts(&rig, beside, sizeof(beside)), 1u);
+        rig_holds_text(rig.mem, beside, "oursmore");
+        OK(vfs_close(f, NULL));
+        if (removed)
+            IS(APR_ENOENT, vfs_stat(rig.mem, NULL, "/f", &attr));
+        else
+            rig_holds_text(rig.mem, "/f", "theirs is long");
+        cr_assert_eq(rig_conflicts(&rig, beside, sizeof(beside)), 1u);
+        rig_close(&rig, APR_SUCCESS);
+    }
+}
+
+Test(objects_conflict, a_file_made_where_others_removed_an_open_one_is_another)
+{
+    rig_t rig;
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/f", "old bytes");
+    vfs_file_t *a = rig_file(&rig, "/f", RW);
+    OK(vfs_unlink(rig.mem, NULL, "/f"));
+    vfs_file_t *b = rig_file(&rig, "/f", CR | VFS_O_EXCL);
+    rig_write(b, 0, "new");
+    rig_write(a, 0, "OLD and more");
+    rig_reads(b, 0, "new");
+    OK(vfs_close(a, NULL));
+    OK(vfs_close(b, NULL));
+    rig_holds_text(rig.mem, "/f", "new");
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_conflict, one_that_is_written_to_while_it_is_made_is_there)
+{
+    for (int excl = 0; excl < 2; excl++) {
+        rig_t rig;
+        rig_open(&rig, 0, 0);
+        rig_text(&rig, "/f", "old bytes");
+        vfs_file_t *a = rig_file(&rig, "/f", RW);
+        OK(vfs_unlink(rig.mem, NULL, "/f"));
+        side_t side = {.flags = CR | (excl ? VFS_O_EXCL : 0)};
+        begin_blocked(&rig, &side, VFS_OPID_open, open_it);
+        rig_write(a, 0, "new bytes");
+        end_blocked(&side);
+        IS(excl ? APR_EEXIST : APR_SUCCESS, side.status);
+        if (!excl) {
+            rig_reads(side.file, 0, "new bytes");
+            OK(vfs_close(side.file, NULL));
+        }
+        OK(vfs_unlink(rig.fs, NULL, "/f")); /* ours has no base, which its commit would tell */
+        OK(vfs_close(a, NULL));
+        rig_close(&rig, APR_SUCCESS);
+    }
+}

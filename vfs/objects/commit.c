@@ -190,6 +190,7 @@ static void failed(node_t *n, int doubt)
 {
     pthread_mutex_lock(&n->mutex);
     n->committing = 0;
+    n->settling = 0;
     n->doubt = doubt;
     if (!doubt && n->stages == 2 && objects__stage_merge(&n->stage[0], &n->stage[1]) == APR_SUCCESS)
         n->stages = 1; /* else the next commit tries it again */
@@ -201,6 +202,9 @@ static void done(objects_t *o, node_t *n, going_t *g, int exists, commit_e kind)
     vfs_file_t *idle = settled(o, n, g, exists, kind);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
     if (!exists) objects__node_gone(o, n);         /* theirs was to remove it */
+    pthread_mutex_lock(&n->mutex);
+    n->settling = 0; /* not before: a write in between would be lost with the name */
+    pthread_mutex_unlock(&n->mutex);
 }
 
 /* What became of an earlier one. What was written since lies on top of it. */

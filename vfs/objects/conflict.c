@@ -96,6 +96,21 @@ apr_status_t objects__was_done(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     return status;
 }
 
+/* Nothing is written from now on, and what was while the commit went is of ours too: on top of
+ * theirs it would be a piece of a file that is not there. */
+static apr_status_t settle_begin(node_t *n)
+{
+    apr_status_t status = APR_SUCCESS;
+    pthread_mutex_lock(&n->mutex);
+    if (n->stages == 2) status = objects__stage_merge(&n->stage[0], &n->stage[1]);
+    if (status == APR_SUCCESS) {
+        n->stages = 1;
+        n->settling = 1;
+    }
+    pthread_mutex_unlock(&n->mutex);
+    return status;
+}
+
 apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
                                int *exists)
@@ -109,6 +124,7 @@ apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     if (status == APR_SUCCESS && *exists && attr->type != VFS_TYPE_FILE) status = VFS_ESTALE;
     if (status == APR_SUCCESS && *exists && attr->size == s->size && says_all(s))
         status = compare(s, ctx, theirs, &same);
+    if (status == APR_SUCCESS && !same) status = settle_begin(n);
     if (status == APR_SUCCESS && !same) {
         source_t from = {.o = o, .n = n, .ctx = ctx, .val = n->base.val};
         status = commit_beside(o, ctx, path, &from, n->base.exists ? n->base.attr.mode : n->mode);

@@ -219,6 +219,15 @@ static void untouch(node_t *n, unsigned before)
     objects__stage_end(&n->stage[--n->stages]);
 }
 
+/* Until a conflict is settled, which is with a claim on the path. One without a name has none. */
+static apr_status_t wait_settled(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
+{
+    claim_t c;
+    apr_status_t status = objects__claim_node(o, ctx, &c, n);
+    if (status == APR_SUCCESS) objects__release(o, &c);
+    return status == VFS_ESTALE ? APR_SUCCESS : status;
+}
+
 /* Lock the mutex with the base known: what the node had before it moved is gone. */
 static apr_status_t lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
 {
@@ -226,8 +235,11 @@ static apr_status_t lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
         apr_status_t status = objects__base_ask(o, n, ctx, 0);
         if (status != APR_SUCCESS) return status;
         pthread_mutex_lock(&n->mutex);
-        if (n->base.known) return APR_SUCCESS;
+        int settling = n->settling;
+        if (n->base.known && !settling) return APR_SUCCESS;
         pthread_mutex_unlock(&n->mutex);
+        if (settling) status = wait_settled(o, n, ctx);
+        if (status != APR_SUCCESS) return status;
     }
 }
 

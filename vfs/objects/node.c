@@ -246,32 +246,59 @@ static int name_lost(node_t *n)
     return fresh_locked(n);
 }
 
+/* Locked. */
+static void gone_locked(objects_t *o, node_t *n)
+{
+    if (n->gone) return;
+    told_unlink(o, n);
+    unhash(o, n);
+    n->gone = 1;
+    if (name_lost(n)) atomic_fetch_sub(&o->fresh, 1);
+}
+
 void objects__node_gone(objects_t *o, node_t *n)
 {
     pthread_mutex_lock(&o->lock);
-    if (!n->gone) {
+    gone_locked(o, n);
+    pthread_mutex_unlock(&o->lock);
+}
+
+node_t *objects__node_made(objects_t *o, const vfs_path_t *path, int *staged)
+{
+    *staged = 0;
+    pthread_mutex_lock(&o->lock);
+    node_t *n = find(o, path);
+    if (n != NULL) *staged = objects__staged(n);
+    if (n != NULL && !*staged && n->refs > 0) {
+        gone_locked(o, n); /* others removed the file below that it is of */
+        n = NULL;
+    }
+    if (n == NULL) n = node_new(o, path);
+    if (n != NULL) {
         told_unlink(o, n);
-        unhash(o, n);
-        n->gone = 1;
-        if (name_lost(n)) atomic_fetch_sub(&o->fresh, 1);
+        n->refs++;
     }
     pthread_mutex_unlock(&o->lock);
+    return n;
 }
 
 node_t **objects__nodes(objects_t *o, const vfs_path_t *path, size_t *count)
 {
     size_t room = 64;
     node_t **nodes = malloc(room * sizeof(node_t *));
+    int full = 0;
     *count = 0;
     pthread_mutex_lock(&o->lock);
-    for (unsigned k = 0; k < OBJECTS_BUCKETS && nodes != NULL; k++) {
-        for (node_t *n = o->buckets[k]; n != NULL && nodes != NULL; n = n->next) {
+    for (unsigned k = 0; k < OBJECTS_BUCKETS && nodes != NULL && !full; k++) {
+        for (node_t *n = o->buckets[k]; n != NULL; n = n->next) {
             vfs_path_t own = objects__node_path(n);
             if (path != NULL && !vfs_path_within(&own, path)) continue;
             if (*count == room) {
-                node_t **more = realloc(nodes, (room *= 2) * sizeof(node_t *));
-                if (more == NULL) break;
+                node_t **more = realloc(nodes, 2 * room * sizeof(node_t *));
+                full = more == NULL;
+                if (full) break;
                 nodes = more;
+                room *= 2;
             }
             told_unlink(o, n);
             n->refs++;
@@ -279,7 +306,10 @@ node_t **objects__nodes(objects_t *o, const vfs_path_t *path, size_t *count)
         }
     }
     pthread_mutex_unlock(&o->lock);
-    return nodes;
+    if (!full) return nodes;
+    objects__nodes_put(o, nodes, *count); /* a part of them would be taken for all */
+    *count = 0;
+    return NULL;
 }
 
 void objects__nodes_put(objects_t *o, node_t **nodes, size_t count)

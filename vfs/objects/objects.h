@@ -100,6 +100,7 @@ typedef struct node_t {
     stage_t stage[2];
     unsigned stages;
     int committing; /**< stage[0] stands still */
+    int settling; /**< a conflict of it is being settled: writers wait for the claim on the path */
     int doubt; /**< a commit of stage[0] may have been done: it stands still until that is known */
     uint32_t epoch;   /**< the base is another one */
     uint64_t seq;     /**< of changes, for the version that is told */
@@ -166,6 +167,9 @@ void objects__release(objects_t *o, claim_t *c);
 
 /** The node of a path, with a reference; NULL: none, or no memory for a new one. */
 node_t *objects__node(objects_t *o, const vfs_path_t *path, int make);
+/** The same for a file that is made, with a claim on its path: one that nobody else has, or that is
+ * `staged`; what others had open is without a name from then on. NULL: no memory. */
+node_t *objects__node_made(objects_t *o, const vfs_path_t *path, int *staged);
 void objects__node_put(objects_t *o, node_t *n);
 /** Free one that nobody has. Locked, or nobody else is there. */
 void objects__node_end(objects_t *o, node_t *n);

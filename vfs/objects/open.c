@@ -53,6 +53,16 @@ static apr_status_t open_node(vfs_file_t **file, objects_t *o, node_t *n, uint32
     return status;
 }
 
+/* A staged one, which is there. Takes over the reference. */
+static apr_status_t open_there(vfs_file_t **file, objects_t *o, node_t *n, uint32_t flags,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    if (!(flags & (VFS_O_EXCL | VFS_O_DIRECTORY)))
+        return open_node(file, o, n, flags, attr, validator);
+    objects__node_put(o, n);
+    return flags & VFS_O_EXCL ? APR_EEXIST : APR_ENOTDIR;
+}
+
 /* It is staged: there, whatever the lower layer knows. 0: it is not. */
 static int open_staged(vfs_file_t **file, objects_t *o, const vfs_path_t *path, uint32_t flags,
                        vfs_attr_t *attr, vfs_validator_t *validator, apr_status_t *status)
@@ -60,18 +70,13 @@ static int open_staged(vfs_file_t **file, objects_t *o, const vfs_path_t *path, 
     node_t *n = objects__node(o, path, 0);
     if (n == NULL) return 0;
     pthread_mutex_lock(&n->mutex);
-    int staged = n->stages > 0 && n->base.known;
+    int staged = n->stages > 0 && n->base.known && !n->settling;
     pthread_mutex_unlock(&n->mutex);
-    if (!staged) {
-        objects__node_put(o, n);
-        return 0;
-    }
-    *status = flags & VFS_O_EXCL ? APR_EEXIST : flags & VFS_O_DIRECTORY ? APR_ENOTDIR : APR_SUCCESS;
-    if (*status == APR_SUCCESS)
-        *status = open_node(file, o, n, flags, attr, validator);
+    if (staged)
+        *status = open_there(file, o, n, flags, attr, validator);
     else
         objects__node_put(o, n);
-    return 1;
+    return staged;
 }
 
 /* May a file be made here: is its directory one? */
@@ -90,16 +95,23 @@ static apr_status_t parent_ask(objects_t *o, const vfs_ctx_t *ctx, const vfs_pat
     return APR_SUCCESS;
 }
 
-/* A file that is not below. Path claimed, so it is not staged either. */
+/* A file that is not below. Path claimed; who has it open may have written to it meanwhile all the
+ * same, and then it is there. */
 static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *ctx,
                               const vfs_path_t *path, uint32_t flags, uint32_t mode,
                               vfs_attr_t *attr, vfs_validator_t *validator)
 {
     apr_status_t status = parent_ask(o, ctx, path);
     if (status != APR_SUCCESS) return status;
-    int named = ctx != NULL && (ctx->flags & VFS_CTX_CREDS);
-    node_t *n = objects__node(o, path, 1);
+    int named = ctx != NULL && (ctx->flags & VFS_CTX_CREDS), staged;
+    node_t *n = objects__node_made(o, path, &staged);
     if (n == NULL) return APR_ENOMEM;
+    if (staged) {
+        status = objects__base_ask(o, n, ctx, 1);
+        if (status == APR_SUCCESS) return open_there(file, o, n, flags, attr, validator);
+        objects__node_put(o, n);
+        return status;
+    }
     pthread_mutex_lock(&n->mutex);
     vfs_file_t *idle = objects__base_set(n, 0, NULL, NULL);
     VFS_ASSERT(n->stages == 0);
