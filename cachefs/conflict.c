@@ -130,7 +130,7 @@ static void take_theirs(cache_t *c, obj_t *o, const vfs_path_t *path, const vfs_
     int by_path = (o->flags & OBJ_BY_PATH) != 0;
     cachefs__obj_unlock(c, o);
     cachefs__version_drop(c, o, old, size, shift);
-    (void)cachefs__lower_close(&idle); /* opened again when needed */
+    (void)cachefs__lower_close(c, o, &idle); /* opened again when needed */
     if (!same) {
         if (by_path) cachefs__obj_unhash(c, o); /* what comes to that path is another file */
         obj_t *gone = cachefs__node_drop(c, path);
@@ -262,6 +262,21 @@ static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const bel
     return APR_SUCCESS;
 }
 
+static void settling(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    o->flags |= OBJ_SETTLING; /* what is written from now on waits, and is on top of the outcome */
+    cachefs__obj_unlock(c, o);
+}
+
+static void settled(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    o->flags &= ~OBJ_SETTLING;
+    cachefs__obj_wake(c, o);
+    cachefs__obj_unlock(c, o);
+}
+
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs)
 {
     below_t b;
@@ -269,13 +284,31 @@ apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *
     *theirs = 0;
     if (!changed_by_others(c, o, ctx, &b, &st)) return st;
     cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-    cachefs__obj_lock(c, o);
-    o->flags |= OBJ_SETTLING; /* what is written from now on waits, and is on top of the outcome */
-    cachefs__obj_unlock(c, o);
+    settling(c, o);
     st = settle(c, o, ctx, &b, theirs);
+    settled(c, o);
+    return st;
+}
+
+apr_status_t cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    below_t b;
+    int theirs;
+    apr_status_t st = cachefs__flush_begin(c, o, ctx);
+    if (st) return st;
+    settling(c, o);
     cachefs__obj_lock(c, o);
-    o->flags &= ~OBJ_SETTLING;
-    cachefs__obj_wake(c, o);
+    int more = o->dirty_bytes && !(o->flags & OBJ_UNLINKED);
+    if (more) more = !cachefs__obj_name(c, o, &b.path, b.buf);
     cachefs__obj_unlock(c, o);
+    if (more) {
+        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+        b.found = vfs_call_stat(c->lower, ctx, &b.path, &b.attr, &b.val);
+        if (b.found && !APR_STATUS_IS_ENOENT(b.found)) st = b.found;
+        if (!st) st = settle(c, o, ctx, &b, &theirs);
+    }
+    cachefs__flush_end(c, o);
+    cachefs__obj_drop_clean(c, o, NULL); /* not while it is flushed: it keeps its version then */
+    settled(c, o);
     return st;
 }

@@ -226,6 +226,21 @@ void cachefs__retry_over(cache_t *c, obj_t *o)
     o->retry_wait_us = o->retry_at_us = 0;
 }
 
+void cachefs__retry_later(cache_t *c, obj_t *o, apr_status_t st)
+{
+    uint64_t least = atomic_load(&c->t.retry_min_us), most = atomic_load(&c->t.retry_max_us);
+    uint64_t wait = o->retry_wait_us ? (uint64_t)o->retry_wait_us * 2 : least;
+    if (!o->retry_wait_us) atomic_fetch_add(&c->retrying, 1);
+    atomic_store(&c->retry_error, st);
+    if (wait > most) wait = most;
+    o->retry_wait_us = (int64_t)wait;
+    uint64_t jitter = (uint64_t)cachefs__clock_us() * 2654435761u % (wait / 4 + 1);
+    o->retry_at_us = cachefs__clock_us() + (int64_t)(wait - jitter);
+    o->err = st;
+    o->err_seq++;
+    cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
+}
+
 int cachefs__dirty_done(cache_t *c, obj_t *o)
 {
     if (o->dirty_bytes) {

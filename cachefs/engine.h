@@ -242,7 +242,8 @@ typedef struct obj_t {
 #define OBJ_NO_ACL 0x40000u
 #define OBJ_NO_DEFAULT_ACL 0x80000u
 #define OBJ_NO_XATTRS (OBJ_NO_CAPS | OBJ_NO_LABEL | OBJ_NO_ACL | OBJ_NO_DEFAULT_ACL)
-#define OBJ_COMMITTING 0x100000u /* somebody flushes it there */
+#define OBJ_COMMITTING 0x100000u  /* somebody flushes it there */
+#define OBJ_STAGED_KEPT 0x200000u /* that failed: referenced until it is done, or has no name */
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {
@@ -404,6 +405,7 @@ struct cache_t {
     uint32_t stage_chunk;                     /* the last resort; wb_lock */
     int stage_busy;
     _Atomic uint64_t retrying; /* objects whose last flush failed */
+    _Atomic uint64_t kept;     /* objects with OBJ_STAGED_KEPT */
     _Atomic int retry_error;   /* why the one did that failed last */
 
     cachefs__store_t *store; /* NULL: none */

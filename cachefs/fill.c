@@ -435,7 +435,7 @@ static void leave(cache_t *c, obj_t *o, gate_t *gate, vfs_file_t *file, apr_stat
     cachefs__obj_lock(c, o);
     cachefs__lowers_t idle = cachefs__gate_lower_end(c, o, gate, status);
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle); /* it only read; what was written had its own status */
+    (void)cachefs__lower_close(c, o, &idle); /* it only read; what was written had its own status */
 }
 
 apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver, uint64_t off,

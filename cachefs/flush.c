@@ -272,7 +272,7 @@ void cachefs__flush_end(cache_t *c, obj_t *o)
     if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle); /* all data was written with its own status */
+    (void)cachefs__lower_close(c, o, &idle); /* all data was written with its own status */
 }
 
 /* What the flush that began at `start` came to. What is dirty still became so later, or failed. */
@@ -282,17 +282,7 @@ static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t star
     int gave_up = (APR_STATUS_IS_TIMEUP(st) || st == VFS_ECANCELED) && vfs_ctx_check(ctx);
     cachefs__obj_lock(c, o);
     if (st && !gave_up) {
-        uint64_t least = atomic_load(&c->t.retry_min_us), most = atomic_load(&c->t.retry_max_us);
-        uint64_t wait = o->retry_wait_us ? (uint64_t)o->retry_wait_us * 2 : least;
-        if (!o->retry_wait_us) atomic_fetch_add(&c->retrying, 1);
-        atomic_store(&c->retry_error, st);
-        if (wait > most) wait = most;
-        o->retry_wait_us = (int64_t)wait;
-        uint64_t jitter = (uint64_t)cachefs__clock_us() * 2654435761u % (wait / 4 + 1);
-        o->retry_at_us = cachefs__clock_us() + (int64_t)(wait - jitter);
-        o->err = st;
-        o->err_seq++;
-        cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
+        cachefs__retry_later(c, o, st);
     } else if (!st) {
         cachefs__retry_over(c, o);
         atomic_store(&o->dirty_since_us, start);
@@ -380,8 +370,17 @@ apr_status_t cachefs__flush_data(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
-    apr_status_t st = cachefs__flush_data(c, o, ctx);
-    return st ? st : cachefs__commit_below(c, o, ctx);
+    cachefs__obj_lock(c, o);
+    int idle = !o->dirty_bytes && !o->flushing;
+    cachefs__obj_unlock(c, o);
+    if (idle) return cachefs__commit_below(c, o, ctx);
+    apr_status_t st = cachefs__flush_hold(c, o, ctx);
+    if (st) return st;
+    int used = cachefs__lower_here(c, o) != NULL; /* so that no close below does the commit */
+    cachefs__flush_end(c, o);
+    st = cachefs__commit_below(c, o, ctx);
+    if (used) cachefs__lower_done(c, o);
+    return st;
 }
 
 apr_status_t cachefs__pending_error(cache_t *c, handle_t *h)

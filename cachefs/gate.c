@@ -287,19 +287,24 @@ int cachefs__lower_unused(const obj_t *o)
 
 cachefs__lowers_t cachefs__lower_take(obj_t *o)
 {
-    cachefs__lowers_t l = {o->lower_file, o->lower_writer, NULL};
+    cachefs__lowers_t l = {o->lower_file, o->lower_writer, NULL, 0};
+    if (l.writer || (l.file && (o->lower_flags & VFS_O_WRITE))) {
+        l.staged = (o->flags & OBJ_STAGED) != 0;
+        o->flags &= ~OBJ_STAGED; /* closing them is a flush */
+    }
     o->lower_file = o->lower_writer = NULL;
-    o->flags &= ~OBJ_STAGED; /* closing them is a flush */
     return l;
 }
 
-apr_status_t cachefs__lower_close(const cachefs__lowers_t *l)
+apr_status_t cachefs__lower_close(cache_t *c, obj_t *o, const cachefs__lowers_t *l)
 {
     CACHE_NO_LOCKS_HELD();
     apr_status_t st = l->file ? vfs_close(l->file, NULL) : APR_SUCCESS;
     apr_status_t end = l->writer ? vfs_close(l->writer, NULL) : APR_SUCCESS;
     if (l->old) (void)vfs_close(l->old, NULL); /* it was open for reading only */
-    return st ? st : end;
+    if (!st) st = end;
+    if (l->staged) cachefs__staged_closed(c, o, st);
+    return st;
 }
 
 apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cachefs__lower_e how,
@@ -335,7 +340,7 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
         idle = cachefs__lower_take(o); /* whoever left last left it to us */
     }
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle); /* nothing was written through it */
+    (void)cachefs__lower_close(c, o, &idle); /* nothing was written through it */
     return st;
 }
 
@@ -367,7 +372,7 @@ void cachefs__lower_done(cache_t *c, obj_t *o)
     cachefs__lowers_t idle = lower_end(o);
     cachefs__obj_wake(c, o);
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle); /* all data was written with its own status */
+    (void)cachefs__lower_close(c, o, &idle); /* all data was written with its own status */
 }
 
 void cachefs__lower_idle(cache_t *c, obj_t *o)
@@ -376,7 +381,7 @@ void cachefs__lower_idle(cache_t *c, obj_t *o)
     cachefs__obj_lock(c, o);
     if (cachefs__lower_unused(o)) idle = cachefs__lower_take(o);
     cachefs__obj_unlock(c, o);
-    (void)cachefs__lower_close(&idle); /* nothing is left that should go through it */
+    (void)cachefs__lower_close(c, o, &idle); /* nothing is left that should go through it */
 }
 
 void cachefs__lower_adopt(cache_t *c, obj_t *o, vfs_file_t *file, uint32_t flags)

@@ -98,12 +98,14 @@ static apr_status_t last_handle(cache_t *c, obj_t *o)
         idle = cachefs__lower_take(o);
         wrote = (idle.writer || (o->lower_flags & VFS_O_WRITE)) && !(o->flags & OBJ_UNLINKED);
     }
+    int drop = cachefs__staged_over(c, o);
     cachefs__obj_unlock(c, o);
     free(opener);
     cachefs__lock_end_spares(spares);
+    if (drop) cachefs__obj_put(c, o); /* the caller has one too */
     if (!idle.file && !idle.writer) return APR_SUCCESS;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = cachefs__lower_close(&idle);
+    apr_status_t st = cachefs__lower_close(c, o, &idle);
     return wrote ? st : APR_SUCCESS;
 }
 

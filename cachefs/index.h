@@ -331,10 +331,11 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
  * first two with the object locked. */
 typedef struct cachefs__lowers_t {
     vfs_file_t *file, *writer, *old;
+    int staged; /* to close them is a flush of what the lower layer held back */
 } cachefs__lowers_t;
 int cachefs__lower_unused(const obj_t *o);
 cachefs__lowers_t cachefs__lower_take(obj_t *o);
-apr_status_t cachefs__lower_close(const cachefs__lowers_t *l);
+apr_status_t cachefs__lower_close(cache_t *c, obj_t *o, const cachefs__lowers_t *l);
 void cachefs__lower_done(cache_t *c, obj_t *o);
 /* A gate and the lower handle at once, where there is nothing to wait for and nothing to open.
  * NULL: neither, so step by step. Then the end of both; what it returns is to be closed without the

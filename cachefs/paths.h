@@ -162,6 +162,11 @@ apr_status_t cachefs__flush_data(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 void cachefs__below_staged(cache_t *c, obj_t *o);
 /* Make it flush what is, if there may be something. */
 apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+/* What was staged was flushed by closing the handles below, which came to `st`. */
+void cachefs__staged_closed(cache_t *c, obj_t *o, apr_status_t st);
+/* Is it only kept for a commit that failed, and has no name any more? Object locked. 1: the caller
+ * drops the reference. */
+int cachefs__staged_over(cache_t *c, obj_t *o);
 /* Both. */
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
@@ -206,6 +211,8 @@ void cachefs__dirty_to_last(cache_t *c, obj_t *o, uint32_t block);
 int cachefs__dirty_done(cache_t *c, obj_t *o);
 /* Its next flush is its first. Object locked. */
 void cachefs__retry_over(cache_t *c, obj_t *o);
+/* What failed is tried again later, each time after a longer wait, and told. Object locked. */
+void cachefs__retry_later(cache_t *c, obj_t *o, apr_status_t st);
 /* Throw away the dirty data of an object from byte `from` on. Flush begun by the caller. Returns
  * bytes. */
 uint64_t cachefs__dirty_discard(cache_t *c, obj_t *o, uint64_t from);
@@ -230,6 +237,9 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk);
 /* Settle it if the file changed below under our dirty data. Flush begun. *theirs: ours is not to be
  * written any more. */
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);
+/* The lower layer found one when it flushed what is staged, and put that beside: what became dirty
+ * since goes the same way, and nothing of ours stays cached. */
+apr_status_t cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 
 /* ---- doubt.c: calls below that failed, and may have been done */
 /* An error that says that nothing was done. */

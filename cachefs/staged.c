@@ -42,20 +42,72 @@ static void give_flag(cache_t *c, obj_t *o)
     cachefs__obj_unlock(c, o);
 }
 
-static void note_result(cache_t *c, obj_t *o, int64_t start, apr_status_t st)
+/* It failed: whoever flushes next finds it, and the flusher does. Object locked. */
+static void keep(cache_t *c, obj_t *o)
 {
-    int64_t now = cachefs__clock_us();
-    cachefs__obj_lock(c, o);
-    if (st) {
-        o->flags |=
-            OBJ_STAGED; /* of a conflict nothing is left, and a flush too many does no harm */
+    o->flags |= OBJ_STAGED;
+    if (!(o->flags & OBJ_STAGED_KEPT)) {
+        o->flags |= OBJ_STAGED_KEPT;
+        cachefs__obj_ref(o);
+        atomic_fetch_add(&c->kept, 1);
+    }
+    cachefs__wb_wake(c, o->retry_at_us);
+}
+
+/* Object locked. 1: the caller drops a reference. */
+static int keep_end(cache_t *c, obj_t *o)
+{
+    if (!(o->flags & OBJ_STAGED_KEPT)) return 0;
+    o->flags &= ~OBJ_STAGED_KEPT;
+    atomic_fetch_sub(&c->kept, 1);
+    cachefs__retry_over(c, o);
+    return 1;
+}
+
+int cachefs__staged_over(cache_t *c, obj_t *o)
+{
+    return (o->flags & OBJ_UNLINKED) ? keep_end(c, o) : 0;
+}
+
+/* What a commit came to. Of a conflict nothing is left, and a flush too many does no harm. The
+ * caller had no more time (`gave_up`): that says nothing about the file. Object locked. 1: as for
+ * keep_end. */
+static int note_result(cache_t *c, obj_t *o, apr_status_t st, int gave_up)
+{
+    if (!st) return keep_end(c, o);
+    if (st == VFS_ECONFLICT) {
+        o->flags |= OBJ_STAGED;
         o->err = st;
         o->err_seq++;
         cachefs__count(&c->counters, CNT_FLUSH_ERRORS, 1);
-    } else if (o->retry_at_us < now + (now - start) * PAUSE) {
-        o->retry_at_us = now + (now - start) * PAUSE;
+        return keep_end(c, o);
     }
+    if (!gave_up) cachefs__retry_later(c, o, st);
+    keep(c, o);
+    return 0;
+}
+
+void cachefs__staged_closed(cache_t *c, obj_t *o, apr_status_t st)
+{
+    cachefs__obj_lock(c, o);
+    int drop = o->flags & OBJ_UNLINKED ? cachefs__staged_over(c, o) : note_result(c, o, st, 0);
     cachefs__obj_unlock(c, o);
+    if (st == VFS_ECONFLICT) { /* as in cachefs__commit_below; a flush may be under way here */
+        cachefs__count(&c->counters, CNT_CONFLICTS, 1);
+        cachefs__obj_drop_clean(c, o, NULL);
+    }
+    if (drop) cachefs__obj_put(c, o);
+}
+
+static void committed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t start, apr_status_t st)
+{
+    int64_t now = cachefs__clock_us(), rest = now + (now - start) * PAUSE;
+    int gave_up = (APR_STATUS_IS_TIMEUP(st) || st == VFS_ECANCELED) && vfs_ctx_check(ctx);
+    cachefs__obj_lock(c, o);
+    int drop = note_result(c, o, st, gave_up);
+    if (!st && o->retry_at_us < rest) o->retry_at_us = rest;
+    cachefs__obj_unlock(c, o);
+    if (drop) cachefs__obj_put(c, o);
 }
 
 apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
@@ -74,10 +126,10 @@ apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
         cachefs__obj_change_end(c, o, 1);
         cachefs__lower_done(c, o);
     }
-    note_result(c, o, start, st);
+    committed(c, o, ctx, start, st);
     if (st == VFS_ECONFLICT) { /* ours is beside it; what is cached is of ours */
         cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-        cachefs__obj_drop_clean(c, o, NULL);
+        (void)cachefs__conflict_below(c, o, ctx); /* the caller is told of the conflict */
     }
     (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked leaves it open */
     give_flag(c, o);

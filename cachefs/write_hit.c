@@ -130,7 +130,7 @@ static int through_end(cache_t *c, obj_t *o, gate_t *gate, const uint8_t *buf, u
         idle = cachefs__gate_lower_end(c, o, gate, APR_SUCCESS);
     }
     cachefs__obj_unlock(c, o);
-    if (idle.old) (void)cachefs__lower_close(&idle); /* nothing was written through it */
+    if (idle.old) (void)cachefs__lower_close(c, o, &idle); /* nothing was written through it */
     return i != NONE;
 }
 

@@ -131,8 +131,10 @@ int64_t cachefs__wb_due(cache_t *c, const obj_t *o)
 {
     int64_t interval = (int64_t)atomic_load(&c->t.flush_interval_us);
     int64_t age = (int64_t)atomic_load(&c->t.dirty_age_us);
-    int64_t at = atomic_load(&o->dirty_since_us) + (interval < age ? interval : age);
-    return at < o->retry_at_us ? o->retry_at_us : at;
+    int64_t since = atomic_load(&o->dirty_since_us), rest = o->retry_at_us;
+    int64_t at = since + (interval < age ? interval : age);
+    if (!o->retry_wait_us && rest > since + age) rest = since + age; /* a pause: nothing failed */
+    return at < rest ? rest : at;
 }
 
 typedef struct flush_job_t {
@@ -152,7 +154,9 @@ static void job_done(cache_t *c, obj_t *o)
 {
     cachefs__obj_lock(c, o);
     o->flags &= ~OBJ_FLUSH_JOB;
-    int64_t due = o->dirty_bytes ? cachefs__wb_due(c, o) : INT64_MAX;
+    int64_t due = o->dirty_bytes               ? cachefs__wb_due(c, o)
+                  : o->flags & OBJ_STAGED_KEPT ? o->retry_at_us
+                                               : INT64_MAX;
     cachefs__obj_unlock(c, o);
     cachefs__obj_put(c, o);
     cachefs__wb_wake(c, due);
@@ -214,6 +218,31 @@ void cachefs__wb_queue(cache_t *c, obj_t *o)
     if (due(c, o, 1, &next, &whole)) start_flush(c, o, 1);
 }
 
+/* Those of which a commit below failed, and that have nothing dirty, are on no queue: they are as
+ * rare as they are worth a walk. */
+static void look_kept(cache_t *c, int64_t *next)
+{
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
+    uint32_t end = c->obj_pool.high;
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
+    for (uint32_t i = 1; i < end && atomic_load(&c->kept); i++) {
+        obj_t *o = &c->objs[i];
+        cachefs__obj_lock(c, o);
+        int gone = cachefs__staged_over(c, o);
+        int mine = (o->flags & (OBJ_STAGED_KEPT | OBJ_FLUSH_JOB)) == OBJ_STAGED_KEPT &&
+                   !o->dirty_bytes; /* else its job, or its turn, looks again */
+        int yes = mine && o->retry_at_us <= cachefs__clock_us();
+        if (yes) {
+            o->flags |= OBJ_FLUSH_JOB;
+            cachefs__obj_ref(o); /* who has it open may be done with it any moment */
+        }
+        if (mine && !yes && o->retry_at_us < *next) *next = o->retry_at_us;
+        cachefs__obj_unlock(c, o);
+        if (yes) start_flush(c, o, 1);
+        if (yes || gone) cachefs__obj_put(c, o);
+    }
+}
+
 #define LOOK_AGAIN_US 1000000 /* without memory for a list of what is dirty */
 
 /* Start what is due; returns when to look again. */
@@ -229,6 +258,7 @@ static int64_t look(cache_t *c, int hurry)
         cachefs__obj_put(c, objs[i]);
     }
     free(objs);
+    look_kept(c, &next);
     return next;
 }
 

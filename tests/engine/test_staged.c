@@ -215,3 +215,119 @@ Test(staged, a_commit_that_fails_is_told_and_made_up_for)
         stack_close(&s);
     }
 }
+
+/* Until what is below is this, or it took too long. */
+static void becomes(vfs_t *fs, const char *path, const char *text)
+{
+    vfs_attr_t attr;
+    for (int i = 0; i < 20000; i++) {
+        if (vfs_stat(fs, NULL, path, &attr) == APR_SUCCESS && attr.size == strlen(text)) break;
+        apr_sleep(1000);
+    }
+    rig_holds_text(fs, path, text);
+}
+
+Test(staged, a_commit_that_fails_in_the_background_is_tried_again)
+{
+    tall_t s;
+    vfs_fault_t fault = {.what = VFS_FAULT_ERROR, .times = 5};
+    stack_open(&s, "mode=back flush_on_close=no flush_interval=10ms retry_min=10ms retry_max=20ms");
+    VFS_FAULT_OP(fault, VFS_OPID_commit);
+    OK(vfs_fault_add(s.fault, &fault));
+    vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+    rig_write(f, 0, "bytes", 5);
+    (void)vfs_close(f, NULL); /* the flusher may have told it an error already */
+    becomes(s.mem, "/f", "bytes");
+    cr_expect_geq(stats_of(&s).flush_errors, 3u); /* a close below is an attempt too */
+    while (stats_of(&s).retrying_files)           /* hangs if it is never over */
+        apr_sleep(1000);
+    stack_close(&s);
+}
+
+Test(staged, a_close_that_failed_is_made_up_for_by_the_next_one)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        vfs_fault_t fault = {.what = VFS_FAULT_ERROR};
+        char keys[100];
+        snprintf(keys, sizeof(keys), "%s%s", modes[m], m == 2 ? " retry_min=1h retry_max=1h" : "");
+        stack_open(&s, keys);
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+        rig_write(f, 0, "bytes", 5);
+        VFS_FAULT_OP(fault, VFS_OPID_commit);
+        OK(vfs_fault_add(s.fault, &fault));
+        cr_expect_eq(vfs_close(f, NULL), APR_FROM_OS_ERROR(EIO), "%s", keys);
+        rig_holds_text(s.fs, "/f", "bytes"); /* who only reads changes nothing of that */
+        f = rig_file(s.fs, "/f", RIG_W);
+        cr_expect_eq(vfs_close(f, NULL), APR_FROM_OS_ERROR(EIO), "%s", keys);
+        vfs_fault_clear(s.fault);
+        f = rig_file(s.fs, "/f", RIG_W);
+        OK(vfs_close(f, NULL));
+        rig_holds_text(s.mem, "/f", "bytes");
+        stack_close(&s);
+    }
+}
+
+Test(staged, what_is_written_during_a_commit_that_meets_others_is_beside_and_in_no_mixture)
+{
+    enum { LEN = 64 << 10 };
+    tall_t s;
+    char *ours = rig_bytes(LEN, 1), *theirs = rig_bytes(LEN, 2);
+    vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .times = 1};
+    stack_open(&s, "mode=back flush_interval=1h");
+    OK(vfs_write_file(s.mem, NULL, "/f", theirs, 10, 0644));
+    vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
+    rig_write(f, 0, ours, LEN);
+    VFS_FAULT_OP(block, VFS_OPID_commit);
+    OK(vfs_fault_add(s.fault, &block));
+    side_t side = {.file = f};
+    pthread_create(&side.thread, NULL, flush_it, &side);
+    while (vfs_fault_blocked(s.fault) == 0)
+        apr_sleep(1000);
+    OK(vfs_write_file(s.mem, NULL, "/f", theirs, LEN, 0644));
+    rig_write(f, 5000, "more", 4); /* beside clean bytes of ours in its block */
+    vfs_fault_release(s.fault);
+    pthread_join(side.thread, NULL);
+    cr_assert_eq(side.status, VFS_ECONFLICT);
+    rig_read(f, 0, theirs, LEN);
+    OK(vfs_close(f, NULL));
+    rig_holds(s.mem, "/f", theirs, LEN);
+    vfs_dir_t *dir;
+    vfs_dirent_t entry;
+    unsigned found = 0;
+    OK(vfs_opendir(&dir, s.mem, NULL, "/", 0));
+    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS) {
+        char path[300], got[4] = "";
+        size_t n;
+        vfs_file_t *beside;
+        if (!strstr(entry.name, ".conflict-")) continue;
+        snprintf(path, sizeof(path), "/%s", entry.name);
+        OK(vfs_open(&beside, s.mem, NULL, path, VFS_O_READ, 0, NULL, NULL));
+        OK(vfs_read_at(beside, NULL, got, 4, 5000, &n));
+        OK(vfs_close(beside, NULL));
+        found += n == 4 && memcmp(got, "more", 4) == 0;
+    }
+    OK(vfs_closedir(dir));
+    cr_expect_eq(found, 1u);
+    free(ours);
+    free(theirs);
+    stack_close(&s);
+}
+
+Test(staged, the_pause_after_a_long_commit_ends_by_the_dirty_age)
+{
+    tall_t s;
+    stack_open(&s, "mode=back flush_interval=1h dirty_age=30s");
+    vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+    rig_write(f, 0, "bytes", 5);
+    cache_t *c = cachefs__of(s.fs);
+    obj_t *o = cachefs__handle(f)->obj;
+    int64_t since = atomic_load(&o->dirty_since_us);
+    cachefs__obj_lock(c, o);
+    o->retry_at_us = since + 3600 * 1000000ll; /* as after one of several minutes */
+    cr_expect_eq(cachefs__wb_due(c, o), since + 30 * 1000000ll);
+    o->retry_at_us = 0;
+    cachefs__obj_unlock(c, o);
+    OK(vfs_close(f, NULL));
+    stack_close(&s);
+}
