@@ -18,6 +18,19 @@ struct cachefs__lockers_t {
     vfs_file_t *file[SPARES_MAX];
 };
 
+/* VFS_ESTALE: the name leads to another file, which is not ours to lock. */
+static apr_status_t open_named(cache_t *c, const obj_t *o, const vfs_ctx_t *ctx,
+                               const vfs_path_t *path, uint32_t flags, vfs_file_t **file)
+{
+    vfs_attr_t attr;
+    CACHE_NO_LOCKS_HELD();
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    apr_status_t st = vfs_call_open(file, c->lower, ctx, path, flags, 0, &attr, NULL);
+    if (st || cachefs__may_be(o, &attr)) return st;
+    (void)vfs_close(*file, NULL); /* nothing was done through it */
+    return VFS_ESTALE;
+}
+
 /* ---- before the name goes */
 
 /* 0: it is one too many, all handles are closed by now, or there is no memory for it. */
@@ -48,9 +61,7 @@ void cachefs__lock_keep(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     cachefs__obj_unlock(c, o);
     if (handles < 2 || !named || !(vfs_caps(c->lower)->bits & VFS_CAP_LOCK)) return;
     for (; have < handles && have < SPARES_MAX; have++) {
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        CACHE_NO_LOCKS_HELD();
-        if (vfs_call_open(&file, c->lower, ctx, &path, flags, 0, NULL, NULL)) return;
+        if (open_named(c, o, ctx, &path, flags, &file)) return;
         if (put_spare(c, o, file)) continue;
         (void)vfs_close(file, NULL); /* nothing was done through it */
         return;
@@ -134,9 +145,11 @@ apr_status_t cachefs_op_lock(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_lock_t 
         cachefs__obj_unlock(c, o);
         if (lower) return vfs_call_lock(lower, ctx, lock);
         if (!named) return alone ? lock_alone(file, ctx, lock) : VFS_ESTALE;
-        st = vfs_call_open(&made, c->lower, ctx, &path, flags, 0, NULL, NULL);
+        st = open_named(c, o, ctx, &path, flags, &made);
         if (!st) return vfs_call_lock(own_lower(c, h, made), ctx, lock);
-        if (!APR_STATUS_IS_ENOENT(st)) return st;
+        if (st != VFS_ESTALE && !APR_STATUS_IS_ENOENT(st)) return st;
+        apr_status_t gone = cachefs__mut_wait(c, ctx, &path); /* we may be changing it ourselves */
+        if (gone) return gone;
     }
     return st;
 }

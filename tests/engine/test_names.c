@@ -230,3 +230,44 @@ Test(names, handles_that_close_while_their_name_goes_leave_nothing)
     cachefs__obj_put(rig.c, o);
     rig_close(&rig);
 }
+
+/* A lock on it would hold off nobody who has the handle's file, and others who have done nothing.
+ */
+Test(names, a_lock_is_not_taken_on_the_file_that_others_put_there)
+{
+    for (int two = 0; two < 2; two++) {
+        rig_t rig;
+        vfs_file_t *other, *b = NULL;
+        vfs_lock_t lock = {.type = VFS_LOCK_WRITE, .len = 1}, same = lock;
+        rig_open(&rig, "");
+        rig_text(&rig, "/f", "text");
+        vfs_file_t *a = rig_file(rig.fs, "/f", RIG_W);
+        if (two) b = rig_file(rig.fs, "/f", RIG_W);
+        rig_text(&rig, "/g", "others");
+        OK(vfs_rename(rig.bottom, NULL, "/g", "/f", 0));
+        OK(vfs_open(&other, rig.bottom, NULL, "/f", RIG_W, 0, NULL, NULL));
+        IS(VFS_ESTALE, vfs_lock(a, NULL, &lock));
+        OK(vfs_lock(other, NULL, &same)); /* which is free */
+        OK(vfs_close(other, NULL));
+        OK(vfs_close(a, NULL));
+        if (b) OK(vfs_close(b, NULL));
+        rig_close(&rig);
+    }
+}
+
+Test(names, handles_for_locks_of_a_name_that_goes_are_of_its_file)
+{
+    rig_t rig;
+    rig_open(&rig, "");
+    rig_text(&rig, "/f", "text");
+    vfs_file_t *a = rig_file(rig.fs, "/f", RIG_R), *b = rig_file(rig.fs, "/f", RIG_R);
+    obj_t *o = rig_obj(&rig, "/f");
+    rig_text(&rig, "/g", "others");
+    OK(vfs_rename(rig.bottom, NULL, "/g", "/f", 0));
+    cachefs__lock_keep(rig.c, o, NULL);
+    CHECK(!o->spares);
+    OK(vfs_close(a, NULL));
+    OK(vfs_close(b, NULL));
+    cachefs__obj_put(rig.c, o);
+    rig_close(&rig);
+}
