@@ -287,3 +287,54 @@ Test(objects_conflict, one_that_is_written_to_while_it_is_made_is_there)
         rig_close(&rig, APR_SUCCESS);
     }
 }
+
+static apr_status_t read_hundred(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    (void)baton;
+    (void)off;
+    memset(buf, 'w', len);
+    return APR_SUCCESS;
+}
+
+static void *replace_it(void *baton)
+{
+    side_t *side = baton;
+    vfs_source_t source = {read_hundred, NULL, 100};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    side->status = vfs_commit(side->rig->fs, NULL, "/f", &source, &how, NULL, NULL);
+    return NULL;
+}
+
+static void *write_it(void *baton)
+{
+    side_t *side = baton;
+    size_t n;
+    side->status = vfs_write_at(side->file, NULL, "X", 1, 0, &n, NULL);
+    return NULL;
+}
+
+Test(objects_conflict, what_is_written_while_a_whole_file_comes_is_on_top_of_all_of_it)
+{
+    for (int staged = 0; staged < 2; staged++) {
+        rig_t rig;
+        char want[100];
+        rig_open(&rig, 0, 0);
+        rig_text(&rig, "/f", "old bytes");
+        vfs_file_t *f = rig_file(&rig, "/f", RW);
+        if (staged) rig_write(f, 3, "-");
+        side_t whole = {.rig = &rig}, one = {.file = f};
+        begin_blocked(&rig, &whole, VFS_OPID_commit, replace_it);
+        cr_assert_eq(pthread_create(&one.thread, NULL, write_it, &one), 0);
+        apr_sleep(20000); /* it is there before the other ends, or after: it is the same */
+        vfs_fault_release(rig.fault);
+        pthread_join(whole.thread, NULL);
+        pthread_join(one.thread, NULL);
+        OK(whole.status);
+        OK(one.status);
+        OK(vfs_close(f, NULL));
+        memset(want, 'w', sizeof(want));
+        want[0] = 'X';
+        rig_holds(rig.mem, "/f", want, sizeof(want));
+        rig_close(&rig, APR_SUCCESS);
+    }
+}

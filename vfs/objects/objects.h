@@ -100,7 +100,7 @@ typedef struct node_t {
     stage_t stage[2];
     unsigned stages;
     int committing; /**< stage[0] stands still */
-    int settling; /**< a conflict of it is being settled: writers wait for the claim on the path */
+    int settling;   /**< a conflict is, or others' whole file comes: writers wait for the claim */
     int doubt; /**< a commit of stage[0] may have been done: it stands still until that is known */
     uint32_t epoch;   /**< the base is another one */
     uint64_t seq;     /**< of changes, for the version that is told */

@@ -31,16 +31,26 @@ static void writer_begin(objects_t *o, node_t *n, uint32_t flags)
     pthread_mutex_unlock(&o->lock);
 }
 
-/* A handle for what the node is. Fails if it is not fit, and gives the reference back. */
+/* It is staged, and takes changes: nothing needs to be asked. Mutex held. */
+static int is_ready(const node_t *n)
+{
+    return n->stages > 0 && n->base.known && !n->settling;
+}
+
+#define NOT_READY (VFS_EEND + 80)
+
+/* A handle for what the node is. Fails if it is not fit, or not ready without a claim on the path,
+ * and gives the reference back. */
 static apr_status_t open_node(vfs_file_t **file, objects_t *o, node_t *n, uint32_t flags,
-                              vfs_attr_t *attr, vfs_validator_t *validator)
+                              int claimed, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     apr_status_t status = APR_SUCCESS;
     handle_t *h = malloc(sizeof(*h));
     if (h == NULL) status = APR_ENOMEM;
     if (status == APR_SUCCESS) {
         pthread_mutex_lock(&n->mutex);
-        if (flags & VFS_O_TRUNC) status = objects__node_cut(o, n, 0);
+        if (!claimed && !is_ready(n)) status = NOT_READY;
+        if (status == APR_SUCCESS && (flags & VFS_O_TRUNC)) status = objects__node_cut(o, n, 0);
         if (status == APR_SUCCESS) *file = &give(o, n, flags, h, attr, validator)->base;
         pthread_mutex_unlock(&n->mutex);
     }
@@ -55,10 +65,10 @@ static apr_status_t open_node(vfs_file_t **file, objects_t *o, node_t *n, uint32
 
 /* A staged one, which is there. Takes over the reference. */
 static apr_status_t open_there(vfs_file_t **file, objects_t *o, node_t *n, uint32_t flags,
-                               vfs_attr_t *attr, vfs_validator_t *validator)
+                               int claimed, vfs_attr_t *attr, vfs_validator_t *validator)
 {
     if (!(flags & (VFS_O_EXCL | VFS_O_DIRECTORY)))
-        return open_node(file, o, n, flags, attr, validator);
+        return open_node(file, o, n, flags, claimed, attr, validator);
     objects__node_put(o, n);
     return flags & VFS_O_EXCL ? APR_EEXIST : APR_ENOTDIR;
 }
@@ -70,13 +80,13 @@ static int open_staged(vfs_file_t **file, objects_t *o, const vfs_path_t *path, 
     node_t *n = objects__node(o, path, 0);
     if (n == NULL) return 0;
     pthread_mutex_lock(&n->mutex);
-    int staged = n->stages > 0 && n->base.known && !n->settling;
+    int ready = is_ready(n);
     pthread_mutex_unlock(&n->mutex);
-    if (staged)
-        *status = open_there(file, o, n, flags, attr, validator);
+    if (ready)
+        *status = open_there(file, o, n, flags, 0, attr, validator);
     else
         objects__node_put(o, n);
-    return staged;
+    return ready && *status != NOT_READY;
 }
 
 /* May a file be made here: is its directory one? */
@@ -108,7 +118,7 @@ static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *
     if (n == NULL) return APR_ENOMEM;
     if (staged) {
         status = objects__base_ask(o, n, ctx, 1);
-        if (status == APR_SUCCESS) return open_there(file, o, n, flags, attr, validator);
+        if (status == APR_SUCCESS) return open_there(file, o, n, flags, 1, attr, validator);
         objects__node_put(o, n);
         return status;
     }
@@ -124,7 +134,7 @@ static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *
     atomic_fetch_add(&o->fresh, 1);
     pthread_mutex_unlock(&n->mutex);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
-    return open_node(file, o, n, flags & ~VFS_O_TRUNC, attr, validator);
+    return open_node(file, o, n, flags & ~VFS_O_TRUNC, 1, attr, validator);
 }
 
 /* A regular file that is there below: a node with this handle as its reader. */
@@ -158,7 +168,7 @@ static apr_status_t take_file(vfs_file_t **file, objects_t *o, const vfs_path_t 
     free(r);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* they only read */
     if (spare != NULL) (void)vfs_close(spare, NULL);
-    return open_node(file, o, n, flags, attr, validator);
+    return open_node(file, o, n, flags, 1, attr, validator);
 }
 
 /* It is no file that we could stage: the handle below serves. */

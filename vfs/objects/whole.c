@@ -9,7 +9,8 @@
 
 #include "vfs/objects/objects.h"
 
-/* Does the demand hold here, and what is it below? The stage stands still from then on. */
+/* Does the demand hold here, and what is it below? The stage stands still from then on, and who
+ * writes waits: what he writes is on top of all of the new one, which may be longer or shorter. */
 static apr_status_t meet(objects_t *o, node_t *n, vfs_commit_t *how, int *staged)
 {
     vfs_validator_t now;
@@ -24,6 +25,7 @@ static apr_status_t meet(objects_t *o, node_t *n, vfs_commit_t *how, int *staged
     if (*staged && asks && !vfs_validator_equal(&now, &how->expected)) status = VFS_ECONFLICT;
     if (!*staged && n->told && vfs_validator_equal(&now, &how->expected))
         how->expected = n->base.val;
+    if (status == APR_SUCCESS) n->settling = 1;
     if (*staged && status == APR_SUCCESS) {
         how->kept = NULL; /* of what is not below */
         how->kept_count = 0;
@@ -36,25 +38,21 @@ static apr_status_t meet(objects_t *o, node_t *n, vfs_commit_t *how, int *staged
     return status;
 }
 
-/* What was staged is replaced; what was written meanwhile lies on top. */
+/* What was staged is replaced. */
 static void replaced(objects_t *o, node_t *n, int staged, apr_status_t status,
                      const vfs_attr_t *attr, const vfs_validator_t *val)
 {
     vfs_file_t *idle = NULL;
     pthread_mutex_lock(&n->mutex);
     if (staged) n->committing = 0;
+    n->settling = 0;
+    VFS_ASSERT(n->stages == (unsigned)staged);
     if (status == APR_SUCCESS) {
         int fresh = objects__is_fresh(n);
         idle = objects__base_set(n, 1, attr, val);
-        if (staged) {
-            objects__stage_end(&n->stage[0]);
-            if (--n->stages > 0) n->stage[0] = n->stage[1];
-        }
-        if (n->stages > 0 && n->stage[0].keep > attr->size) n->stage[0].keep = attr->size;
+        if (staged) objects__stage_end(&n->stage[--n->stages]);
         n->doubt = 0;
         if (fresh) atomic_fetch_sub(&o->fresh, 1);
-    } else if (n->stages == 2 && objects__stage_merge(&n->stage[0], &n->stage[1]) == APR_SUCCESS) {
-        n->stages = 1;
     }
     pthread_mutex_unlock(&n->mutex);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
