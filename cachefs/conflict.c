@@ -237,6 +237,22 @@ static int changed_by_others(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t
     return 0;
 }
 
+/* It is known that they did, since ours is beside. Not settled if `st` says why not. */
+static int known_changed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, below_t *b, apr_status_t *st)
+{
+    *st = APR_SUCCESS;
+    cachefs__obj_lock(c, o);
+    int known = (o->flags & (OBJ_BESIDE | OBJ_UNLINKED)) == OBJ_BESIDE && o->dirty_bytes &&
+                !cachefs__obj_name(c, o, &b->path, b->buf);
+    cachefs__obj_unlock(c, o);
+    if (!known) return 0;
+    cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
+    CACHE_NO_LOCKS_HELD();
+    b->found = vfs_call_stat(c->lower, ctx, &b->path, &b->attr, &b->val);
+    if (b->found && !APR_STATUS_IS_ENOENT(b->found)) *st = b->found;
+    return 1;
+}
+
 /* ---- settling it */
 
 static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const below_t *b,
@@ -247,6 +263,7 @@ static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const bel
     case CACHEFS_OURS:
         st = take_ours(c, o, ctx, &b->path, &b->attr, &b->val, b->found);
         cachefs__obj_lock(c, o);
+        if (!st) o->flags &= ~OBJ_BESIDE;
         *theirs = !o->dirty_bytes;
         cachefs__obj_unlock(c, o);
         return st;
@@ -262,10 +279,13 @@ static apr_status_t settle(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const bel
     return APR_SUCCESS;
 }
 
-static void settling(cache_t *c, obj_t *o)
+/* What is written from now on waits, and is on top of the outcome. What is dirty is `beside` what
+ * others have there now, if it is not settled. */
+static void settling(cache_t *c, obj_t *o, int beside)
 {
     cachefs__obj_lock(c, o);
-    o->flags |= OBJ_SETTLING; /* what is written from now on waits, and is on top of the outcome */
+    o->flags |= OBJ_SETTLING;
+    if (beside && o->dirty_bytes) o->flags |= OBJ_BESIDE;
     cachefs__obj_unlock(c, o);
 }
 
@@ -282,33 +302,28 @@ apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *
     below_t b;
     apr_status_t st;
     *theirs = 0;
-    if (!changed_by_others(c, o, ctx, &b, &st)) return st;
-    cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-    settling(c, o);
+    if (!known_changed(c, o, ctx, &b, &st)) {
+        if (!changed_by_others(c, o, ctx, &b, &st)) return st;
+        cachefs__count(&c->counters, CNT_CONFLICTS, 1);
+    }
+    if (st) return st;
+    settling(c, o, 0);
     st = settle(c, o, ctx, &b, theirs);
     settled(c, o);
     return st;
 }
 
-apr_status_t cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+void cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     below_t b;
+    apr_status_t st;
     int theirs;
-    apr_status_t st = cachefs__flush_begin(c, o, ctx);
-    if (st) return st;
-    settling(c, o);
-    cachefs__obj_lock(c, o);
-    int more = o->dirty_bytes && !(o->flags & OBJ_UNLINKED);
-    if (more) more = !cachefs__obj_name(c, o, &b.path, b.buf);
-    cachefs__obj_unlock(c, o);
-    if (more) {
-        cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-        b.found = vfs_call_stat(c->lower, ctx, &b.path, &b.attr, &b.val);
-        if (b.found && !APR_STATUS_IS_ENOENT(b.found)) st = b.found;
-        if (!st) st = settle(c, o, ctx, &b, &theirs);
+    settling(c, o, 1);
+    if (!cachefs__flush_begin(c, o, ctx)) {
+        settling(c, o, 1); /* whoever flushed until now may have ended it */
+        if (known_changed(c, o, ctx, &b, &st) && !st) (void)settle(c, o, ctx, &b, &theirs);
+        cachefs__flush_end(c, o); /* what is not settled is so by the next flush */
     }
-    cachefs__flush_end(c, o);
     cachefs__obj_drop_clean(c, o, NULL); /* not while it is flushed: it keeps its version then */
     settled(c, o);
-    return st;
 }

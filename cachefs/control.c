@@ -238,7 +238,8 @@ apr_status_t cachefs_flush(vfs_t *fs, const vfs_ctx_t *ctx, const char *path, ui
     if (o) cachefs__obj_put(c, o);
     if (st || path || !(c->lower->caps.bits & VFS_CAP_STAGED)) return st;
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    return vfs_call_sync_fs(c->lower, ctx); /* what could not be committed is clean here */
+    st = vfs_call_sync_fs(c->lower, ctx); /* what could not be committed is clean here */
+    return st ? st : cachefs__commit_kept(c, ctx);
 }
 
 /* ---- prefetch */

@@ -250,6 +250,7 @@ int cachefs__dirty_done(cache_t *c, obj_t *o)
     VFS_ASSERT(o->dirty_first == NONE && o->dirty_last == NONE && !o->dirty_blocks);
     cachefs__retry_over(c, o);
     o->local_mtime_ns = 0;
+    o->flags &= ~OBJ_BESIDE;
     return queue_remove(c, o);
 }
 

@@ -244,6 +244,7 @@ typedef struct obj_t {
 #define OBJ_NO_XATTRS (OBJ_NO_CAPS | OBJ_NO_LABEL | OBJ_NO_ACL | OBJ_NO_DEFAULT_ACL)
 #define OBJ_COMMITTING 0x100000u  /* somebody flushes it there */
 #define OBJ_STAGED_KEPT 0x200000u /* that failed: referenced until it is done, or has no name */
+#define OBJ_BESIDE 0x400000u      /* what is dirty is based on ours, which others replaced */
 
 /* Somebody who has an object open. */
 typedef struct cachefs__holder_t {

@@ -248,15 +248,21 @@ static int set_time(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     return 1;
 }
 
-apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+/* Behind whoever flushes it, and behind all with one of these flags. */
+static apr_status_t begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint32_t flags)
 {
     apr_status_t st = APR_SUCCESS;
     cachefs__obj_lock(c, o);
-    while (o->flushing && !st)
+    while ((o->flushing || (o->flags & flags)) && !st)
         st = cachefs__obj_wait(c, o, ctx, 0);
     if (!st) o->flushing = 1;
     cachefs__obj_unlock(c, o);
     return st;
+}
+
+apr_status_t cachefs__flush_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
+{
+    return begin(c, o, ctx, 0);
 }
 
 void cachefs__flush_end(cache_t *c, obj_t *o)
@@ -338,7 +344,7 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 apr_status_t cachefs__flush_hold(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
 {
     int64_t start = cachefs__clock_us();
-    apr_status_t st = cachefs__flush_begin(c, o, ctx);
+    apr_status_t st = begin(c, o, ctx, OBJ_COMMITTING);
     if (st) return st;
     cachefs__obj_lock(c, o);
     int idle = !o->dirty_bytes, again = o->retry_wait_us != 0;

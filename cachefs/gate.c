@@ -287,10 +287,12 @@ int cachefs__lower_unused(const obj_t *o)
 
 cachefs__lowers_t cachefs__lower_take(obj_t *o)
 {
-    cachefs__lowers_t l = {o->lower_file, o->lower_writer, NULL, 0};
+    cachefs__lowers_t l = {.file = o->lower_file, .writer = o->lower_writer};
     if (l.writer || (l.file && (o->lower_flags & VFS_O_WRITE))) {
         l.staged = (o->flags & OBJ_STAGED) != 0;
+        l.committing = l.staged && !(o->flags & OBJ_COMMITTING);
         o->flags &= ~OBJ_STAGED; /* closing them is a flush */
+        if (l.committing) o->flags |= OBJ_COMMITTING;
     }
     o->lower_file = o->lower_writer = NULL;
     return l;
@@ -303,7 +305,7 @@ apr_status_t cachefs__lower_close(cache_t *c, obj_t *o, const cachefs__lowers_t 
     apr_status_t end = l->writer ? vfs_close(l->writer, NULL) : APR_SUCCESS;
     if (l->old) (void)vfs_close(l->old, NULL); /* it was open for reading only */
     if (!st) st = end;
-    if (l->staged) cachefs__staged_closed(c, o, st);
+    if (l->staged) cachefs__staged_closed(c, o, l, st);
     return st;
 }
 

@@ -331,7 +331,8 @@ apr_status_t cachefs__lower_use(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, cach
  * first two with the object locked. */
 typedef struct cachefs__lowers_t {
     vfs_file_t *file, *writer, *old;
-    int staged; /* to close them is a flush of what the lower layer held back */
+    int staged;     /* to close them is a flush of what the lower layer held back */
+    int committing; /* and they have the flag for that */
 } cachefs__lowers_t;
 int cachefs__lower_unused(const obj_t *o);
 cachefs__lowers_t cachefs__lower_take(obj_t *o);

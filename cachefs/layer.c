@@ -200,9 +200,9 @@ static void cache_free(cache_t *c)
 {
     if (c->objs) {
         for (uint32_t i = 1; i < c->obj_pool.high; i++) /* of files that stayed dirty */
-            (void)cachefs__lower_close(
-                c, &c->objs[i],
-                &(cachefs__lowers_t){c->objs[i].lower_file, c->objs[i].lower_writer, NULL, 0});
+            (void)cachefs__lower_close(c, &c->objs[i],
+                                       &(cachefs__lowers_t){.file = c->objs[i].lower_file,
+                                                            .writer = c->objs[i].lower_writer});
     }
     while (c->heats) {
         cachefs__heat_t *heat = c->heats;

@@ -146,8 +146,9 @@ void cachefs__name_gone(cache_t *c, obj_t *o, const vfs_path_t *path, int last)
     uint32_t chunk = take_name(c, o, path);
     if (last > 0) o->flags |= OBJ_UNLINKED;
     o->flags |= OBJ_ATTR_OLD | (last < 0 ? 0 : OBJ_OWN_CHANGE);
-    int idle = last > 0 && !o->handles;
+    int idle = last > 0 && !o->handles, drop = cachefs__staged_over(c, o);
     cachefs__obj_unlock(c, o);
+    if (drop) cachefs__obj_put(c, o); /* the caller has one too */
     if (chunk) cachefs__chunk_put(c, chunk);
     if (last > 0) cachefs__obj_unhash(c, o);
     cachefs__durable_gone(c, o, last);

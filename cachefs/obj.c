@@ -405,3 +405,11 @@ void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty)
     cachefs__obj_unlock(c, o);
     cachefs__obj_drop_end(c, o, &was);
 }
+
+uint32_t cachefs__objs_end(cache_t *c)
+{
+    cachefs__lock(&c->arena.lock, RANK_ARENA);
+    uint32_t end = c->obj_pool.high;
+    cachefs__unlock(&c->arena.lock, RANK_ARENA);
+    return end;
+}

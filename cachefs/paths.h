@@ -160,13 +160,16 @@ void cachefs__wb_destroy(cache_t *c);
 apr_status_t cachefs__flush_data(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* What was written there may be staged now. */
 void cachefs__below_staged(cache_t *c, obj_t *o);
-/* Make it flush what is, if there may be something. */
+/* Make it flush what is, if there may be something. No data goes below meanwhile: it would be on
+ * top of what others have there, should the lower layer find that they replaced the file. */
 apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
-/* What was staged was flushed by closing the handles below, which came to `st`. */
-void cachefs__staged_closed(cache_t *c, obj_t *o, apr_status_t st);
+/* What was staged was flushed by closing these handles below, which came to `st`. */
+void cachefs__staged_closed(cache_t *c, obj_t *o, const cachefs__lowers_t *l, apr_status_t st);
 /* Is it only kept for a commit that failed, and has no name any more? Object locked. 1: the caller
  * drops the reference. */
 int cachefs__staged_over(cache_t *c, obj_t *o);
+/* All those of which one failed: the first error. */
+apr_status_t cachefs__commit_kept(cache_t *c, const vfs_ctx_t *ctx);
 /* Both. */
 apr_status_t cachefs__flush_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 /* The same, and nobody flushes the object until cachefs__flush_end: for a change below that must
@@ -239,7 +242,7 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk);
 apr_status_t cachefs__conflict(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int *theirs);
 /* The lower layer found one when it flushed what is staged, and put that beside: what became dirty
  * since goes the same way, and nothing of ours stays cached. */
-apr_status_t cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
+void cachefs__conflict_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 
 /* ---- doubt.c: calls below that failed, and may have been done */
 /* An error that says that nothing was done. */
@@ -338,6 +341,8 @@ apr_status_t cachefs__metrics_create(cache_t *c);
 /* The version that may end, and where its blocks are. Object locked. */
 cachefs__dropped_t cachefs__obj_was(const obj_t *o);
 void cachefs__obj_drop_clean(cache_t *c, obj_t *o, uint64_t *dirty);
+/* Objects, used or free by now, have numbers from 1 up to this one. */
+uint32_t cachefs__objs_end(cache_t *c);
 /* Likewise, but what a store has of it stays: it is believed when the lower layer was asked. */
 void cachefs__obj_drop_memory(cache_t *c, obj_t *o);
 /* The same in two steps: the first with the object locked, the second without. */

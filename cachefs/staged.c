@@ -26,7 +26,7 @@ static int take_flag(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, apr_status_t *s
 {
     *st = APR_SUCCESS;
     cachefs__obj_lock(c, o);
-    while ((o->flags & OBJ_COMMITTING) && !*st)
+    while (((o->flags & OBJ_COMMITTING) || o->flushing) && !*st)
         *st = cachefs__obj_wait(c, o, ctx, 0);
     int staged = !*st && (o->flags & (OBJ_STAGED | OBJ_UNLINKED)) == OBJ_STAGED;
     if (staged) o->flags = (o->flags & ~OBJ_STAGED) | OBJ_COMMITTING;
@@ -87,24 +87,29 @@ static int note_result(cache_t *c, obj_t *o, apr_status_t st, int gave_up)
     return 0;
 }
 
-void cachefs__staged_closed(cache_t *c, obj_t *o, apr_status_t st)
+void cachefs__staged_closed(cache_t *c, obj_t *o, const cachefs__lowers_t *l, apr_status_t st)
 {
     cachefs__obj_lock(c, o);
     int drop = o->flags & OBJ_UNLINKED ? cachefs__staged_over(c, o) : note_result(c, o, st, 0);
+    if (st == VFS_ECONFLICT && o->dirty_bytes) o->flags |= OBJ_BESIDE; /* who opened it since */
     cachefs__obj_unlock(c, o);
     if (st == VFS_ECONFLICT) { /* as in cachefs__commit_below; a flush may be under way here */
         cachefs__count(&c->counters, CNT_CONFLICTS, 1);
         cachefs__obj_drop_clean(c, o, NULL);
     }
+    if (l->committing) give_flag(c, o);
     if (drop) cachefs__obj_put(c, o);
 }
 
-static void committed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t start, apr_status_t st)
+/* `lost`: its name leads to it no more, so what is staged is the business of the layer below alone,
+ * unless somebody still has it open. */
+static void committed(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t start, apr_status_t st,
+                      int lost)
 {
     int64_t now = cachefs__clock_us(), rest = now + (now - start) * PAUSE;
     int gave_up = (APR_STATUS_IS_TIMEUP(st) || st == VFS_ECANCELED) && vfs_ctx_check(ctx);
     cachefs__obj_lock(c, o);
-    int drop = note_result(c, o, st, gave_up);
+    int drop = lost && !o->handles ? keep_end(c, o) : note_result(c, o, st, gave_up);
     if (!st && o->retry_at_us < rest) o->retry_at_us = rest;
     cachefs__obj_unlock(c, o);
     if (drop) cachefs__obj_put(c, o);
@@ -118,6 +123,7 @@ apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     if (!(c->lower->caps.bits & VFS_CAP_STAGED)) return APR_SUCCESS;
     if (!take_flag(c, o, ctx, &st)) return st;
     st = cachefs__lower_use(c, o, ctx, LOWER_WRITE, &file);
+    int lost = st == VFS_ESTALE;
     if (!st) {
         (void)cachefs__obj_change_begin(c, o);
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
@@ -126,12 +132,33 @@ apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
         cachefs__obj_change_end(c, o, 1);
         cachefs__lower_done(c, o);
     }
-    committed(c, o, ctx, start, st);
+    committed(c, o, ctx, start, st, lost);
     if (st == VFS_ECONFLICT) { /* ours is beside it; what is cached is of ours */
         cachefs__count(&c->counters, CNT_CONFLICTS, 1);
-        (void)cachefs__conflict_below(c, o, ctx); /* the caller is told of the conflict */
+        cachefs__conflict_below(c, o, ctx);
     }
     (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked leaves it open */
     give_flag(c, o);
     return st;
+}
+
+apr_status_t cachefs__commit_kept(cache_t *c, const vfs_ctx_t *ctx)
+{
+    apr_status_t first = APR_SUCCESS;
+    uint32_t end = cachefs__objs_end(c);
+    for (uint32_t i = 1; i < end && atomic_load(&c->kept); i++) {
+        obj_t *o = &c->objs[i];
+        cachefs__obj_lock(c, o);
+        int kept = (o->flags & OBJ_STAGED_KEPT) != 0;
+        if (kept) cachefs__obj_ref(o);
+        cachefs__obj_unlock(c, o);
+        if (!kept) continue;
+        apr_status_t st = cachefs__commit_below(c, o, ctx);
+        cachefs__obj_lock(c, o);
+        int lost = st == VFS_ESTALE && !(o->flags & OBJ_STAGED_KEPT);
+        cachefs__obj_unlock(c, o);
+        if (!first && !lost) first = st;
+        cachefs__obj_put(c, o);
+    }
+    return first;
 }

@@ -9,19 +9,28 @@
 
 /* ---- the limit */
 
+static int is_committing(cache_t *c, obj_t *o)
+{
+    cachefs__obj_lock(c, o);
+    int is = (o->flags & OBJ_COMMITTING) != 0;
+    cachefs__obj_unlock(c, o);
+    return is;
+}
+
 apr_status_t cachefs__flush_some(cache_t *c, const vfs_ctx_t *ctx)
 {
     obj_t *objs[16];
     size_t n = cachefs__dirty_objs(c, objs, 16);
     apr_status_t st = n ? APR_SUCCESS : APR_NOTFOUND;
     int done = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (!done) {
+    for (int waits = 0; waits < 2 && !done; waits++) /* those that need no waiting first */
+        for (size_t i = 0; i < n && !done; i++) {
+            if (is_committing(c, objs[i]) != waits) continue;
             st = cachefs__flush_data(c, objs[i], ctx);
             done = !st;
         }
+    for (size_t i = 0; i < n; i++)
         cachefs__obj_put(c, objs[i]);
-    }
     return done ? APR_SUCCESS : st;
 }
 
@@ -222,9 +231,7 @@ void cachefs__wb_queue(cache_t *c, obj_t *o)
  * rare as they are worth a walk. */
 static void look_kept(cache_t *c, int64_t *next)
 {
-    cachefs__lock(&c->arena.lock, RANK_ARENA);
-    uint32_t end = c->obj_pool.high;
-    cachefs__unlock(&c->arena.lock, RANK_ARENA);
+    uint32_t end = cachefs__objs_end(c);
     for (uint32_t i = 1; i < end && atomic_load(&c->kept); i++) {
         obj_t *o = &c->objs[i];
         cachefs__obj_lock(c, o);

@@ -268,47 +268,62 @@ Test(staged, a_close_that_failed_is_made_up_for_by_the_next_one)
     }
 }
 
+/* The names of the root that are conflicts and hold "more" at 5000; *all: all of them. */
+static unsigned holding_more(tall_t *s, unsigned *all)
+{
+    vfs_dir_t *dir;
+    vfs_dirent_t entry;
+    unsigned found = 0;
+    *all = 0;
+    OK(vfs_opendir(&dir, s->mem, NULL, "/", 0));
+    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS) {
+        char path[300], got[4] = "";
+        size_t n;
+        vfs_file_t *beside;
+        if (!strstr(entry.name, ".conflict-")) continue;
+        ++*all;
+        snprintf(path, sizeof(path), "/%s", entry.name);
+        OK(vfs_open(&beside, s->mem, NULL, path, VFS_O_READ, 0, NULL, NULL));
+        OK(vfs_read_at(beside, NULL, got, 4, 5000, &n));
+        OK(vfs_close(beside, NULL));
+        found += n == 4 && memcmp(got, "more", 4) == 0;
+    }
+    OK(vfs_closedir(dir));
+    return found;
+}
+
+/* Whoever comes between the question and the commit, and what is written meanwhile. */
+static void meet_others(tall_t *s, side_t *side, const char *theirs, size_t len)
+{
+    vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .times = 1};
+    VFS_FAULT_OP(block, VFS_OPID_commit);
+    OK(vfs_fault_add(s->fault, &block));
+    pthread_create(&side->thread, NULL, flush_it, side);
+    while (vfs_fault_blocked(s->fault) == 0)
+        apr_sleep(1000);
+    OK(vfs_write_file(s->mem, NULL, "/f", theirs, len, 0644));
+    rig_write(side->file, 5000, "more", 4); /* beside clean bytes of ours in its block */
+}
+
 Test(staged, what_is_written_during_a_commit_that_meets_others_is_beside_and_in_no_mixture)
 {
     enum { LEN = 64 << 10 };
     tall_t s;
+    unsigned all;
     char *ours = rig_bytes(LEN, 1), *theirs = rig_bytes(LEN, 2);
-    vfs_fault_t block = {.what = VFS_FAULT_BLOCK, .times = 1};
     stack_open(&s, "mode=back flush_interval=1h");
     OK(vfs_write_file(s.mem, NULL, "/f", theirs, 10, 0644));
     vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
     rig_write(f, 0, ours, LEN);
-    VFS_FAULT_OP(block, VFS_OPID_commit);
-    OK(vfs_fault_add(s.fault, &block));
     side_t side = {.file = f};
-    pthread_create(&side.thread, NULL, flush_it, &side);
-    while (vfs_fault_blocked(s.fault) == 0)
-        apr_sleep(1000);
-    OK(vfs_write_file(s.mem, NULL, "/f", theirs, LEN, 0644));
-    rig_write(f, 5000, "more", 4); /* beside clean bytes of ours in its block */
+    meet_others(&s, &side, theirs, LEN);
     vfs_fault_release(s.fault);
     pthread_join(side.thread, NULL);
     cr_assert_eq(side.status, VFS_ECONFLICT);
     rig_read(f, 0, theirs, LEN);
     OK(vfs_close(f, NULL));
     rig_holds(s.mem, "/f", theirs, LEN);
-    vfs_dir_t *dir;
-    vfs_dirent_t entry;
-    unsigned found = 0;
-    OK(vfs_opendir(&dir, s.mem, NULL, "/", 0));
-    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS) {
-        char path[300], got[4] = "";
-        size_t n;
-        vfs_file_t *beside;
-        if (!strstr(entry.name, ".conflict-")) continue;
-        snprintf(path, sizeof(path), "/%s", entry.name);
-        OK(vfs_open(&beside, s.mem, NULL, path, VFS_O_READ, 0, NULL, NULL));
-        OK(vfs_read_at(beside, NULL, got, 4, 5000, &n));
-        OK(vfs_close(beside, NULL));
-        found += n == 4 && memcmp(got, "more", 4) == 0;
-    }
-    OK(vfs_closedir(dir));
-    cr_expect_eq(found, 1u);
+    cr_expect_eq(holding_more(&s, &all), 1u);
     free(ours);
     free(theirs);
     stack_close(&s);
@@ -330,4 +345,74 @@ Test(staged, the_pause_after_a_long_commit_ends_by_the_dirty_age)
     cachefs__obj_unlock(c, o);
     OK(vfs_close(f, NULL));
     stack_close(&s);
+}
+
+Test(staged, what_cannot_be_put_beside_at_once_is_by_the_next_flush)
+{
+    enum { LEN = 64 << 10 };
+    tall_t s;
+    unsigned all;
+    char *ours = rig_bytes(LEN, 1), *theirs = rig_bytes(LEN, 2);
+    vfs_fault_t fault = {.what = VFS_FAULT_ERROR};
+    stack_open(&s, "mode=back flush_interval=1h retry_min=1h retry_max=1h");
+    OK(vfs_write_file(s.mem, NULL, "/f", theirs, 10, 0644));
+    vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
+    rig_write(f, 0, ours, LEN);
+    side_t side = {.file = f};
+    meet_others(&s, &side, theirs, LEN);
+    VFS_FAULT_OP(fault, VFS_OPID_stat);
+    OK(vfs_fault_add(s.fault, &fault));
+    vfs_fault_release(s.fault);
+    pthread_join(side.thread, NULL);
+    cr_assert_eq(side.status, VFS_ECONFLICT);
+    cr_expect_neq(vfs_flush(f, NULL), APR_SUCCESS); /* it cannot be asked what there is */
+    vfs_fault_clear(s.fault);
+    OK(vfs_flush(f, NULL));
+    rig_read(f, 0, theirs, LEN);
+    OK(vfs_close(f, NULL));
+    rig_holds(s.mem, "/f", theirs, LEN);
+    cr_expect_eq(holding_more(&s, &all), 1u);
+    cr_expect_eq(all, 2u);
+    free(ours);
+    free(theirs);
+    stack_close(&s);
+}
+
+Test(staged, a_retry_ends_with_the_file)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        vfs_fault_t fault = {.what = VFS_FAULT_ERROR};
+        stack_open(&s, modes[m]);
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+        rig_write(f, 0, "bytes", 5);
+        VFS_FAULT_OP(fault, VFS_OPID_commit);
+        OK(vfs_fault_add(s.fault, &fault));
+        cr_expect_eq(vfs_close(f, NULL), APR_FROM_OS_ERROR(EIO));
+        cr_expect_eq(stats_of(&s).retrying_files, 1u);
+        OK(vfs_unlink(s.fs, NULL, "/f"));
+        cr_expect_eq(stats_of(&s).retrying_files, 0u, "%s", modes[m]);
+        stack_close(&s); /* nothing is left to commit */
+    }
+}
+
+Test(staged, a_sync_of_all_makes_up_for_a_close_that_failed)
+{
+    for (int m = 0; m < 3; m++)
+        for (int flush = 0; flush < 2; flush++) {
+            tall_t s;
+            vfs_fault_t fault = {.what = VFS_FAULT_ERROR};
+            stack_open(&s, modes[m]);
+            vfs_file_t *f = rig_file(s.fs, "/f", RIG_C);
+            rig_write(f, 0, "bytes", 5);
+            VFS_FAULT_OP(fault, VFS_OPID_commit);
+            OK(vfs_fault_add(s.fault, &fault));
+            cr_expect_eq(vfs_close(f, NULL), APR_FROM_OS_ERROR(EIO));
+            cr_expect_neq(vfs_sync_fs(s.fs, NULL), APR_SUCCESS);
+            vfs_fault_clear(s.fault);
+            OK(flush ? cachefs_flush(s.fs, NULL, NULL, 0) : vfs_sync_fs(s.fs, NULL));
+            rig_holds_text(s.mem, "/f", "bytes");
+            cr_expect_eq(stats_of(&s).retrying_files, 0u, "%s", modes[m]);
+            stack_close(&s);
+        }
 }
