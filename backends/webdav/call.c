@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/webdav/webdav.h"
+#include "vfs/wait.h"
 
 static int is_redirect(const remote_answer_t *answer)
 {
@@ -105,10 +106,9 @@ static apr_status_t send_once(webdav_t *w, const vfs_ctx_t *ctx, const webdav_ca
     return status;
 }
 
-apr_status_t webdav__call(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
-                          remote_answer_t *answer)
+static apr_status_t call_any(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
+                             remote_answer_t *answer)
 {
-    memset(answer, 0, sizeof(*answer));
     for (;;) {
         char *url = remote__url(w->base, call->path, call->slash);
         if (url == NULL) return APR_ENOMEM;
@@ -124,6 +124,40 @@ apr_status_t webdav__call(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call
             return APR_FROM_OS_ERROR(EISDIR); /* a change is of what is meant */
         call->slash = 1;
     }
+}
+
+static apr_status_t turn_begin(webdav_t *w, const vfs_ctx_t *ctx)
+{
+    apr_status_t status = APR_SUCCESS;
+    pthread_mutex_lock(&w->turn_lock);
+    while (w->turn_taken && status == APR_SUCCESS)
+        status = vfs__cond_wait(&w->turn_over, &w->turn_lock, ctx);
+    if (status == APR_SUCCESS)
+        w->turn_taken = 1;
+    else
+        pthread_cond_signal(&w->turn_over); /* the signal may have been meant for another */
+    pthread_mutex_unlock(&w->turn_lock);
+    return status;
+}
+
+static void turn_end(webdav_t *w)
+{
+    pthread_mutex_lock(&w->turn_lock);
+    w->turn_taken = 0;
+    pthread_cond_signal(&w->turn_over);
+    pthread_mutex_unlock(&w->turn_lock);
+}
+
+apr_status_t webdav__call(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
+                          remote_answer_t *answer)
+{
+    memset(answer, 0, sizeof(*answer));
+    if (!call->locks || !atomic_load(&w->confused)) return call_any(w, ctx, call, answer);
+    apr_status_t status = turn_begin(w, ctx);
+    if (status != APR_SUCCESS) return status;
+    status = call_any(w, ctx, call, answer);
+    turn_end(w);
+    return status;
 }
 
 /* ---- GET */

@@ -1,6 +1,11 @@
 /*
  * lock.c - locks of the server, where it has them: so that nobody comes between a question and the
  * change that rests on its answer. Floor 2.
+ *
+ * Apache keeps locks in a file that its threads change without a lock of their own (mod_dav_fs up
+ * to 2.4.71 at least): of two requests that take or give back one at the same time, one may be
+ * forgotten, so that a file stays locked, or a lock is lost. So to that one such a request goes at
+ * a time. Its header DAV tells who it is, behind a proxy too.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -34,18 +39,23 @@ static int has_class_2(const char *value)
     return 0;
 }
 
+static const char apache[] = "<http://apache.org/dav/propset/fs/1>";
+
 /* Every "dav" header that was kept; there may be several. */
-static int kept_class_2(const remote_answer_t *answer)
+static int kept_class_2(const remote_answer_t *answer, int *is_apache)
 {
+    int found = 0;
+    *is_apache = 0;
     for (const char *at = answer->kept; at != NULL && *at != '\0'; at = strchr(at, '\n') + 1) {
         char line[512];
         size_t len = strcspn(at, "\n");
         if (strncmp(at, "dav: ", 5) != 0 || len >= sizeof(line)) continue;
         memcpy(line, at + 5, len - 5);
         line[len - 5] = '\0';
-        if (has_class_2(line)) return 1;
+        found |= has_class_2(line);
+        *is_apache |= strstr(line, apache) != NULL;
     }
-    return 0;
+    return found;
 }
 
 int webdav__has_locks(webdav_t *w, const vfs_ctx_t *ctx)
@@ -59,9 +69,11 @@ int webdav__has_locks(webdav_t *w, const vfs_ctx_t *ctx)
                           .depth = WEBDAV_FLAT,
                           .keep = "dav"};
     remote_answer_t answer;
+    int confused = 0;
     apr_status_t status = webdav__call(w, ctx, &call, &answer);
-    int has =
-        status == APR_SUCCESS && remote__status(&answer) == APR_SUCCESS && kept_class_2(&answer);
+    int has = status == APR_SUCCESS && remote__status(&answer) == APR_SUCCESS &&
+              kept_class_2(&answer, &confused);
+    if (confused) atomic_store(&w->confused, 1);
     if (status == APR_SUCCESS) atomic_store(&w->locks, has ? WEBDAV_YES : WEBDAV_NO);
     remote__answer_free(&answer);
     return has;
@@ -145,6 +157,7 @@ static apr_status_t lock_at(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lo
     webdav_call_t call = {.method = "LOCK",
                           .path = lock->path,
                           .slash = lock->slash,
+                          .locks = 1,
                           .depth = depth,
                           .send = &send,
                           .lines = lines,
@@ -191,6 +204,7 @@ void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
                               .path = lock->path,
                               .slash = lock->slash,
                               .flags = REMOTE_AGAIN,
+                              .locks = 1,
                               .depth = WEBDAV_FLAT,
                               .lines = lines};
         remote_answer_t answer;
@@ -222,6 +236,7 @@ apr_status_t webdav__lock_keep(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t 
                           .path = lock->path,
                           .slash = lock->slash,
                           .flags = REMOTE_AGAIN,
+                          .locks = 1,
                           .lines = lines,
                           .keep = "lock-token"};
     remote_answer_t answer;

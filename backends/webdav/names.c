@@ -80,6 +80,7 @@ static removal_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, 
     webdav_call_t call = {.method = "DELETE",
                           .path = path,
                           .slash = slash,
+                          .locks = slash, /* a directory is locked: that goes along */
                           .depth = slash ? WEBDAV_DEEP : WEBDAV_FLAT,
                           .lines = lines};
     remote_answer_t answer;

@@ -97,6 +97,8 @@ static void webdav_free(void *state)
     if (w->state.remote != NULL) remote__destroy(w->state.remote);
     free(w->base);
     free(w->root);
+    (void)pthread_mutex_destroy(&w->turn_lock); /* nobody is left to wait */
+    (void)pthread_cond_destroy(&w->turn_over);
     free(w);
     if (pool != NULL) apr_pool_destroy(pool);
 }
@@ -112,6 +114,9 @@ static apr_status_t webdav_new(webdav_t **out, const webdav_options_t *o, char *
     w->gid = (uint32_t)getegid();
     atomic_init(&w->conditions, o->conditions);
     atomic_init(&w->locks, o->locks);
+    atomic_init(&w->confused, o->locks == WEBDAV_YES); /* then nobody asks who it is */
+    pthread_mutex_init(&w->turn_lock, NULL);
+    pthread_cond_init(&w->turn_over, NULL);
     atomic_init(&w->chance, (uint64_t)vfs_now_ns());
     apr_status_t status = APR_SUCCESS;
     if (!webdav__href_path(o->remote.base, o->remote.base, root, sizeof(root))) {

@@ -5,6 +5,7 @@
 #ifndef BACKENDS_WEBDAV_WEBDAV_H
 #define BACKENDS_WEBDAV_WEBDAV_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "backends/remote/files.h"
@@ -28,6 +29,10 @@ typedef struct webdav_t {
     _Atomic int tags;       /**< PROPFIND tells etags; where it does not, times tell versions */
     _Atomic int conditions; /**< PUT obeys If-Match and If-None-Match */
     _Atomic int locks;      /**< LOCK is there */
+    _Atomic int confused;   /**< it loses locks that are taken or given back at the same time */
+    pthread_mutex_t turn_lock;
+    pthread_cond_t turn_over;
+    int turn_taken; /**< guarded by turn_lock: a request about locks is under way */
     _Atomic uint64_t chance;
     _Atomic uint64_t dirs[WEBDAV_DIRS]; /**< hash and second: it was a directory then */
 } webdav_t;
@@ -38,6 +43,7 @@ typedef struct webdav_call_t {
     const char *path;
     int slash;                 /**< ask for it as for a directory */
     unsigned flags;            /**< REMOTE_* */
+    int locks;                 /**< it changes locks of the server */
     int depth;                 /**< 0, 1, or WEBDAV_DEEP; WEBDAV_FLAT: not said */
     const remote_send_t *send; /**< NULL: nothing */
     const char *const *lines;  /**< headers until NULL; or NULL */
