@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <apr_general.h>
 
@@ -44,6 +45,29 @@ Test(objects_names, a_new_file_is_there_for_everybody)
     lists(&rig, "/d", "b:5 n:5 ");
     OK(vfs_close(f, NULL));
     lists(&rig, "/d", "b:5 n:5 ");
+    rig_close(&rig, APR_SUCCESS);
+}
+
+/* Else it would change when it is committed. */
+Test(objects_names, a_new_file_is_told_as_all_others_where_no_modes_and_owners_are_kept)
+{
+    rig_t rig;
+    vfs_file_t *f;
+    vfs_attr_t attr;
+    vfs_ctx_t ctx = VFS_CTX_INIT;
+    ctx.flags = VFS_CTX_CREDS;
+    ctx.uid = ctx.gid = 1234;
+    rig_open(&rig, VFS_CAP_MODE, 0);
+    OK(vfs_open(&f, rig.fs, &ctx, "/n", CR, 0600, NULL, NULL));
+    OK(vfs_fstat(f, NULL, &attr));
+    cr_expect(attr.mode == 0644 && attr.uid == geteuid() && attr.gid == getegid());
+    OK(vfs_close(f, NULL));
+    rig_close(&rig, APR_SUCCESS);
+    rig_open(&rig, 0, 0);
+    OK(vfs_open(&f, rig.fs, &ctx, "/n", CR, 0600, NULL, NULL));
+    OK(vfs_fstat(f, NULL, &attr));
+    cr_expect(attr.mode == 0600 && attr.uid == geteuid(), "the rig keeps no owners");
+    OK(vfs_close(f, NULL));
     rig_close(&rig, APR_SUCCESS);
 }
 

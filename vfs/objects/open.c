@@ -11,6 +11,7 @@
 #include "vfs/objects/objects.h"
 
 #define EISDIR_STATUS APR_FROM_OS_ERROR(EISDIR)
+#define MODELESS 0644u /* what backends tell of files whose modes they do not keep */
 
 /* A handle on a node, which takes over the reference. Node mutex held. */
 static handle_t *give(objects_t *o, node_t *n, uint32_t flags, handle_t *h, vfs_attr_t *attr,
@@ -113,7 +114,8 @@ static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *
 {
     apr_status_t status = parent_ask(o, ctx, path);
     if (status != APR_SUCCESS) return status;
-    int named = ctx != NULL && (ctx->flags & VFS_CTX_CREDS), staged;
+    uint64_t caps = o->lower->caps.bits;
+    int named = (caps & VFS_CAP_OWNER) && ctx != NULL && (ctx->flags & VFS_CTX_CREDS), staged;
     node_t *n = objects__node_made(o, path, &staged);
     if (n == NULL) return APR_ENOMEM;
     if (staged) {
@@ -126,7 +128,7 @@ static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *
     vfs_file_t *idle = objects__base_set(n, 0, NULL, NULL);
     VFS_ASSERT(n->stages == 0);
     objects__stage_init(&n->stage[n->stages++], &o->spool, 0, 0);
-    n->mode = vfs_ctx_mode(ctx, mode);
+    n->mode = caps & VFS_CAP_MODE ? vfs_ctx_mode(ctx, mode) : MODELESS;
     n->uid = named ? ctx->uid : geteuid();
     n->gid = named ? ctx->gid : getegid();
     n->doubt = 0;
