@@ -124,6 +124,18 @@ static apr_status_t set_times(mount_t *m, const vfs_ctx_t *ctx, const target_t *
 #define SET_TIMES                                                                                  \
     (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
 
+/* Where nothing of it is kept, what is so already may be asked for: that is what programs do who
+ * make a file like another one. */
+static int is_so(mount_t *m, const vfs_ctx_t *ctx, const target_t *target, const struct stat *st,
+                 int which)
+{
+    vfs_attr_t attr;
+    if (ask(m, ctx, target, &attr) != APR_SUCCESS) return 0;
+    return !((which & FUSE_SET_ATTR_UID) && st->st_uid != attr.uid) &&
+           !((which & FUSE_SET_ATTR_GID) && st->st_gid != attr.gid) &&
+           !((which & FUSE_SET_ATTR_MODE) && (st->st_mode & 07777u) != attr.mode);
+}
+
 /* The owner before the mode, since a change of owner takes bits of the mode away; the size before
  * the times, which it sets. */
 static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const target_t *target,
@@ -131,8 +143,13 @@ static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const 
 {
     apr_status_t status = APR_SUCCESS;
     if (which & SET_OWNER) status = set_owner(m, ctx, target, st, which);
-    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE))
+    if (status == APR_ENOTIMPL && is_so(m, ctx, target, st, which & SET_OWNER))
+        status = APR_SUCCESS;
+    if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE)) {
         status = set_mode(m, ctx, target, st);
+        if (status == APR_ENOTIMPL && is_so(m, ctx, target, st, FUSE_SET_ATTR_MODE))
+            status = APR_SUCCESS;
+    }
     if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_SIZE))
         status = set_size(m, ctx, inode, target, st->st_size);
     if (status == APR_SUCCESS && (which & SET_TIMES)) status = set_times(m, ctx, target, st, which);

@@ -1,0 +1,99 @@
+/*
+ * test_remotes.c - programs on mounts of S3, WebDAV and SFTP. tier: medium
+ * labels: s3 webdav sftp
+ */
+#include "tests/mount/support_programs.h"
+#include "tests/mount/support_remote.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+/* On each server, in two modes. */
+static void on_remotes(void (*body)(rig_t *rig, const remote_t *remote))
+{
+    static const char *const modes[] = {"--mode through", "--mode back"};
+    rig_t rig;
+    remote_t remote;
+    for (size_t i = 0; remote_start(&remote, &rig, i); i++) {
+        for (size_t m = 0; m < 2; m++) {
+            rig_mount(&rig, remote.uri, modes[m]);
+            body(&rig, &remote);
+            rig_unmount(&rig);
+        }
+        remote_stop(&remote);
+        rig_end(&rig);
+    }
+}
+
+static void git(rig_t *rig, const remote_t *remote)
+{
+    (void)remote;
+    programs_git(rig);
+}
+Test(mount_remotes, git_clones_checks_and_packs)
+{
+    on_remotes(git);
+}
+
+static void sqlite(rig_t *rig, const remote_t *remote)
+{
+    (void)remote;
+    programs_sqlite(rig);
+}
+Test(mount_remotes, two_sqlite_processes_share_a_data_base)
+{
+    on_remotes(sqlite);
+}
+
+/* What is built is made executable. */
+static void make(rig_t *rig, const remote_t *remote)
+{
+    if (remote->can & REMOTE_MODES) programs_make(rig);
+}
+Test(mount_remotes, make_builds_and_knows_what_is_new)
+{
+    on_remotes(make);
+}
+
+static void copies(rig_t *rig, const remote_t *remote)
+{
+    programs_copy(rig, "/usr/include/linux/netfilter",
+                  remote->can & REMOTE_MODES ? PROGRAMS_MODES : 0);
+}
+Test(mount_remotes, copies_of_trees_are_the_same)
+{
+    on_remotes(copies);
+}
+
+/* By the same number for all, and nothing is left behind by the attempt. */
+static void refusals(rig_t *rig, const remote_t *remote)
+{
+    char script[1500];
+    (void)snprintf(
+        script, sizeof(script),
+        "cat >$T/do.py <<'END'\n"
+        "import errno, os\n"
+        "def no(call, *args):\n"
+        "    try: call(*args)\n"
+        "    except OSError as e: assert e.errno == errno.EOPNOTSUPP, (call, e)\n"
+        "    else: raise SystemExit('%%s worked' %% call)\n"
+        "open('f', 'w').write('x'); os.mkdir('d')\n"
+        "no(os.link, 'f', 'g'); no(os.mkfifo, 'p'); no(os.setxattr, 'f', 'user.a', b'b')\n"
+        "no(os.getxattr, 'f', 'user.a')\n"
+        "if not %d: no(os.symlink, 'f', 'l')\n"
+        "if not %d:\n"
+        "    for name in 'f', 'd':\n"
+        "        a = os.stat(name); os.chmod(name, a.st_mode & 0o7777); os.chown(name, a.st_uid, "
+        "-1)\n"
+        "        no(os.chmod, name, 0o600); no(os.chown, name, 1234, -1); no(os.utime, name, (1, "
+        "2))\n"
+        "assert sorted(os.listdir()) == ['d', 'f']; os.remove('f'); os.rmdir('d')\n"
+        "END\n"
+        "python3 $T/do.py",
+        (remote->can & REMOTE_LINKS) != 0, (remote->can & REMOTE_MODES) != 0);
+    rig_sh(rig, script);
+}
+Test(mount_remotes, what_a_server_has_not_is_refused_and_what_is_so_already_is_not)
+{
+    on_remotes(refusals);
+}
