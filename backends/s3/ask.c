@@ -289,14 +289,15 @@ apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request
                                           .baton = call,
                                           .send = request->len > 0 ? &send : NULL,
                                           .keep = ""};
-        s3__creds_get(s, &call->creds);
+        status = s3__creds_get(s, ctx, &call->creds);
+        if (status != APR_SUCCESS) break;
         remote__answer_free(answer);
         status = remote__send(s->state.remote, ctx, &to_send, answer);
         unknown |= answer->unknown; /* another round does not undo it */
         if (status != APR_SUCCESS || answer->status < 300) break;
         s3__parse_error(error, answer->said, answer->said_len);
         if (!adjust_clock(s, answer, error) &&
-            !(is_stale(answer, error) && s3__creds_renew(s, &call->creds)))
+            !(is_stale(answer, error) && s3__creds_renew(s, ctx, &call->creds)))
             break;
     }
     answer->unknown = unknown;
@@ -378,8 +379,8 @@ apr_status_t s3__probe(s3_t *s, char *err, size_t errlen)
 {
     char advice[320], text[128];
     unsigned items = 0;
-    remote_answer_t answer;
-    s3_error_t error;
+    remote_answer_t answer = {.status = 0};
+    s3_error_t error = {.code = ""};
     const s3_lister_t lister = {
         .max = 1, .deep = 1, .take = no_item, .baton = &items, .answer = &answer, .error = &error};
     apr_status_t status = s3__list(s, NULL, "/", &lister);

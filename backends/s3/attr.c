@@ -26,7 +26,10 @@ void s3__seen(s3_t *s, const char *path, int marked)
     pthread_mutex_lock(&s->seen_lock);
     s3_seen_t *seen = &s->seen[s->seen_next++ % S3_SEEN];
     char *old = seen->path;
-    *seen = (s3_seen_t){vfs_path_hash(path, strlen(path)), marked, apr_time_now(), copy};
+    seen->hash = vfs_path_hash(path, strlen(path));
+    seen->marked = marked;
+    seen->when = apr_time_now();
+    seen->path = copy;
     pthread_mutex_unlock(&s->seen_lock);
     free(old);
 }

@@ -38,8 +38,7 @@ typedef struct s3_page_t {
     s3_item_t item;
 } s3_page_t;
 
-/* "2009-10-12T17:50:30.000Z" in nanoseconds; 0: it is none. */
-static int64_t parse_time(const char *text)
+int64_t s3__time(const char *text)
 {
     struct tm tm;
     memset(&tm, 0, sizeof(tm));
@@ -151,7 +150,7 @@ static apr_status_t end_element(void *baton, const char *space, const char *name
     else if (strcmp(name, "Size") == 0)
         p->item.size = strspn(text, "0123456789") == len && len < 19 ? strtoull(text, NULL, 10) : 0;
     else if (strcmp(name, "LastModified") == 0)
-        p->item.mtime_ns = parse_time(text);
+        p->item.mtime_ns = s3__time(text);
     return APR_SUCCESS;
 }
 
@@ -190,7 +189,8 @@ static apr_status_t page_query(const s3_page_t *p, const char *token, char *quer
 static apr_status_t one_page(s3_t *s, const vfs_ctx_t *ctx, s3_page_t *p, int *more)
 {
     char query[3 * (TOKEN_MAX + S3_KEY_MAX) + 128], token[TOKEN_MAX];
-    remote_answer_t own, *answer = p->lister->answer != NULL ? p->lister->answer : &own;
+    remote_answer_t own, *answer = &own;
+    if (p->lister->answer != NULL) answer = p->lister->answer;
     memcpy(token, p->token, sizeof(token));
     apr_status_t status = page_query(p, token, query, sizeof(query));
     const s3_request_t request = {.method = "GET",

@@ -58,19 +58,21 @@ static apr_status_t add(s3_meta_t *meta, const char *name, const char *value)
 
 apr_status_t s3__meta_of(s3_meta_t *meta, const s3_t *s, const remote_answer_t *answer)
 {
+    char *text = NULL;
     apr_status_t status = APR_SUCCESS;
     memset(meta, 0, sizeof(*meta));
     if (answer != NULL && answer->kept != NULL) {
-        meta->text = strdup(answer->kept);
-        if (meta->text == NULL) return APR_ENOMEM;
+        text = strdup(answer->kept);
+        if (text == NULL) return APR_ENOMEM;
     }
-    for (char *at = meta->text; at != NULL && *at != '\0' && status == APR_SUCCESS;) {
+    for (char *at = text; at != NULL && *at != '\0' && status == APR_SUCCESS;) {
         char *end = strchr(at, '\n'), *value = strchr(at, ':');
         *end = '\0';
         *value = '\0';
         if (is_kept(s, at, value + 2)) status = add(meta, at, value + 2);
         at = end + 1;
     }
+    meta->text = text;
     if (s->storage_class != NULL && status == APR_SUCCESS)
         status = add(meta, "x-amz-storage-class", s->storage_class);
     if (s->sse != NULL && status == APR_SUCCESS) status = add(meta, sse_prefix, s->sse);

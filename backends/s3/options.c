@@ -115,11 +115,10 @@ static const char *take_place(s3_options_t *o, char *place, apr_pool_t *pool)
     return NULL;
 }
 
-/* An environment variable that says something. */
-static const char *environment(const char *one, const char *other)
+const char *s3__environment(const char *one, const char *other)
 {
     const char *value = getenv(one);
-    if (value == NULL || value[0] == '\0') value = getenv(other);
+    if ((value == NULL || value[0] == '\0') && other != NULL) value = getenv(other);
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
@@ -138,8 +137,9 @@ static const char *host_of(const char *base, apr_pool_t *pool)
 static const char *take_endpoint(s3_options_t *o, apr_pool_t *pool)
 {
     const char *rest = NULL;
-    const char *endpoint =
-        o->endpoint != NULL ? o->endpoint : environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
+    const char *endpoint = o->endpoint != NULL
+                               ? o->endpoint
+                               : s3__environment("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL");
     if (o->path_style < 0) o->path_style = endpoint != NULL || strchr(o->bucket, '.') != NULL;
     if (endpoint == NULL)
         endpoint = apr_psprintf(pool, "https://s3.%s.amazonaws.com%s", o->region,
@@ -196,7 +196,7 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
                        o->bucket, o->sse_key);
         return APR_EINVAL;
     }
-    if (o->region == NULL) o->region = environment("AWS_REGION", "AWS_DEFAULT_REGION");
+    if (o->region == NULL) o->region = s3__environment("AWS_REGION", "AWS_DEFAULT_REGION");
     o->region = o->region != NULL ? apr_pstrdup(pool, o->region) : "us-east-1";
     complaint = is_region(o->region) ? take_endpoint(o, pool) : "AWS_REGION is no region";
     if (complaint == NULL) return APR_SUCCESS;

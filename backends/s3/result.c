@@ -68,20 +68,21 @@ static apr_status_t body(void *baton, const void *data, size_t len)
     return remote__xml_feed(reading->xml, bytes, len);
 }
 
-apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, s3_request_t *request,
+apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
                         remote_answer_t *answer, s3_result_t *result)
 {
     static const remote_xml_events_t events = {on_begin, on_end};
     s3_reading_t reading = {.result = result};
+    s3_request_t ours = *request;
     s3_error_t error;
     memset(result, 0, sizeof(*result));
     memset(answer, 0, sizeof(*answer));
     apr_status_t status = remote__xml_new(&reading.xml, &events, &reading);
     if (status != APR_SUCCESS) return status;
-    request->begin = begin;
-    request->body = body;
-    request->baton = &reading;
-    status = s3__do(s, ctx, request, answer, &error);
+    ours.begin = begin;
+    ours.body = body;
+    ours.baton = &reading;
+    status = s3__do(s, ctx, &ours, answer, &error);
     if (status == APR_SUCCESS) status = remote__xml_finish(reading.xml);
     if (status == APR_SUCCESS && strcmp(result->root, "Error") == 0) {
         answer->status = 500; /* what it should have been */

@@ -332,6 +332,7 @@ static void s3_free(void *state)
         free(s->seen[i].path);
     explicit_bzero(&s->creds, sizeof(s->creds));
     (void)pthread_mutex_destroy(&s->creds_lock); /* nobody is left to hold it */
+    (void)pthread_cond_destroy(&s->creds_came);
     (void)pthread_mutex_destroy(&s->seen_lock);
     free(s);
     if (pool != NULL) apr_pool_destroy(pool);
@@ -361,10 +362,13 @@ static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t 
     s->https = strncmp(o->remote.base, "https:", 6) == 0;
     s->uid = (uint32_t)geteuid();
     s->gid = (uint32_t)getegid();
+    s->creds_pause_us = S3_CREDS_PAUSE_US;
     pthread_mutex_init(&s->creds_lock, NULL);
+    pthread_cond_init(&s->creds_came, NULL);
     pthread_mutex_init(&s->seen_lock, NULL);
     apr_status_t status = remote__create(&s->state.remote, &o->remote, why, sizeof(why));
-    if (status == APR_SUCCESS) status = s3__creds_load(s, why, sizeof(why));
+    if (status == APR_SUCCESS) status = s3__creds_load(s, NULL, why, sizeof(why));
+    if (status == VFS_EOFFLINE && !o->probe) status = APR_SUCCESS; /* it is asked for later */
     if (status != APR_SUCCESS)
         (void)snprintf(err, errlen, "s3://%s: %s", o->bucket, why);
     else if (o->probe)

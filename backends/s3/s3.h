@@ -23,13 +23,16 @@
 #define S3_COPY_MAX (5ull << 30) /* bytes that one request may copy, says S3 */
 #define S3_SEEN 64u              /* directories that were seen a moment ago */
 #define S3_SEEN_US 1000000       /* how long that is believed */
-#define S3_MARKED_US 60000000    /* and that they have a marker: that it is lost does little harm */
+#define S3_CREDS_PAUSE_US 10000000
+#define S3_MARKED_US 60000000 /* and that they have a marker: that it is lost does little harm */
 
 /** Who signs. */
 typedef struct s3_creds_t {
     char id[160]; /**< "": nobody, requests are anonymous */
     char secret[256];
-    char token[8192]; /**< "": none */
+    char token[8192];   /**< "": none */
+    int64_t expires_us; /**< since 1970; 0: nobody said */
+    int lent;           /**< for a time, by somebody who was asked for them */
 } s3_creds_t;
 
 /** One header that is signed; its name is in lower case. Both are borrowed. */
@@ -89,9 +92,13 @@ typedef struct s3_t {
     _Atomic int no_part_copy;   /**< the server cannot copy into a part */
     _Atomic int tags_are_md5;   /**< one was, of a body that we know */
     _Atomic int64_t skew_s;     /**< the server's clock less ours */
-    pthread_mutex_t creds_lock; /**< guards creds and creds_us */
+    pthread_mutex_t creds_lock; /**< guards the next five */
+    pthread_cond_t creds_came;  /**< creds_busy has ended */
+    int creds_busy;             /**< somebody fetches others */
     s3_creds_t creds;
-    apr_time_t creds_us;       /**< when they were read */
+    apr_time_t creds_us;       /**< when they were looked for */
+    apr_status_t creds_status; /**< how that went */
+    int64_t creds_pause_us;    /**< who lends them is not asked more often */
     pthread_mutex_t seen_lock; /**< guards the next two */
     s3_seen_t seen[S3_SEEN];
     unsigned seen_next;
@@ -119,6 +126,9 @@ extern const remote_backend_t s3__backend;
 
 /* ---- options.c */
 
+/** The first of two variables (the second may be NULL) that says something; NULL: none. */
+const char *s3__environment(const char *one, const char *other);
+
 /** Texts go into the pool. A sentence in err, without secrets. */
 apr_status_t s3__options(s3_options_t *options, const char *uri, char *err, size_t errlen,
                          apr_pool_t *pool);
@@ -142,11 +152,27 @@ void s3__date(char out[17], int64_t seconds);
 /* ---- creds.c */
 
 /** Find out who signs. A sentence in err. */
-apr_status_t s3__creds_load(s3_t *s, char *err, size_t errlen);
-/** Those of now. */
-void s3__creds_get(s3_t *s, s3_creds_t *out);
+apr_status_t s3__creds_load(s3_t *s, const vfs_ctx_t *ctx, char *err, size_t errlen);
+/** Those of now; what ends soon is replaced first. An error: there are none that are good. */
+apr_status_t s3__creds_get(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *out);
 /** The server refused `old`: are there others now? */
-int s3__creds_renew(s3_t *s, const s3_creds_t *old);
+int s3__creds_renew(s3_t *s, const vfs_ctx_t *ctx, const s3_creds_t *old);
+
+/* ---- issuer.c */
+
+/** Ask STS for the role of AWS_ROLE_ARN. A sentence in err. VFS_EOFFLINE: nobody answers;
+ * APR_EACCES: it refuses; VFS_EFORMAT: what it says is no key. */
+apr_status_t s3__lend_web(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char *err,
+                          size_t errlen);
+/** The same of the agent that AWS_CONTAINER_CREDENTIALS_* name. */
+apr_status_t s3__lend_container(const vfs_ctx_t *ctx, s3_creds_t *creds, char *err, size_t errlen);
+/** The same of the metadata service of the machine. */
+apr_status_t s3__lend_machine(const vfs_ctx_t *ctx, s3_creds_t *creds, char *err, size_t errlen);
+/** Where that agent is; NULL, or what is wrong. Without TLS it has to be near. */
+const char *s3__container_url(char *out, size_t size, const char *relative, const char *full);
+/** What they answer. VFS_EFORMAT: it is no key; `code` is what the refusal says, or "". */
+apr_status_t s3__lent_json(s3_creds_t *creds, char code[64], const char *text, size_t len);
+apr_status_t s3__lent_xml(s3_creds_t *creds, const char *text, size_t len);
 
 /* ---- ask.c */
 
@@ -185,6 +211,9 @@ int s3__was_seen(s3_t *s, const char *path);
 int s3__marked(s3_t *s, const char *path);
 
 /* ---- list.c */
+
+/** "2009-10-12T17:50:30.000Z" in nanoseconds; 0: it is none. */
+int64_t s3__time(const char *text);
 
 /** What is told of each key of a listing. `key` is below the root; `prefix`: what keys have in
  * common, up to and with a '/'. */
@@ -286,8 +315,9 @@ typedef struct s3_result_t {
     char upload[1024];         /**< id */
     s3_error_t error;
 } s3_result_t;
-/** As s3__do, for an answer in XML. An error may come with status 200. */
-apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, s3_request_t *request,
+/** As s3__do, for an answer in XML; the request brings no functions. An error may come with status
+ * 200. */
+apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
                         remote_answer_t *answer, s3_result_t *result);
 
 /* ---- upload.c */

@@ -51,12 +51,20 @@ int s3rver_start(webserver_t *web)
 
 void s3server_credentials(int s3rver)
 {
-    static const char *const unwanted[] = {
-        "AWS_SESSION_TOKEN",          "AWS_PROFILE", "AWS_ENDPOINT_URL",
-        "AWS_ENDPOINT_URL_S3",        "AWS_REGION",  "AWS_DEFAULT_REGION",
-        "AWS_SHARED_CREDENTIALS_FILE"};
+    static const char *const unwanted[] = {"AWS_SESSION_TOKEN",
+                                           "AWS_PROFILE",
+                                           "AWS_ENDPOINT_URL",
+                                           "AWS_ENDPOINT_URL_S3",
+                                           "AWS_ENDPOINT_URL_STS",
+                                           "AWS_REGION",
+                                           "AWS_DEFAULT_REGION",
+                                           "AWS_SHARED_CREDENTIALS_FILE",
+                                           "AWS_WEB_IDENTITY_TOKEN_FILE",
+                                           "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                           "AWS_CONTAINER_CREDENTIALS_FULL_URI"};
     for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
-        (void)unsetenv(unwanted[i]); /* a name without '=' is always good */
+        (void)unsetenv(unwanted[i]);                      /* a name without '=' is always good */
+    (void)setenv("AWS_EC2_METADATA_DISABLED", "true", 1); /* nobody beyond loopback is asked */
     (void)setenv("AWS_ACCESS_KEY_ID", s3rver ? "S3RVER" : "KEY", 1);
     (void)setenv("AWS_SECRET_ACCESS_KEY", s3rver ? "S3RVER" : "SECRET", 1);
 }
