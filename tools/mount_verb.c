@@ -68,12 +68,14 @@ static int start(mount_run_t *run)
     if (cli->opt.log_level != NULL) (void)mount_log_set(cli->opt.log_level); /* it is one */
     share_ttl(run, &cli->opt.config, &config);
     config.watch = cli->opt.config.watch;
-    config.flush_on_close = cli->opt.config.mode == CACHEFS_BACK && cli->opt.config.flush_on_close;
     cli->opt.config.log = mount_say;
     cli->opt.config.log_baton = cli;
     int code = cli_stack_open(cli, &run->stack, cli->args[0], 1);
     if (code != CLI_DONE) return code;
     config.options = kernel_options(cli, run->stack.top);
+    config.flush_on_close = cli->opt.config.mode == CACHEFS_BACK
+                                ? cli->opt.config.flush_on_close
+                                : (vfs_caps(run->stack.top)->bits & VFS_CAP_STAGED) != 0;
     code = mount_control_open(run);
     if (code == CLI_DONE) {
         if (mount_open(&run->mount, run->stack.top, &config, err, sizeof(err)) != APR_SUCCESS) {
