@@ -12,7 +12,7 @@
 
 #define RUN_BLOCKS 64u         /* pieces of one fetch */
 #define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
-#define RUN_AHEAD (1u << 20)   /* a prefetch in steps of this */
+#define RUN_AHEAD (4u << 20)   /* a prefetch in steps of this */
 #define RUN_SHARE 4u           /* of a burst, that one run may take of what nobody asked for */
 #define RUN_WANTED 16u         /* of the memory, that one may take of what a caller waits for */
 #define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */

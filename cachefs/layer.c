@@ -223,7 +223,7 @@ static void cache_free(cache_t *c)
 #define SHARD_BYTES                                                                                \
     (16u << 20)         /* a policy of less judges too few blocks, and is soon full of new */
 #define BURST_SHARE 16u /* of the memory, that what nobody used yet may have */
-#define BURST_MAX (16u << 20)
+#define BURST_MAX (64u << 20)
 
 static void limits(cache_t *c)
 {

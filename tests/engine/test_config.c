@@ -302,7 +302,7 @@ Test(config, check_names_each_field_that_is_out_of_range)
 Test(config, check_names_fields_that_contradict_each_other)
 {
     FAILS(retry_min_us, 61000000, "retry_min: \"61s\"", "retry_max, which is 1m");
-    FAILS(readahead_bytes, 64u << 20, "readahead: \"64m\"", "readahead_max, which is 32m");
+    FAILS(readahead_bytes, 128u << 20, "readahead: \"128m\"", "readahead_max, which is 64m");
     FAILS(dirty_bytes_max, 257u << 20, "dirty_max: \"257m\"", "ram, which is 256m");
     FAILS(pin_bytes_max, 1ull << 40, "pin_bytes_max: \"1t\"", "ram, which is 256m");
 }

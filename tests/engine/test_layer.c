@@ -105,6 +105,7 @@ static const char *other_value(const cachefs_key_t *k)
     if (!strcmp(k->kind, "flag")) return strcmp(k->initial, "on") ? "on" : "off";
     if (!strcmp(k->kind, "duration")) return "7s";
     if (!strcmp(k->kind, "choice")) return strcmp(k->name, "conflict") ? NULL : "theirs";
+    if (!strcmp(k->name, "readahead_max")) return "70m"; /* no less than readahead */
     if (!strcmp(k->kind, "size")) return "5m";
     if (!strcmp(k->kind, "count")) return "77";
     return NULL;
