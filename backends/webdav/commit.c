@@ -26,9 +26,13 @@ typedef struct put_t {
     const vfs_source_t *source;
     const vfs_commit_t *how;
     char tag[REMOTE_TAG_MAX]; /* that the server gave what we put, or "" */
-    int unknown;              /* the answer was lost */
-    int cut;                  /* the source failed: what was sent is no whole body */
-    webdav_lock_t *lock;      /* that we have meanwhile, or NULL */
+    int64_t modified_s, date_s;
+    int unknown;         /* the answer was lost */
+    int cut;             /* the source failed: what was sent is no whole body */
+    webdav_lock_t *lock; /* that we have meanwhile, or NULL */
+    vfs_attr_t *attr;    /* what came of it, once it is */
+    vfs_validator_t *validator;
+    int described;
     long said;
 } put_t;
 
@@ -60,6 +64,8 @@ static apr_status_t put_bytes(put_t *p, const char *path, const remote_send_t *s
     apr_status_t status = webdav__call(p->w, p->ctx, &call, &answer);
     p->said = answer.status;
     memcpy(p->tag, answer.etag, sizeof(p->tag));
+    p->modified_s = answer.modified_s;
+    p->date_s = answer.date_s;
     if (status == APR_SUCCESS) status = refused(p, path, &answer);
     p->unknown = status != APR_SUCCESS && answer.unknown;
     remote__answer_free(&answer);
@@ -75,6 +81,11 @@ static apr_status_t read_source(void *baton, void *buf, size_t len, apr_off_t of
     return status;
 }
 
+static int has_time(const vfs_commit_t *how)
+{
+    return how->mtime_ns != VFS_TIME_NOW && how->mtime_ns != VFS_TIME_OMIT;
+}
+
 /* `line`: a condition, or NULL; then it may be done twice. */
 static apr_status_t put_source(put_t *p, const char *line)
 {
@@ -84,7 +95,7 @@ static apr_status_t put_source(put_t *p, const char *line)
     char mtime[64];
     size_t n = 0;
     if (line != NULL) lines[n++] = line;
-    if (p->how->mtime_ns != VFS_TIME_NOW && p->how->mtime_ns != VFS_TIME_OMIT) {
+    if (has_time(p->how)) {
         (void)snprintf(mtime, sizeof(mtime), "X-OC-Mtime: %" PRId64, p->how->mtime_ns / NS_PER_S);
         lines[n++] = mtime;
     }
@@ -96,11 +107,12 @@ static apr_status_t put_source(put_t *p, const char *line)
 
 /* ---- what the server does with conditions */
 
-static void trial_name(const put_t *p, char out[VFS_PATH_MAX + 64])
+int webdav__trial_name(webdav_t *w, const char *path, char out[WEBDAV_TRIAL_MAX])
 {
-    size_t len = (size_t)(strrchr(p->path, '/') - p->path);
-    uint64_t n = (uint64_t)vfs_now_ns() ^ atomic_fetch_add(&p->w->chance, 0x9e3779b97f4a7c15u);
-    (void)snprintf(out, VFS_PATH_MAX + 64, "%.*s/.cachefs-trial-%016" PRIx64, (int)len, p->path, n);
+    size_t len = (size_t)(strrchr(path, '/') - path);
+    uint64_t n = (uint64_t)vfs_now_ns() ^ atomic_fetch_add(&w->chance, 0x9e3779b97f4a7c15u);
+    (void)snprintf(out, WEBDAV_TRIAL_MAX, "%.*s/.cachefs-trial-%016" PRIx64, (int)len, path, n);
+    return strlen(out) <= VFS_PATH_MAX;
 }
 
 /* A file that is not there must not come by If-Match, nor one that is be replaced against
@@ -110,12 +122,11 @@ static int try_conditions(put_t *p)
     static const remote_send_t nothing = {.data = "", .len = 0};
     static const char *const match[] = {"If-Match: \"none\"", NULL};
     static const char *const none[] = {none_line, NULL};
-    char name[VFS_PATH_MAX + 64];
+    char name[WEBDAV_TRIAL_MAX];
     webdav_call_t call = {
         .method = "DELETE", .path = name, .flags = REMOTE_AGAIN, .depth = WEBDAV_FLAT};
     remote_answer_t answer;
-    trial_name(p, name);
-    if (strlen(name) > VFS_PATH_MAX) return WEBDAV_UNKNOWN;
+    if (!webdav__trial_name(p->w, p->path, name)) return WEBDAV_UNKNOWN;
     int known = WEBDAV_UNKNOWN;
     apr_status_t status = put_bytes(p, name, &nothing, 0, match);
     if (status == APR_SUCCESS) known = WEBDAV_NO;
@@ -194,6 +205,44 @@ static apr_status_t put_if(put_t *p, const char *line)
     return status != APR_SUCCESS && p->unknown ? lost(p, status) : status;
 }
 
+/* ---- what it is like now */
+
+static const char *opaque(const char *tag)
+{
+    return strncmp(tag, "W/", 2) == 0 ? tag + 2 : tag;
+}
+
+/* The answer to our PUT has its tag, and that is what tells versions here: nothing else is asked.
+ * Its time is what the server says it is, or the server's own when it answered. */
+static int told(put_t *p)
+{
+    if (atomic_load(&p->w->tags) != WEBDAV_YES || p->tag[0] != '"' || has_time(p->how)) return 0;
+    remote_answer_t *answer = calloc(1, sizeof(*answer));
+    if (answer == NULL) return 0;
+    remote__answer_tag(answer, p->tag, p->modified_s >= 0 ? p->modified_s : p->date_s);
+    answer->date_s = p->date_s;
+    webdav__attr(p->w, answer, VFS_TYPE_FILE, p->source->size, p->path, p->attr);
+    remote__validator(p->validator, answer, p->attr);
+    free(answer);
+    return 1;
+}
+
+/* Another version than ours has come already if its tag is not the one that the server gave ours:
+ * then ours is told, so that the other is seen. */
+static apr_status_t describe(put_t *p)
+{
+    char tag[REMOTE_TAG_MAX];
+    if (told(p)) return APR_SUCCESS;
+    apr_status_t status = webdav__stat(p->w, p->ctx, p->path, p->attr, p->validator, tag);
+    if (status != APR_SUCCESS || p->tag[0] == '\0' || atomic_load(&p->w->tags) != WEBDAV_YES)
+        return status;
+    const char *ours = opaque(p->tag);
+    if (strcmp(ours, opaque(tag)) == 0) return APR_SUCCESS;
+    vfs_validator_from_tag(p->validator, VFS_VALIDATOR_ETAG, ours, strlen(ours));
+    p->validator->flags = VFS_VALIDATOR_YOUNG;
+    return APR_SUCCESS;
+}
+
 /* ---- conditions */
 
 /* Is it still what the caller expects? `tag` receives its etag. */
@@ -223,33 +272,37 @@ static void unmake(const put_t *p, const webdav_lock_t *lock)
     remote__answer_free(&answer);
 }
 
-/* With a lock where there are locks. One that makes the file says that it was not there. */
-static apr_status_t put_guarded(put_t *p)
+/* Nobody comes between the look and the PUT, if it is locked. A lock that makes the file says that
+ * it was not there. */
+static apr_status_t put_looked_at(put_t *p, int is_new)
 {
     char tag[REMOTE_TAG_MAX];
+    apr_status_t status = APR_SUCCESS;
+    const int made = p->lock != NULL && p->lock->made;
+    if (made && !is_new) return VFS_ECONFLICT; /* others removed it */
+    if (!made) status = as_expected(p, tag);
+    /* what is locked and has no length is a name without a file (RFC 2518, 7.4) */
+    if (p->lock != NULL && status == VFS_EFORMAT) status = is_new ? APR_SUCCESS : VFS_ECONFLICT;
+    if (status != APR_SUCCESS) return status;
+    status = put_source(p, p->lock != NULL ? p->lock->line : NULL);
+    return status != APR_SUCCESS && p->unknown ? lost(p, status) : status;
+}
+
+/* With a lock where there are locks. What came of it is asked for before that is given back. */
+static apr_status_t put_guarded(put_t *p)
+{
     webdav_lock_t lock;
     int is_new = (p->how->flags & VFS_COMMIT_IF_NONE) != 0;
-    /* a lock would make what is missing */
-    apr_status_t status = as_expected(p, tag);
-    if (status != APR_SUCCESS) return status;
-    status = webdav__lock(p->w, p->ctx, p->path, 0, &lock);
+    apr_status_t status = webdav__lock(p->w, p->ctx, p->path, 0, &lock);
     if (status != APR_SUCCESS && status != APR_ENOTIMPL) {
         apr_status_t above = webdav__parent(p->w, p->ctx, p->path);
         return above != APR_SUCCESS ? above : status;
     }
-    int locked = status == APR_SUCCESS;
-    status = APR_SUCCESS;
-    if (locked && lock.made && !is_new) status = VFS_ECONFLICT; /* it went meanwhile */
-    if (locked && !lock.made) status = as_expected(p, tag);
-    /* what is locked and has no length is a name without a file (RFC 2518, 7.4) */
-    if (locked && is_new && status == VFS_EFORMAT) status = APR_SUCCESS;
-    p->lock = locked ? &lock : NULL;
-    if (status == APR_SUCCESS) {
-        status = put_source(p, locked ? lock.line : NULL);
-        if (status != APR_SUCCESS && p->unknown) status = lost(p, status);
-    }
-    p->lock = NULL;
+    p->lock = status == APR_SUCCESS ? &lock : NULL;
+    status = put_looked_at(p, is_new);
+    if (status == APR_SUCCESS) p->described = describe(p) == APR_SUCCESS;
     if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
+    p->lock = NULL;
     webdav__unlock(p->w, &lock);
     return status;
 }
@@ -260,7 +313,9 @@ static apr_status_t put_on_condition(put_t *p)
     char line[HEADER_MAX], tag[REMOTE_TAG_MAX] = "";
     if (!has_conditions(p)) return put_guarded(p);
     if (p->how->flags & VFS_COMMIT_IF_NONE) return put_if(p, none_line);
-    if (want->kind == VFS_VALIDATOR_ETAG && !(want->flags & VFS_VALIDATOR_WEAK)) {
+    const int weak = (want->flags & VFS_VALIDATOR_WEAK) != 0;
+    if (weak && webdav__has_locks(p->w, p->ctx)) return put_guarded(p); /* a moment ago it was */
+    if (want->kind == VFS_VALIDATOR_ETAG && !weak) {
         memcpy(tag, want->data, want->len);
         tag[want->len] = '\0';
     } else {
@@ -279,34 +334,24 @@ static apr_status_t put_on_condition(put_t *p)
 
 /* ---- the op */
 
-/* What it is now. Another version than ours has come already if its tag is not the one that the
- * server gave ours: then ours is told, so that the other is seen. */
-static apr_status_t describe(const put_t *p, vfs_attr_t *attr, vfs_validator_t *validator)
-{
-    char tag[REMOTE_TAG_MAX];
-    apr_status_t status = webdav__stat(p->w, p->ctx, p->path, attr, validator, tag);
-    if (status != APR_SUCCESS || p->tag[0] == '\0' || atomic_load(&p->w->tags) != WEBDAV_YES)
-        return status;
-    const char *ours = strncmp(p->tag, "W/", 2) == 0 ? p->tag + 2 : p->tag;
-    const char *now = strncmp(tag, "W/", 2) == 0 ? tag + 2 : tag;
-    if (strcmp(ours, now) == 0) return APR_SUCCESS;
-    vfs_validator_from_tag(validator, VFS_VALIDATOR_ETAG, ours, strlen(ours));
-    validator->flags = VFS_VALIDATOR_YOUNG;
-    return APR_SUCCESS;
-}
-
 apr_status_t webdav__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                             const vfs_source_t *source, const vfs_commit_t *how, vfs_attr_t *attr,
                             vfs_validator_t *validator)
 {
     put_t *p = calloc(1, sizeof(*p));
     if (p == NULL) return APR_ENOMEM;
-    *p = (put_t){.w = fs->state, .ctx = ctx, .path = path->str, .source = source, .how = how};
+    *p = (put_t){.w = fs->state,
+                 .ctx = ctx,
+                 .path = path->str,
+                 .source = source,
+                 .how = how,
+                 .attr = attr,
+                 .validator = validator};
     apr_status_t status = path->len == 1 ? APR_FROM_OS_ERROR(EISDIR) : APR_SUCCESS;
     if (status == APR_SUCCESS)
         status = how->flags & (VFS_COMMIT_IF_MATCH | VFS_COMMIT_IF_NONE) ? put_on_condition(p)
                                                                          : put_source(p, NULL);
-    if (status == APR_SUCCESS && describe(p, attr, validator) != APR_SUCCESS) {
+    if (status == APR_SUCCESS && !p->described && describe(p) != APR_SUCCESS) {
         /* it is there; what it is like is asked for again */
         memset(validator, 0, sizeof(*validator));
         webdav__attr(p->w, NULL, VFS_TYPE_FILE, source->size, path->str, attr);

@@ -38,19 +38,27 @@ static uint32_t now_s(void)
     return (uint32_t)(vfs_now_ns() / NS_PER_S);
 }
 
-static void saw_dir(webdav_t *w, const char *path)
+void webdav__saw_dir(webdav_t *w, const char *path)
 {
     _Atomic uint64_t *slot = NULL;
     uint64_t mark = seen_mark(path, &slot, w);
     atomic_store_explicit(slot, mark | now_s(), memory_order_relaxed);
 }
 
-static int seen_dir(webdav_t *w, const char *path)
+int webdav__seen_dir(webdav_t *w, const char *path)
 {
     _Atomic uint64_t *slot = NULL;
     uint64_t mark = seen_mark(path, &slot, w);
     uint64_t was = atomic_load_explicit(slot, memory_order_relaxed);
     return was >> 32 == mark >> 32 && now_s() - (uint32_t)was <= DIR_S;
+}
+
+void webdav__forget_dir(webdav_t *w, const char *path)
+{
+    _Atomic uint64_t *slot = NULL;
+    uint64_t mark = seen_mark(path, &slot, w);
+    uint64_t was = atomic_load_explicit(slot, memory_order_relaxed);
+    if (was >> 32 == mark >> 32) atomic_store_explicit(slot, 0, memory_order_relaxed);
 }
 
 /* ---- one file */
@@ -129,7 +137,7 @@ static apr_status_t describe(webdav_t *w, const webdav_props_t *props, const cha
     if (props->has & WEBDAV_HAS_CREATED) attr->btime_ns = props->created_s * NS_PER_S;
     memset(validator, 0, sizeof(*validator));
     if (props->is_dir) {
-        saw_dir(w, path);
+        webdav__saw_dir(w, path);
         return APR_SUCCESS;
     }
     remote__answer_tag(answer, version_tag(w, props), modified(props));
@@ -204,7 +212,7 @@ apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
     size_t len = strlen(path);
     VFS_ASSERT(len <= VFS_PATH_MAX);
     memcpy(at, path, len + 1);
-    while (cut(at) && at[1] != '\0' && !seen_dir(w, at)) {
+    while (cut(at) && at[1] != '\0' && !webdav__seen_dir(w, at)) {
         remote_answer_t answer;
         webdav_props_t props;
         apr_status_t status = look(w, ctx, at, &answer, &props);
@@ -212,7 +220,7 @@ apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
         remote__answer_free(&answer);
         if (status == APR_SUCCESS && !props.is_dir) return APR_FROM_OS_ERROR(ENOTDIR);
         if (status == APR_SUCCESS) {
-            saw_dir(w, at);
+            webdav__saw_dir(w, at);
             break;
         }
         /* some servers say 403 or 400 for what is below a file */
@@ -305,7 +313,7 @@ static apr_status_t load_all(void *state, const vfs_ctx_t *ctx, const char *path
     apr_status_t status = webdav__call(l.w, ctx, &call, &answer);
     if (status == APR_SUCCESS && answer.status == 207) {
         if (!l.there || l.is_file) status = l.there ? APR_FROM_OS_ERROR(ENOTDIR) : VFS_EFORMAT;
-        if (status == APR_SUCCESS) saw_dir(l.w, path);
+        if (status == APR_SUCCESS) webdav__saw_dir(l.w, path);
     } else if (status == APR_SUCCESS) {
         status = answer.status >= 300 ? remote__status(&answer) : VFS_EFORMAT;
         /* with a '/' behind it a file is what is below a file */

@@ -14,6 +14,7 @@
 
 /* Somebody changes the file between the look and the deed: look again, so often. */
 #define LOOKS_MAX 4u
+#define REMOVALS_FIRST 8u /* each asked about, before it is found out whether that is needed */
 #define HEADER_MAX (REMOTE_TAG_MAX + 32)
 
 /* What is at a path. */
@@ -60,6 +61,7 @@ apr_status_t webdav__mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
         status = remote__status(&answer);
     }
     remote__answer_free(&answer);
+    if (status == APR_SUCCESS) webdav__saw_dir(w, path->str);
     return status;
 }
 
@@ -73,15 +75,16 @@ typedef struct removal_t {
 } removal_t;
 
 /* `line` may be NULL. */
-static removal_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+static removal_t delete_it(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int depth,
                            const char *line)
 {
     const char *const lines[] = {line, NULL};
     webdav_call_t call = {.method = "DELETE",
                           .path = path,
-                          .slash = slash,
-                          .locks = slash, /* a directory is locked: that goes along */
-                          .depth = slash ? WEBDAV_DEEP : WEBDAV_FLAT,
+                          .slash = depth == WEBDAV_DEEP,
+                          .locks =
+                              depth == WEBDAV_DEEP, /* a directory is locked: that goes along */
+                          .depth = depth,
                           .lines = lines};
     remote_answer_t answer;
     removal_t done = {.status = webdav__call(w, ctx, &call, &answer)};
@@ -112,11 +115,54 @@ static int no_time(apr_status_t status)
     return status == APR_TIMEUP || status == VFS_ECANCELED;
 }
 
+/* A directory cannot go with a depth of 0 (RFC 4918, 9.6.1): does the server refuse that? It is
+ * tried with one of our own, which must still be there then. */
+static int try_sparing(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    char name[WEBDAV_TRIAL_MAX];
+    webdav_call_t call = {.method = "MKCOL", .path = name, .slash = 1, .depth = WEBDAV_FLAT};
+    remote_answer_t answer;
+    if (!webdav__trial_name(w, path, name)) return WEBDAV_UNKNOWN;
+    apr_status_t status = webdav__call(w, ctx, &call, &answer);
+    if (status == APR_SUCCESS) status = remote__status(&answer);
+    remote__answer_free(&answer);
+    if (status != APR_SUCCESS) return WEBDAV_NO;
+    removal_t flat = delete_it(w, ctx, name, 0, NULL);
+    removal_t deep = delete_it(w, ctx, name, WEBDAV_DEEP, NULL);
+    int spared = flat.status != APR_SUCCESS && !flat.unknown && deep.status == APR_SUCCESS;
+    return spared ? WEBDAV_YES : WEBDAV_NO;
+}
+
+/* Who removes many files finds it out. */
+static int spares_dirs(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    int known = atomic_load(&w->spares);
+    if (known == WEBDAV_UNKNOWN && atomic_fetch_add(&w->removals, 1) >= REMOVALS_FIRST) {
+        known = try_sparing(w, ctx, path);
+        atomic_store(&w->spares, known);
+    }
+    return known == WEBDAV_YES;
+}
+
+/* By one request. 0: it was refused, and is to be looked at. */
+static int unlink_blindly(webdav_t *w, const vfs_ctx_t *ctx, const char *path, apr_status_t *status)
+{
+    look_t look;
+    if (!spares_dirs(w, ctx, path)) return 0;
+    removal_t done = delete_it(w, ctx, path, 0, NULL);
+    *status = done.status;
+    if (done.unknown && !no_time(done.status))
+        *status = APR_STATUS_IS_ENOENT(look_at(w, ctx, path, &look)) ? APR_SUCCESS : VFS_EOFFLINE;
+    return done.status == APR_SUCCESS || done.unknown || no_time(done.status);
+}
+
 apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
     webdav_t *w = fs->state;
     removal_t done = {.status = VFS_ECONFLICT};
     char line[HEADER_MAX];
+    if (path->len > 1 && unlink_blindly(w, ctx, path->str, &done.status)) return done.status;
+    done.status = VFS_ECONFLICT;
     look_t was, look;
     for (unsigned i = 0; i <= LOOKS_MAX && !no_time(done.status); i++) {
         if (done.unknown) was = look;
@@ -127,7 +173,7 @@ apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
         if (is_dir(&look)) return APR_FROM_OS_ERROR(EISDIR);
         if (i == LOOKS_MAX) break;
         (void)snprintf(line, sizeof(line), "If-Match: %s", look.tag);
-        done = delete_it(w, ctx, path->str, 0, look.tag[0] != '\0' ? line : NULL);
+        done = delete_it(w, ctx, path->str, WEBDAV_FLAT, look.tag[0] != '\0' ? line : NULL);
         if (!done.unknown && done.said != 412) break;
     }
     return done.status;
@@ -138,18 +184,18 @@ apr_status_t webdav__unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
 static removal_t delete_locked(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
                                const webdav_lock_t *lock)
 {
-    if (lock->token[0] == '\0') return delete_it(w, ctx, path, 1, NULL);
+    if (lock->token[0] == '\0') return delete_it(w, ctx, path, WEBDAV_DEEP, NULL);
     char *url = remote__url(w->base, path, 1);
     size_t size = url != NULL ? strlen(url) + WEBDAV_TOKEN_MAX + 16 : 0;
     char *line = url != NULL ? malloc(size) : NULL;
     removal_t done = {.status = APR_ENOMEM};
     if (line != NULL) {
         (void)snprintf(line, size, "If: <%s> (%s)", url, lock->token);
-        done = delete_it(w, ctx, path, 1, line);
+        done = delete_it(w, ctx, path, WEBDAV_DEEP, line);
     }
     free(line);
     free(url);
-    return done.said == 423 ? delete_it(w, ctx, path, 1, lock->line) : done;
+    return done.said == 423 ? delete_it(w, ctx, path, WEBDAV_DEEP, lock->line) : done;
 }
 
 /* An empty directory looks like any other: one that is there is not removed once more. */
@@ -169,9 +215,15 @@ static apr_status_t remove_empty(webdav_t *w, const vfs_ctx_t *ctx, const char *
     apr_status_t status = webdav__lock(w, ctx, path, 1, &lock);
     /* one that cannot be locked, for any other reason, can be looked at all the same */
     if (status == APR_FROM_OS_ERROR(EBUSY) || status == VFS_EOFFLINE) return status;
+    if (lock.made) { /* it was seen, and has gone since */
+        (void)delete_it(w, ctx, path, WEBDAV_DEEP, lock.line);
+        webdav__unlock(w, &lock);
+        return APR_ENOENT;
+    }
     status = webdav__empty(w, ctx, path);
     if (status == APR_SUCCESS) status = delete_dir(w, ctx, path, &lock);
     if (status != APR_SUCCESS) webdav__unlock(w, &lock); /* else it is gone with the directory */
+    if (status == APR_SUCCESS) webdav__forget_dir(w, path);
     return status;
 }
 
@@ -179,6 +231,7 @@ apr_status_t webdav__rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
 {
     look_t look;
     if (path->len == 1) return APR_FROM_OS_ERROR(EBUSY);
+    if (webdav__seen_dir(fs->state, path->str)) return remove_empty(fs->state, ctx, path->str);
     apr_status_t status = look_at(fs->state, ctx, path->str, &look);
     if (status != APR_SUCCESS) return status;
     if (!is_dir(&look)) return APR_FROM_OS_ERROR(ENOTDIR);
@@ -211,11 +264,13 @@ static apr_status_t lost(const rename_t *r, apr_status_t was)
     return now.attr.size == r->source.attr.size ? APR_SUCCESS : VFS_EOFFLINE;
 }
 
-/* What is replaced is named by its tag. lighttpd takes that for a tag of the source: the same one
- * is not used twice. */
+/* What is replaced is named by its tag. lighttpd takes that for a tag of the source: where the same
+ * one is refused twice, none is sent any more. */
 static int wants_tag(const rename_t *r)
 {
-    return r->replace && r->target.tag[0] != '\0' && strcmp(r->target.tag, r->refused) != 0;
+    if (!r->replace || r->target.tag[0] == '\0') return 0;
+    if (strcmp(r->target.tag, r->refused) == 0) atomic_store(&r->w->targets, WEBDAV_NO);
+    return atomic_load(&r->w->targets) != WEBDAV_NO;
 }
 
 static apr_status_t move(const rename_t *r, long *said)
@@ -258,13 +313,25 @@ static apr_status_t may_replace(const rename_t *r, apr_status_t found)
     return is_dir(&r->target) ? remove_empty(r->w, r->ctx, r->to) : APR_SUCCESS;
 }
 
+/* What must replace nothing: the server looks (Overwrite: F). */
+static apr_status_t move_new(rename_t *r, long *said)
+{
+    apr_status_t status = move(r, said);
+    if (*said == 412) return APR_EEXIST;
+    if (status == APR_SUCCESS || *said == 0) return status;
+    apr_status_t above = webdav__parent(r->w, r->ctx, r->to);
+    return above != APR_SUCCESS ? above : status;
+}
+
 static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
 {
     *said = 0;
+    r->replace = 0;
     apr_status_t status = look_at(r->w, r->ctx, r->from, &r->source);
     if (status != APR_SUCCESS) return status;
     if (r->into_itself) return is_dir(&r->source) ? APR_EINVAL : APR_FROM_OS_ERROR(ENOTDIR);
     r->target.tag[0] = '\0';
+    if (noreplace && !r->onto_parent && strcmp(r->from, r->to) != 0) return move_new(r, said);
     apr_status_t found = look_at(r->w, r->ctx, r->to, &r->target);
     if (found == APR_SUCCESS && noreplace) return APR_EEXIST;
     if (found == APR_SUCCESS && strcmp(r->from, r->to) == 0) return APR_SUCCESS;
@@ -273,7 +340,7 @@ static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
     if (status != APR_SUCCESS) return status;
     r->replace = found == APR_SUCCESS && !is_dir(&r->target);
     status = move(r, said);
-    memcpy(r->refused, r->target.tag, sizeof(r->refused));
+    if (*said == 412) memcpy(r->refused, r->target.tag, sizeof(r->refused));
     return status;
 }
 
@@ -302,9 +369,11 @@ apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
     r->to = to->str;
     r->into_itself = below(to, from);
     r->onto_parent = below(from, to);
-    for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++)
+    for (unsigned i = 0; i < LOOKS_MAX && said == 412; i++) {
         status = rename_once(r, noreplace, &said);
-    if (said == 412 && noreplace) status = APR_EEXIST;
+        if (noreplace) break;
+    }
+    if (status == APR_SUCCESS) webdav__forget_dir(r->w, r->from);
     free(r);
     return status;
 }

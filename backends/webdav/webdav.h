@@ -14,6 +14,7 @@
 #define WEBDAV_DIRS 256u      /**< directories that are remembered as such */
 #define WEBDAV_TOKEN_MAX 256u /**< bytes of a lock token */
 #define WEBDAV_HEADERS_MAX 6u
+#define WEBDAV_TRIAL_MAX (VFS_PATH_MAX + 64)
 
 /** What a server does is found out; until then it is not known. */
 typedef enum webdav_known_e { WEBDAV_UNKNOWN = 0, WEBDAV_YES, WEBDAV_NO } webdav_known_e;
@@ -29,7 +30,10 @@ typedef struct webdav_t {
     _Atomic int tags;       /**< PROPFIND tells etags; where it does not, times tell versions */
     _Atomic int conditions; /**< PUT obeys If-Match and If-None-Match */
     _Atomic int locks;      /**< LOCK is there */
-    _Atomic int confused;   /**< it loses locks that are taken or given back at the same time */
+    _Atomic int spares;     /**< DELETE with a depth of 0 takes no directory */
+    _Atomic unsigned removals;
+    _Atomic int targets;  /**< MOVE obeys a condition on what it replaces: not refuted */
+    _Atomic int confused; /**< it loses locks that are taken or given back at the same time */
     pthread_mutex_t turn_lock;
     pthread_cond_t turn_over;
     int turn_taken; /**< guarded by turn_lock: a request about locks is under way */
@@ -100,6 +104,12 @@ apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
  * directory itself. */
 apr_status_t webdav__take_name(webdav_t *w, const char *path, const webdav_props_t *props,
                                remote_names_t *names, int *self);
+/** It is a directory now. */
+void webdav__saw_dir(webdav_t *w, const char *path);
+/** Was it one some seconds ago? */
+int webdav__seen_dir(webdav_t *w, const char *path);
+/** It is none any more. */
+void webdav__forget_dir(webdav_t *w, const char *path);
 /** APR_SUCCESS; APR_ENOTEMPTY; APR_ENOTDIR. */
 apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
 apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_statfs_t *out);
@@ -120,6 +130,9 @@ apr_status_t webdav__lock_keep(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t 
 void webdav__unlock(webdav_t *w, webdav_lock_t *lock);
 
 /* ---- names.c, commit.c: ops */
+
+/** A name beside `path` that nobody has; 0: it would be too long. */
+int webdav__trial_name(webdav_t *w, const char *path, char out[WEBDAV_TRIAL_MAX]);
 
 apr_status_t webdav__mkdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode);
 apr_status_t webdav__rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path);
