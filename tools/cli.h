@@ -187,6 +187,8 @@ int cli_is_origin(const char *text);
 const char *cli_absolute(const char *path, apr_pool_t *pool);
 /* The URI of a path of the operating system, percent-encoded. */
 const char *cli_file_uri(const char *path, apr_pool_t *pool);
+/* An origin as it may stand in a message: a password in it is left out. */
+const char *cli_origin_shown(const char *uri, apr_pool_t *pool);
 /* The directory behind a "file:" origin, or NULL. */
 const char *cli_origin_root(const char *uri, apr_pool_t *pool);
 /* A path of the command line as one of the stack: a relative one counts from the root. */

@@ -49,6 +49,19 @@ const char *cli_file_uri(const char *path, apr_pool_t *pool)
     return apr_pstrcat(pool, "file://", uri, NULL);
 }
 
+/* A secret key of S3 may have a '/' in it. */
+const char *cli_origin_shown(const char *uri, apr_pool_t *pool)
+{
+    const char *from = strstr(uri, "://");
+    if (from == NULL) return uri;
+    from += 3;
+    size_t len = strcspn(from, strncmp(uri, "s3:", 3) == 0 ? "?" : "/?#");
+    const char *colon = memchr(from, ':', len), *at = memrchr(from, '@', len);
+    if (colon == NULL || at == NULL || at < colon) return uri;
+    return apr_pstrcat(pool, apr_pstrmemdup(pool, uri, (apr_size_t)(colon + 1 - uri)), "***", at,
+                       NULL);
+}
+
 const char *cli_origin_root(const char *uri, apr_pool_t *pool)
 {
     if (strncmp(uri, "file:", 5) != 0) return NULL;

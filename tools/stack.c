@@ -42,7 +42,7 @@ int cli_stack_push(cli_t *cli, cli_stack_t *stack, vfs_t *layer, apr_status_t st
 
 static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
 {
-    char err[512] = "", why[256];
+    char err[1024] = "", why[256];
     vfs_t *fs = NULL;
     if (uri[0] == '\0') {
         cli_error(cli, "the origin is empty; write file:///DIR for a directory");
@@ -58,7 +58,7 @@ static int open_origin(cli_t *cli, cli_stack_t *stack, const char *uri)
     if (strncmp(err, uri, strlen(uri)) == 0) /* it names the origin itself */
         cli_error(cli, "%s", err);
     else
-        cli_error(cli, "%s: %s", uri,
+        cli_error(cli, "%s: %s", cli_origin_shown(uri, cli->pool),
                   err[0] != '\0' ? err : vfs_strerror(status, why, sizeof(why)));
     if (status == APR_EINVAL || status == APR_ENOTIMPL) return CLI_USAGE;
     return APR_STATUS_IS_ENOMEM(status) ? CLI_INTERNAL : CLI_UNREACHABLE;

@@ -5,12 +5,14 @@ It serves on the listening socket that is its standard input. The bucket is "tes
 the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
 stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it), late (the end of an upload
 ignores conditions), careful (it refuses parts copied of any version, and uploads onto any), sealed (what is stored has to be encrypted),
-payer (who asks pays). The tag of what a key of KMS encrypts is no MD5.
+payer (who asks pays), tls (with cert.pem and key.pem of the directory that is its second argument). The session "expired" is. The tag of
+what a key of KMS encrypts is no MD5.
 """
 import base64
 import hashlib
 import hmac
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -84,6 +86,8 @@ class Handler(BaseHTTPRequestHandler):
         user, day, region, service, end = fields["Credential"].split("/")
         if user != "KEY":
             raise Refused(403, "InvalidAccessKeyId")
+        if self.headers.get("x-amz-security-token") == "expired":
+            raise Refused(400, "ExpiredToken")
         if region != "us-east-1":
             raise Refused(400, "AuthorizationHeaderMalformed", "<Region>us-east-1</Region>")
         names = fields["SignedHeaders"].split(";")
@@ -351,10 +355,16 @@ class Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = socket.socket(fileno=0)
         self.server_address = self.socket.getsockname()
+        self.tls = None
+        if "tls" in HOW:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(sys.argv[2] + "/cert.pem", sys.argv[2] + "/key.pem")
 
     def get_request(self):
         connection, address = super().get_request()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.tls:  # the handshake is with the first byte, in a thread of its own
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
 

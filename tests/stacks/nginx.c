@@ -11,33 +11,6 @@
 
 #include "tests/stacks/webserver.h"
 
-static int make_certificate(const webserver_t *web)
-{
-    char key[96], cert[96];
-    snprintf(key, sizeof(key), "%s/key.pem", web->dir);
-    snprintf(cert, sizeof(cert), "%s/cert.pem", web->dir);
-    const char *const argv[] = {"openssl",
-                                "req",
-                                "-x509",
-                                "-newkey",
-                                "ec",
-                                "-pkeyopt",
-                                "ec_paramgen_curve:P-256",
-                                "-nodes",
-                                "-subj",
-                                "/CN=localhost",
-                                "-addext",
-                                "subjectAltName=DNS:localhost,IP:127.0.0.1",
-                                "-days",
-                                "2",
-                                "-keyout",
-                                key,
-                                "-out",
-                                cert,
-                                NULL};
-    return webserver__run(argv);
-}
-
 #define DAV_MODULE "load_module /usr/lib/nginx/modules/ngx_http_dav_ext_module.so;\n"
 #define DAV_LINES                                                                                  \
     "client_max_body_size 0; dav_methods PUT DELETE MKCOL COPY MOVE; "                             \
@@ -85,7 +58,7 @@ int nginx_start(webserver_t *web, const char *root, const char *lines, int flags
     int tls = (flags & WEBSERVER_TLS) != 0, tls_fd = -1;
     int fd = webserver__begin(web) ? webserver__listen(&web->port) : -1;
     if (tls) tls_fd = webserver__listen(&web->tls_port);
-    int ready = fd >= 0 && (!tls || (tls_fd >= 0 && make_certificate(web))) &&
+    int ready = fd >= 0 && (!tls || (tls_fd >= 0 && webserver__certificate(web))) &&
                 configure(web, root, lines, flags & WEBSERVER_DAV) && spawn(web, fd, tls_fd);
     int error = errno;
     if (fd >= 0) (void)close(fd); /* the child has them */

@@ -23,8 +23,13 @@ static int start(webserver_t *web, const char *env, const char *const argv[])
 
 int s3server_start(webserver_t *web, const char *how)
 {
-    const char *const argv[] = {"/usr/bin/python3", S3_SERVER_PY, how, NULL};
-    return webserver__begin(web) && start(web, NULL, argv);
+    const char *const argv[] = {"/usr/bin/python3", S3_SERVER_PY, how, web->dir, NULL};
+    if (!webserver__begin(web)) return 0;
+    if (how == NULL || strstr(how, "tls") == NULL || webserver__certificate(web))
+        return start(web, NULL, argv);
+    webserver_stop(web);
+    errno = EIO;
+    return 0;
 }
 
 int s3rver_start(webserver_t *web)

@@ -8,7 +8,7 @@
 #include "tests/stacks/webserver.h"
 
 /** tests/s3/server.py, which checks what S3 checks. `how`: its argument, or NULL. The bucket is
- * "test". Returns 1; 0: errno. */
+ * "test". With "tls" it speaks TLS, by DIR/cert.pem. Returns 1; 0: errno. */
 int s3server_start(webserver_t *web, const char *how);
 /** s3rver, from npm, with the bucket "test". Where it is not installed errno is ENOENT. */
 int s3rver_start(webserver_t *web);

@@ -65,6 +65,33 @@ int webserver__run(const char *const argv[])
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
+int webserver__certificate(const webserver_t *web)
+{
+    char key[96], cert[96];
+    snprintf(key, sizeof(key), "%s/key.pem", web->dir);
+    snprintf(cert, sizeof(cert), "%s/cert.pem", web->dir);
+    const char *const argv[] = {"openssl",
+                                "req",
+                                "-x509",
+                                "-newkey",
+                                "ec",
+                                "-pkeyopt",
+                                "ec_paramgen_curve:P-256",
+                                "-nodes",
+                                "-subj",
+                                "/CN=localhost",
+                                "-addext",
+                                "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                                "-days",
+                                "2",
+                                "-keyout",
+                                key,
+                                "-out",
+                                cert,
+                                NULL};
+    return webserver__run(argv);
+}
+
 static void become(const webserver_t *web, int in, const char *variable, const char *const argv[],
                    pid_t parent)
 {

@@ -45,6 +45,9 @@ int webserver__listen(int *port);
 int webserver__spawn(webserver_t *web, int in, const char *env, const char *const argv[]);
 /** Run a program to its end. Returns 1 if that is well. */
 int webserver__run(const char *const argv[]);
+/** Make DIR/cert.pem and DIR/key.pem: "localhost" and 127.0.0.1, signed by itself. Returns 1 if
+ * that is well. */
+int webserver__certificate(const webserver_t *web);
 /** Wait until it takes connections. Returns 0 if it ends instead. */
 int webserver__wait(webserver_t *web);
 
