@@ -100,8 +100,8 @@ void sftp__ask_read(sftp_call_t *c, const uint8_t *handle, size_t handle_len, ui
 
 void sftp__drop_handle(sftp_call_t *c, const uint8_t *handle, size_t len)
 {
-    sftp__ask_handle(c, FXP_CLOSE, handle, len);
-    if (!c->failed) c->reqs[c->count - 1]->call = NULL;
+    if (c->missing == 0 && c->out.len == 0) sftp__clear(c); /* the round before */
+    sftp__buf_text(&c->drops, handle, len);
 }
 
 /* ---- replies */
@@ -149,8 +149,10 @@ apr_status_t sftp__reply_handle(const sftp_call_t *c, size_t n, uint8_t *handle,
     sftp_in_t in;
     apr_status_t status = sftp__reply(c, n, FXP_HANDLE, &in);
     if (status != APR_SUCCESS) return status;
-    const uint8_t *text = sftp__in_text(&in, len);
-    if (in.bad || *len == 0 || *len > SFTP_HANDLE_MAX) return VFS_EFORMAT;
-    memcpy(handle, text, *len);
+    size_t bytes = 0;
+    const uint8_t *text = sftp__in_text(&in, &bytes);
+    if (in.bad || bytes == 0 || bytes > SFTP_HANDLE_MAX) return VFS_EFORMAT;
+    memcpy(handle, text, bytes);
+    *len = bytes;
     return APR_SUCCESS;
 }

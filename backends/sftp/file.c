@@ -149,8 +149,8 @@ static apr_status_t check_kind(sftp_call_t *c, const open_t *o, const uint8_t *h
         return status;
     }
     sftp__drop_handle(c, handle, len);
-    apr_status_t sent = sftp__wait(c);
-    return sent == APR_SUCCESS || status != APR_SUCCESS ? status : sent;
+    (void)sftp__wait(c); /* as above */
+    return status;
 }
 
 static apr_status_t open_it(sftp_call_t *c, void *baton)
@@ -170,7 +170,8 @@ static apr_status_t open_it(sftp_call_t *c, void *baton)
     vfs_attr_t attr;
     apr_status_t found = sftp__reply_attr(c, 1, &attr);
     if (status != APR_SUCCESS && found == APR_SUCCESS && attr.type == VFS_TYPE_DIR &&
-        !(o->flags & (VFS_O_WRITE | VFS_O_CREATE)) && !APR_STATUS_IS_EACCES(status))
+        !(o->flags & (VFS_O_WRITE | VFS_O_CREATE)) && !APR_STATUS_IS_EACCES(status) &&
+        status != VFS_EFORMAT)
         status = APR_SUCCESS; /* a server that does not open directories so */
     if (status != APR_SUCCESS) return why_not_open(c, o, status);
     found = sftp__look(c, 1, o->path, 1, o->attr);
@@ -178,6 +179,10 @@ static apr_status_t open_it(sftp_call_t *c, void *baton)
         sftp__ask_handle(c, FXP_FSTAT, handle, len);
         found = sftp__wait(c);
         if (found == APR_SUCCESS) found = sftp__reply_attr(c, 0, o->attr);
+    }
+    if (found != APR_SUCCESS && len > 0) {
+        sftp__drop_handle(c, handle, len);
+        (void)sftp__wait(c); /* closes what was opened; the answer stays the same */
     }
     if (found != APR_SUCCESS) return found;
     sftp__version(c->f, o->version, o->attr);
@@ -230,6 +235,7 @@ static void close_handle(sftp_file_t *file, const vfs_ctx_t *ctx, apr_status_t *
     sftp_call_t c;
     int wait = (file->base.flags & VFS_O_WRITE) != 0;
     sftp__call_init(&c, f, file->session, wait ? ctx : NULL);
+    c.closes = 1;
     if (wait)
         sftp__ask_handle(&c, FXP_CLOSE, file->handle, file->handle_len);
     else

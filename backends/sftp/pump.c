@@ -134,8 +134,8 @@ static void add_req(sftp_session_t *s, sftp_req_t *req)
     if (s->in_flight++ == 0) s->progress_us = sftp__now_us();
 }
 
-/* A file was opened for somebody who has gone. */
-static void close_orphan(sftp_session_t *s, sftp_in_t *in)
+/* Close the handle that stands there; nobody waits for what the server says. */
+static void close_handle(sftp_session_t *s, sftp_in_t *in)
 {
     size_t len = 0;
     const uint8_t *handle = sftp__in_text(in, &len);
@@ -181,7 +181,7 @@ static apr_status_t take_message(sftp_session_t *s, const uint8_t *data, size_t 
     req->type = data[0];
     req->order = atomic_fetch_add(&s->f->replies, 1) + 1;
     if (c == NULL) {
-        if (req->type == FXP_HANDLE) close_orphan(s, &in);
+        if (req->type == FXP_HANDLE) close_handle(s, &in); /* it was opened for who has gone */
         req_free(req);
         return APR_SUCCESS;
     }
@@ -321,39 +321,67 @@ static void abandon(sftp_session_t *s, sftp_call_t *c)
 {
     for (size_t i = 0; i < c->count; i++) {
         sftp_req_t *req = c->reqs[i];
-        if (req->type == 0 && !s->dead)
+        if (req->type == 0 && !s->dead) {
             req->call = NULL; /* the table has it */
-        else
-            req_free(req);
+            continue;
+        }
+        sftp_in_t in = {req->body, req->len, 0};
+        if (req->type == FXP_HANDLE && !s->dead) close_handle(s, &in); /* nobody comes to use it */
+        req_free(req);
     }
     c->count = c->missing = 0;
+    step(s);
+}
+
+/* Handles that the call has done with: whatever became of it. */
+static void send_drops(sftp_session_t *s, sftp_call_t *c)
+{
+    sftp_in_t in = {c->drops.data, c->drops.len, 0};
+    while (in.left > 0 && !s->dead)
+        close_handle(s, &in);
+    c->drops.len = 0;
 }
 
 static apr_status_t send_round(sftp_session_t *s, sftp_call_t *c)
 {
-    size_t kept = 0;
-    if (s->dead) return s->why;
-    for (size_t i = 0; i < c->count; i++) {
+    if (s->dead && c->count > 0) return s->why; /* without requests: its handles ended with it */
+    for (size_t i = 0; i < c->count; i++)
         add_req(s, c->reqs[i]);
-        if (c->reqs[i]->call == NULL) continue; /* nobody waits for it */
-        c->reqs[kept++] = c->reqs[i];
-    }
-    c->missing = c->count = kept;
+    c->missing = c->count;
     sftp__buf_put(&s->out, c->out.data, c->out.len);
     c->out.len = 0;
-    c->sent = 1;
+    c->sent |= c->count > 0;
+    send_drops(s, c);
     step(s);
     return APR_SUCCESS;
+}
+
+/* May the round go out? If not, what it was to ask for is thrown away, but handles are closed. */
+static apr_status_t may_send(sftp_session_t *s, sftp_call_t *c)
+{
+    apr_status_t status = APR_SUCCESS;
+    if (c->failed || c->out.failed)
+        status = APR_ENOMEM;
+    else if (c->count > 0 && !c->closes)
+        status = vfs_ctx_check(c->ctx);
+    if (status == APR_SUCCESS) return status;
+    sftp__clear(c);
+    c->out.len = 0;
+    send_drops(s, c);
+    step(s);
+    return status;
 }
 
 apr_status_t sftp__wait(sftp_call_t *c)
 {
     sftp_session_t *s = c->session;
-    if (c->failed || c->out.failed) return APR_ENOMEM;
-    apr_status_t status = vfs_ctx_check(c->ctx);
-    if (status != APR_SUCCESS) return status;
     c->begun_us = sftp__now_us();
     pthread_mutex_lock(&s->mutex);
+    apr_status_t status = may_send(s, c);
+    if (status != APR_SUCCESS) {
+        pthread_mutex_unlock(&s->mutex);
+        return status;
+    }
     status = send_round(s, c);
     if (s->pump != NULL && s->wire.len > 0) wake_pump(s); /* it does not know of these */
     while (status == APR_SUCCESS && c->missing > 0) {

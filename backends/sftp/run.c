@@ -26,6 +26,7 @@ void sftp__call_end(sftp_call_t *c)
     sftp__clear(c);
     free(c->reqs);
     sftp__buf_free(&c->out);
+    sftp__buf_free(&c->drops);
     (void)pthread_cond_destroy(&c->cond); /* nobody is left to wait */
 }
 
@@ -193,10 +194,9 @@ static apr_status_t open_again(sftp_file_t *file, sftp_call_t *c)
     if (APR_STATUS_IS_ENOENT(status)) return VFS_ESTALE;
     if (status != APR_SUCCESS) return status;
     status = same_file(file, c);
-    if (status == VFS_ESTALE) {
-        sftp__drop_handle(c, file->handle, file->handle_len);
-        (void)sftp__wait(c); /* closes what was opened; the answer stays the same */
-    }
+    if (status == APR_SUCCESS) return status;
+    sftp__drop_handle(c, file->handle, file->handle_len);
+    (void)sftp__wait(c); /* closes what was opened; the answer stays the same */
     return status;
 }
 

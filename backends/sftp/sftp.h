@@ -145,6 +145,7 @@ struct sftp_call_t {
     struct sftp_call_t *next; /**< among the waiting ones */
     pthread_cond_t cond;
     sftp_buf_t out;    /**< not handed over yet */
+    sftp_buf_t drops;  /**< handles that are closed behind it, whatever becomes of the call */
     sftp_req_t **reqs; /**< of this round, in their order */
     size_t count, room, missing;
     size_t message;                  /**< where the one that is being put together begins */
@@ -155,6 +156,7 @@ struct sftp_call_t {
     int64_t begun_us;
     int sent;   /**< something of it may have reached the server */
     int failed; /**< no memory */
+    int closes; /**< it is sent though its time is over */
 };
 
 /** An open file. The server's handle belongs to one connection; where that ends it is opened again,
@@ -215,7 +217,8 @@ void sftp__ask_handle(sftp_call_t *c, uint8_t type, const uint8_t *handle, size_
 void sftp__ask_open(sftp_call_t *c, const char *path, uint32_t flags, const uint32_t *mode);
 void sftp__ask_read(sftp_call_t *c, const uint8_t *handle, size_t handle_len, uint64_t off,
                     void *into, size_t len);
-/** Close without waiting for what it says: nothing was written by it. */
+/** Close with the next sftp__wait, behind its requests, without waiting for what it says: nothing
+ * was written by it. A wait for that alone cannot fail. */
 void sftp__drop_handle(sftp_call_t *c, const uint8_t *handle, size_t len);
 /** Did the n-th request of this round get such a reply? FXP_STATUS: is it well done? */
 apr_status_t sftp__reply(const sftp_call_t *c, size_t n, uint8_t type, sftp_in_t *in);

@@ -18,6 +18,8 @@
 
 static uint8_t asked[65536]; /* what a request was, by its number */
 static uint8_t message[2 * MESSAGE_MAX];
+static uint8_t held[MESSAGE_MAX];
+static size_t held_len;
 
 static uint32_t get32(const uint8_t *at)
 {
@@ -140,6 +142,11 @@ static size_t spoil(const char *how, size_t len)
 {
     if (strcmp(how, "lost") == 0) exit(0);
     if (strcmp(how, "silent") == 0) return 0;
+    if (strcmp(how, "late") == 0) { /* behind the next one */
+        memcpy(held, message, len);
+        held_len = len;
+        return 0;
+    }
     if (strcmp(how, "huge") == 0) {
         put32(message, 0xffffffffu);
         return len;
@@ -228,8 +235,11 @@ int main(int argc, char **argv)
             size_t len = read_message(from);
             unsigned what = message[4] == 2 ? 1 : asked[get32(message + 5) & 0xffff];
             note_reply();
+            size_t late = held_len;
             if (what == which && strikes(how, flag)) len = spoil(how + (how[0] == '+'), len);
             write_all(1, message, len);
+            write_all(1, held, late);
+            if (late > 0) held_len = 0;
         }
     }
 }

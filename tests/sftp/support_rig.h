@@ -27,8 +27,11 @@ void rig_start(rig_t *rig, const char *how, int which, int once);
 void rig_stop(rig_t *rig);
 /** Begin a log of what the server opens, makes durable and closes. */
 void rig_log(const rig_t *rig);
-/** How often does the log have this line, as in "fsync NAME"? The name is below the root. */
+/** How often does the log have this line, as in "fsync NAME"? The name is below the root; NULL: of
+ * any. */
 int rig_logged(const rig_t *rig, const char *what, const char *name);
+/** Wait until all that was opened is closed; 0: it is not, however long that takes. */
+int rig_all_closed(const rig_t *rig);
 /** The next request ends the connection, and is not done; has it? */
 void rig_cut(const rig_t *rig);
 int rig_was_cut(const rig_t *rig);
