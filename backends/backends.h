@@ -105,14 +105,15 @@ VFS_API apr_status_t vfs_sftp_create(vfs_t **out, const char *uri, char *err, si
 
 /** What a remote backend has done so far. */
 typedef struct vfs_remote_figures_t {
-    size_t size;             /**< sizeof(vfs_remote_figures_t), set by the caller */
-    uint64_t requests;       /**< asked for by callers; a redirect that is followed is one more */
-    uint64_t attempts;       /**< sent, with those that were sent again */
-    uint64_t failures;       /**< of them: without an answer, or the server was overloaded */
-    uint64_t refused;        /**< not sent, since the server is known to be away */
-    uint64_t bytes_in;       /**< of bodies */
-    uint64_t bytes_out;      /**< likewise; what was sent again counts again */
-    uint64_t connections;    /**< that were made */
+    size_t size;          /**< sizeof(vfs_remote_figures_t), set by the caller */
+    uint64_t requests;    /**< asked for by callers; a redirect that is followed is one more; over
+                             SFTP:    operations, of one round trip or several */
+    uint64_t attempts;    /**< sent, with those that were sent again */
+    uint64_t failures;    /**< of them: without an answer, or the server was overloaded */
+    uint64_t refused;     /**< not sent, since the server is known to be away */
+    uint64_t bytes_in;    /**< of bodies; of files, over SFTP */
+    uint64_t bytes_out;   /**< likewise; what was sent again counts again */
+    uint64_t connections; /**< that were made */
     uint64_t breaker_opened; /**< how often the server was found to be away */
     uint32_t breaker_open;   /**< 1: it is */
     uint32_t reserved;       /**< 0 */

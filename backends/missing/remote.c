@@ -3,7 +3,7 @@
  */
 #include <stdio.h>
 
-#include "backends/backends.h"
+#include "backends/figures.h"
 #include "vfs/vfs_ops.h"
 
 apr_status_t vfs_http_create(vfs_t **out, const char *uri, char *err, size_t errlen,
@@ -29,16 +29,9 @@ apr_status_t vfs_webdav_create(vfs_t **out, const char *uri, char *err, size_t e
     return APR_ENOTIMPL;
 }
 
-apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
-{
-    (void)fs;
-    (void)registry;
-    return APR_EINVAL; /* none is a remote backend */
-}
-
-apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
+int remote__figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
 {
     (void)fs;
     (void)out;
-    return APR_EINVAL; /* none is a remote backend */
+    return 0;
 }

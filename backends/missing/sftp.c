@@ -3,7 +3,7 @@
  */
 #include <stdio.h>
 
-#include "backends/backends.h"
+#include "backends/figures.h"
 #include "vfs/vfs_ops.h"
 
 apr_status_t vfs_sftp_create(vfs_t **out, const char *uri, char *err, size_t errlen,
@@ -12,4 +12,11 @@ apr_status_t vfs_sftp_create(vfs_t **out, const char *uri, char *err, size_t err
     VFS_CHECK_ARG(out != NULL && uri != NULL && pool != NULL);
     if (err != NULL) (void)snprintf(err, errlen, "sftp: this library was built without libssh2");
     return APR_ENOTIMPL;
+}
+
+int sftp__figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
+{
+    (void)fs;
+    (void)out;
+    return 0;
 }

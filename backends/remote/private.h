@@ -55,8 +55,6 @@ void remote__slot_end(remote_slot_t *slot);
 /** One attempt, in attempt.c. */
 remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
                              const remote_request_t *request, remote_answer_t *answer);
-/** The server of the remote backend at the bottom; NULL: it is none. */
-remote_t *remote__of(vfs_t *fs);
 /** Take `n`. Returns microseconds until they may go. */
 int64_t remote__rate_take(remote_rate_t *rate, uint64_t n, int64_t now_us);
 /** Wait, with the deadline and cancellation of the call, which are its errors. */

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/figures.h"
 #include "backends/remote/private.h"
-#include "vfs/objects.h"
 
 #define SECRET_MAX 65536u
 #define BREAKER_FAILURES 5u
@@ -160,22 +160,11 @@ apr_status_t remote__destroy_fs(vfs_t *fs)
     return APR_SUCCESS;
 }
 
-remote_t *remote__of(vfs_t *fs)
+int remote__figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
 {
-    while (fs != NULL && fs->ops.destroy != remote__destroy_fs) {
-        vfs_t *staged = vfs__objects_lower(fs);
-        fs = staged != NULL ? staged : fs->lower;
-    }
-    return fs != NULL ? ((const remote_state_t *)fs->state)->remote : NULL;
-}
-
-apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
-{
-    VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
-    remote_t *remote = remote__of(fs);
-    VFS_CHECK_ARG(remote != NULL);
-    remote__figures(remote, out);
-    return APR_SUCCESS;
+    if (fs->ops.destroy != remote__destroy_fs) return 0;
+    if (out != NULL) remote__figures(((const remote_state_t *)fs->state)->remote, out);
+    return 1;
 }
 
 /* The part of a URL that is no secret: a redirect can carry a signature in its query. */

@@ -214,6 +214,7 @@ static apr_status_t write_round(sftp_call_t *c, write_t *w)
     if (sync) ask_sync(c);
     sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
     apr_status_t status = sftp__wait(c);
+    atomic_fetch_add_explicit(&c->f->bytes_out, at - w->done, memory_order_relaxed);
     if (status != APR_SUCCESS) return status;
     apr_status_t looked = sftp__reply_attr(c, c->count - 1, &w->attr);
     if (looked == APR_SUCCESS) sftp__changed(c->file, &w->attr, c->reqs[c->count - 1]->order);

@@ -161,6 +161,7 @@ static apr_status_t keep_reply(sftp_req_t *req, sftp_in_t *in)
         if (in->bad || len > req->into_len) return VFS_EFORMAT;
         memcpy(req->into, data, len);
         req->got = len;
+        atomic_fetch_add_explicit(&req->call->f->bytes_in, len, memory_order_relaxed);
         return APR_SUCCESS;
     }
     req->body = malloc(in->left + 1);

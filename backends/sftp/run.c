@@ -128,8 +128,11 @@ static apr_status_t guarded(attempt_t *a)
     pthread_mutex_lock(&f->mutex);
     int may = vfs__breaker_may(&f->breaker, apr_time_now(), &trial);
     pthread_mutex_unlock(&f->mutex);
+    atomic_fetch_add_explicit(may ? &f->attempts : &f->refused, 1, memory_order_relaxed);
     if (!may) return VFS_EOFFLINE;
     apr_status_t status = try_once(a);
+    if (verdict(status) == VFS__BREAKER_BAD)
+        atomic_fetch_add_explicit(&f->failures, 1, memory_order_relaxed);
     pthread_mutex_lock(&f->mutex);
     (void)vfs__breaker_ended(&f->breaker, verdict(status), apr_time_now(), trial);
     int open = f->breaker.open;
@@ -140,6 +143,7 @@ static apr_status_t guarded(attempt_t *a)
 
 static apr_status_t run(attempt_t *a)
 {
+    atomic_fetch_add_explicit(&a->f->requests, 1, memory_order_relaxed);
     for (uint64_t attempt = 0;; attempt++) {
         apr_status_t status = guarded(a);
         if (status != SFTP_LOST && status != VFS_EOFFLINE) return status;

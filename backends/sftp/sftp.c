@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/backends.h"
+#include "backends/figures.h"
 
 #define SECRET_MAX 65536u
 #define BREAKER_FAILURES 5u
@@ -115,6 +115,27 @@ static apr_status_t read_secret(sftp_t *f, char *err, size_t errlen)
     f->secret = strdup(text);
     explicit_bzero(line, f->config.secret_file != NULL ? sizeof(line) : 0);
     return f->secret != NULL ? APR_SUCCESS : APR_ENOMEM;
+}
+
+/* ---- what it has done */
+
+int sftp__figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
+{
+    sftp_t *f = fs->state;
+    if (fs->ops.destroy != sftp_destroy) return 0;
+    if (out == NULL) return 1;
+    out->requests = atomic_load_explicit(&f->requests, memory_order_relaxed);
+    out->attempts = atomic_load_explicit(&f->attempts, memory_order_relaxed);
+    out->failures = atomic_load_explicit(&f->failures, memory_order_relaxed);
+    out->refused = atomic_load_explicit(&f->refused, memory_order_relaxed);
+    out->bytes_in = atomic_load_explicit(&f->bytes_in, memory_order_relaxed);
+    out->bytes_out = atomic_load_explicit(&f->bytes_out, memory_order_relaxed);
+    out->connections = atomic_load_explicit(&f->connections, memory_order_relaxed);
+    pthread_mutex_lock(&f->mutex);
+    out->breaker_open = (uint32_t)f->breaker.open;
+    out->breaker_opened = f->breaker.opened;
+    pthread_mutex_unlock(&f->mutex);
+    return 1;
 }
 
 /* ---- what it can do */

@@ -133,7 +133,8 @@ typedef struct sftp_t {
     uint64_t moving, moves; /**< renames under way; that ended */
     int forgotten;          /**< the set was full: a name that is not durable is not in it */
     pthread_mutex_t append; /**< held over the two round trips of an append by a plain handle */
-    _Atomic uint64_t chance, connections, replies;
+    _Atomic uint64_t chance, replies;
+    _Atomic uint64_t requests, attempts, failures, refused, bytes_in, bytes_out, connections;
     apr_pool_t *pool; /**< texts of the options; NULL until it is whole */
 } sftp_t;
 

@@ -4,7 +4,7 @@
 #
 #   house    docs/architecture.md has a table row for each .c, .h, .def and .in file of the library and the program, or for
 #            its folder; every path between backticks in docs/*.md exists
-#   metrics  the names, types and label values that cachefs/counters.c, tier.c, durable.c and backends/remote/metrics.c export are those of the table in docs/metrics.md
+#   metrics  the names, types and label values that cachefs/counters.c, tier.c, durable.c and backends/figures.c export are those of the table in docs/metrics.md
 #   tests    each test that docs/*.md names exists: `suite.name` of Criterion, `behaviour` on a line "Behaviours:"; and for
 #            each of those that a section of docs/contract.md names, the row of that section in docs/testing.md has the
 #            conformance table or the suite
@@ -97,7 +97,7 @@ sub exported {
         }
     }
     my $store = join '', map { -e "$root/cachefs/$_.c" ? slurp("$root/cachefs/$_.c") : '' } qw(tier durable);
-    my $remote = "$root/backends/remote/metrics.c";
+    my $remote = "$root/backends/figures.c";
     if (-e $remote) {
         my $more = slurp($remote);
         $store .= $more;

@@ -1,30 +1,59 @@
 /*
- * metrics.c - what a remote backend has done, as metrics. Floor 2.
+ * figures.c - what a remote backend has done, whatever it speaks: as figures and as metrics.
+ * Floor 2.
  */
+#include "backends/figures.h"
+
 #include <stddef.h>
 
-#include "backends/remote/private.h"
 #include "metrics/metrics.h"
+#include "vfs/objects.h"
+#include "vfs/vfs_ops.h"
 
 /* Where a metric is in the figures. */
 typedef struct metric_t {
-    remote_t *remote;
+    const vfs_t *backend;
     size_t at;
 } metric_t;
+
+static int figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
+{
+    return remote__figures_of(fs, out) || sftp__figures_of(fs, out);
+}
+
+/* The remote backend at the bottom; NULL: it is none. */
+static const vfs_t *backend_of(const vfs_t *fs)
+{
+    while (fs != NULL && !figures_of(fs, NULL)) {
+        const vfs_t *staged = vfs__objects_lower(fs);
+        fs = staged != NULL ? staged : fs->lower;
+    }
+    return fs;
+}
 
 static double read_metric(void *baton)
 {
     const metric_t *m = baton;
     vfs_remote_figures_t figures;
-    remote__figures(m->remote, &figures);
+    (void)figures_of(m->backend, &figures); /* it was one when this was made */
     return (double)*(const uint64_t *)((const char *)&figures + m->at);
 }
 
 static double read_away(void *baton)
 {
+    const metric_t *m = baton;
     vfs_remote_figures_t figures;
-    remote__figures(baton, &figures);
+    (void)figures_of(m->backend, &figures); /* as above */
     return figures.breaker_open;
+}
+
+apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
+{
+    VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
+    const vfs_t *backend = backend_of(fs);
+    VFS_CHECK_ARG(backend != NULL);
+    (void)figures_of(backend, out); /* as above */
+    return APR_SUCCESS;
 }
 
 apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
@@ -52,14 +81,16 @@ apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
 #undef ROW
     };
     VFS_CHECK_ARG(fs != NULL && registry != NULL);
-    remote_t *remote = remote__of(fs);
-    VFS_CHECK_ARG(remote != NULL);
+    const vfs_t *backend = backend_of(fs);
+    VFS_CHECK_ARG(backend != NULL);
+    metric_t *away = apr_palloc(fs->pool, sizeof(*away));
+    away->backend = backend;
     apr_status_t status =
         metrics_callback(registry, "cachefs_remote_breaker_open", NULL,
-                         "1 while the server is known to be away.", 0, read_away, remote);
+                         "1 while the server is known to be away.", 0, read_away, away);
     for (size_t i = 0; status == APR_SUCCESS && i < sizeof(rows) / sizeof(rows[0]); i++) {
         metric_t *m = apr_palloc(fs->pool, sizeof(*m));
-        m->remote = remote;
+        m->backend = backend;
         m->at = rows[i].at;
         status = metrics_callback(registry, rows[i].name, NULL, rows[i].help, rows[i].is_counter,
                                   read_metric, m);
