@@ -9,7 +9,7 @@
 
 /* ---- SHA-256 */
 
-static const uint32_t sha_k[64] = {
+const uint32_t s3__sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
     0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -30,6 +30,16 @@ static uint32_t right(uint32_t x, unsigned n)
     return x >> n | x << (32 - n);
 }
 
+/* One round, with the eight words where they are: who calls turns them. */
+#define SHA_ROUND(a, b, c, d, e, f, g, h, i)                                                       \
+    do {                                                                                           \
+        uint32_t t = (h) + (right(e, 6) ^ right(e, 11) ^ right(e, 25)) +                           \
+                     (((e) & (f)) ^ (~(e) & (g))) + s3__sha256_k[i] + w[i];                        \
+        (d) += t;                                                                                  \
+        (h) = t + (right(a, 2) ^ right(a, 13) ^ right(a, 22)) +                                    \
+              (((a) & (b)) ^ ((a) & (c)) ^ ((b) & (c)));                                           \
+    } while (0)
+
 static void sha_block(uint32_t h[8], const unsigned char *p)
 {
     uint32_t w[64], v[8];
@@ -42,17 +52,29 @@ static void sha_block(uint32_t h[8], const unsigned char *p)
                (right(b, 17) ^ right(b, 19) ^ b >> 10);
     }
     memcpy(v, h, sizeof(v));
-    for (unsigned i = 0; i < 64; i++) {
-        uint32_t s1 = right(v[4], 6) ^ right(v[4], 11) ^ right(v[4], 25);
-        uint32_t t1 = v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + sha_k[i] + w[i];
-        uint32_t s0 = right(v[0], 2) ^ right(v[0], 13) ^ right(v[0], 22);
-        uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
-        memmove(v + 1, v, 7 * sizeof(v[0]));
-        v[4] += t1;
-        v[0] = t1 + t2;
+    for (unsigned i = 0; i < 64; i += 8) {
+        SHA_ROUND(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], i);
+        SHA_ROUND(v[7], v[0], v[1], v[2], v[3], v[4], v[5], v[6], i + 1);
+        SHA_ROUND(v[6], v[7], v[0], v[1], v[2], v[3], v[4], v[5], i + 2);
+        SHA_ROUND(v[5], v[6], v[7], v[0], v[1], v[2], v[3], v[4], i + 3);
+        SHA_ROUND(v[4], v[5], v[6], v[7], v[0], v[1], v[2], v[3], i + 4);
+        SHA_ROUND(v[3], v[4], v[5], v[6], v[7], v[0], v[1], v[2], i + 5);
+        SHA_ROUND(v[2], v[3], v[4], v[5], v[6], v[7], v[0], v[1], i + 6);
+        SHA_ROUND(v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[0], i + 7);
     }
     for (unsigned i = 0; i < 8; i++)
         h[i] += v[i];
+}
+
+void s3__sha256_blocks(uint32_t h[8], const unsigned char *data, size_t blocks)
+{
+    for (; blocks > 0; data += BLOCK, blocks--)
+        sha_block(h, data);
+}
+
+static void sha_blocks(uint32_t h[8], const unsigned char *data, size_t blocks)
+{
+    if (!s3__sha256_blocks_x86(h, data, blocks)) s3__sha256_blocks(h, data, blocks);
 }
 
 static void sha_init(sha_t *s)
@@ -71,13 +93,12 @@ static void sha_add(sha_t *s, const unsigned char *data, size_t len)
         size_t n = BLOCK - have < len ? BLOCK - have : len;
         memcpy(s->block + have, data, n);
         if (have + n < BLOCK) return;
-        sha_block(s->h, s->block);
+        sha_blocks(s->h, s->block, 1);
         data += n;
         len -= n;
     }
-    for (; len >= BLOCK; data += BLOCK, len -= BLOCK)
-        sha_block(s->h, data);
-    if (len > 0) memcpy(s->block, data, len);
+    sha_blocks(s->h, data, len / BLOCK);
+    if (len % BLOCK > 0) memcpy(s->block, data + len / BLOCK * BLOCK, len % BLOCK);
 }
 
 static void sha_end(sha_t *s, unsigned char out[S3_SHA256_BYTES])

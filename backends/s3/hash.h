@@ -14,6 +14,11 @@
 #define S3_MD5_BYTES 16u
 
 void s3__sha256(unsigned char out[S3_SHA256_BYTES], const void *data, size_t len);
+/** Blocks of 64 bytes into the eight words of a SHA-256; by the processor's own instructions: 1, or
+ * 0 where it has none. */
+void s3__sha256_blocks(uint32_t h[8], const unsigned char *data, size_t blocks);
+int s3__sha256_blocks_x86(uint32_t h[8], const unsigned char *data, size_t blocks);
+extern const uint32_t s3__sha256_k[64]; /* its constants */
 void s3__hmac(unsigned char out[S3_SHA256_BYTES], const void *key, size_t key_len, const void *data,
               size_t len);
 void s3__md5(unsigned char out[S3_MD5_BYTES], const void *data, size_t len);
