@@ -211,24 +211,62 @@ static apr_status_t one_page(s3_t *s, const vfs_ctx_t *ctx, s3_page_t *p, int *m
     return *more && (p->token[0] == '\0' || strcmp(p->token, token) == 0) ? VFS_EFORMAT : status;
 }
 
-apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_lister_t *lister)
+static void page_free(s3_page_t *p)
+{
+    remote__xml_free(p->xml);
+    let_go(p);
+    free(p);
+}
+
+static s3_page_t *page_new(const s3_lister_t *lister, const char *root)
 {
     static const remote_xml_events_t events = {begin_element, end_element};
-    char root[VFS_PATH_MAX + S3_KEY_MAX + 2];
-    int more = 1;
-    (void)snprintf(root, sizeof(root), "%s%s%s", s->prefix, path + 1, path[1] != '\0' ? "/" : "");
     s3_page_t *p = calloc(1, sizeof(*p));
-    if (p == NULL) return APR_ENOMEM;
+    if (p == NULL) return NULL;
     p->lister = lister;
     p->root = root;
     p->root_len = strlen(root);
     p->last = &p->held;
-    apr_status_t status = remote__xml_new(&p->xml, &events, p);
+    if (remote__xml_new(&p->xml, &events, p) == APR_SUCCESS) return p;
+    free(p);
+    return NULL;
+}
+
+apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_lister_t *lister)
+{
+    char root[VFS_PATH_MAX + S3_KEY_MAX + 2];
+    int more = 1;
+    (void)snprintf(root, sizeof(root), "%s%s%s", s->prefix, path + 1, path[1] != '\0' ? "/" : "");
+    s3_page_t *p = page_new(lister, root);
+    apr_status_t status = p != NULL ? APR_SUCCESS : APR_ENOMEM;
     for (unsigned pages = 0; status == APR_SUCCESS && more; pages++)
         status = pages < PAGES_MAX ? one_page(s, ctx, p, &more) : VFS_ELIMIT;
-    remote__xml_free(p->xml);
-    let_go(p);
-    free(p);
+    if (p != NULL) page_free(p);
+    return status;
+}
+
+int s3__has_path(const char *key)
+{
+    for (const char *at = key; *at != '\0';) {
+        size_t len = strcspn(at, "/");
+        if (len == 0 || (at[0] == '.' && (len == 1 || (len == 2 && at[1] == '.')))) return 0;
+        at += len + (at[len] == '/');
+    }
+    return 1;
+}
+
+apr_status_t s3__list_text(const s3_lister_t *lister, const char *root, const char *text,
+                           size_t len, size_t piece)
+{
+    static const remote_answer_t answer = {.status = 200, .framed = 1};
+    s3_page_t *p = page_new(lister, root);
+    if (p == NULL) return APR_ENOMEM;
+    apr_status_t status = page_begin(p, &answer);
+    for (size_t at = 0; at < len && status == APR_SUCCESS; at += piece)
+        status = page_body(p, text + at, len - at < piece ? len - at : piece);
+    if (status == APR_SUCCESS) status = remote__xml_finish(p->xml);
+    if (status == APR_SUCCESS) status = tell_all(p);
+    page_free(p);
     return status;
 }
 
@@ -275,6 +313,20 @@ static void load_whole(void *baton)
     load->kept = load->names->count;
 }
 
+static s3_lister_t load_lister(s3_load_t *load)
+{
+    return (s3_lister_t){
+        .take = load_take, .again = load_again, .whole = load_whole, .baton = load};
+}
+
+apr_status_t s3__load_text(remote_names_t *names, const char *root, const char *text, size_t len,
+                           size_t piece)
+{
+    s3_load_t load = {.names = names};
+    const s3_lister_t lister = load_lister(&load);
+    return s3__list_text(&lister, root, text, len, piece);
+}
+
 /* With metadata of its own a name has attributes that no listing tells. */
 static void forget_attrs(remote_names_t *names)
 {
@@ -286,8 +338,7 @@ apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remot
 {
     s3_t *s = state;
     s3_load_t load = {.names = names};
-    const s3_lister_t lister = {
-        .take = load_take, .again = load_again, .whole = load_whole, .baton = &load};
+    const s3_lister_t lister = load_lister(&load);
     apr_status_t status = s3__list(s, ctx, path, &lister);
     if (status != APR_SUCCESS) return status;
     if (s->meta) forget_attrs(names);

@@ -38,8 +38,8 @@ static apr_status_t take_key(void *baton, const s3_item_t *item)
 {
     s3_tree_t *t = baton;
     if (t->count == KEYS_MAX) return VFS_ELIMIT;
-    /* no path leads there: it would be taken for another key, and that one removed */
-    if (item->key[0] == '/' || strstr(item->key, "//") != NULL) return VFS_EFORMAT;
+    /* it would be taken for another key, and that one removed */
+    if (!s3__has_path(item->key)) return VFS_EFORMAT;
     if (t->count == t->room) {
         size_t room = t->room > 0 ? 2 * t->room : 64;
         s3_key_t *keys = realloc(t->keys, room * sizeof(*keys));

@@ -68,10 +68,23 @@ static apr_status_t body(void *baton, const void *data, size_t len)
     return remote__xml_feed(reading->xml, bytes, len);
 }
 
+static const remote_xml_events_t events = {on_begin, on_end};
+
+apr_status_t s3__result_text(s3_result_t *result, const char *text, size_t len, size_t piece)
+{
+    s3_reading_t reading = {.result = result};
+    memset(result, 0, sizeof(*result));
+    apr_status_t status = remote__xml_new(&reading.xml, &events, &reading);
+    for (size_t at = 0; at < len && status == APR_SUCCESS; at += piece)
+        status = body(&reading, text + at, len - at < piece ? len - at : piece);
+    if (status == APR_SUCCESS) status = remote__xml_finish(reading.xml);
+    remote__xml_free(reading.xml);
+    return status;
+}
+
 apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
                         remote_answer_t *answer, s3_result_t *result)
 {
-    static const remote_xml_events_t events = {on_begin, on_end};
     s3_reading_t reading = {.result = result};
     s3_request_t ours = *request;
     s3_error_t error;

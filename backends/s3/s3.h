@@ -238,6 +238,14 @@ typedef struct s3_lister_t {
     s3_error_t *error;       /**< what a refusal says; or NULL */
 } s3_lister_t;
 apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_lister_t *lister);
+/** Does a path lead to what has this key below it: is each component one? */
+int s3__has_path(const char *key);
+/** The same of a page that is there already, in pieces, and of a directory: what the fuzzer reads.
+ */
+apr_status_t s3__list_text(const s3_lister_t *lister, const char *root, const char *text,
+                           size_t len, size_t piece);
+apr_status_t s3__load_text(remote_names_t *names, const char *root, const char *text, size_t len,
+                           size_t piece);
 apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names);
 
 /* ---- meta.c */
@@ -319,6 +327,9 @@ typedef struct s3_result_t {
  * 200. */
 apr_status_t s3__do_xml(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
                         remote_answer_t *answer, s3_result_t *result);
+
+/** The same of a text that is there already, in pieces: what the fuzzer reads. */
+apr_status_t s3__result_text(s3_result_t *result, const char *text, size_t len, size_t piece);
 
 /* ---- upload.c */
 

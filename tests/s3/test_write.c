@@ -380,7 +380,8 @@ Test(s3_write, a_directory_stays_when_its_last_directory_moves)
 
 Test(s3_write, a_directory_with_names_that_no_path_has_does_not_move)
 {
-    static const char *const odd[] = {"/d//", "/d//x", "/d/s//x"};
+    static const char *const odd[] = {"/d//",    "/d//x",    "/d/s//x", "/d/..",
+                                      "/d/../x", "/d/s/./x", "/d/."};
     for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
         char text[16];
         bucket_start(&b, NULL, "", "");
