@@ -4,7 +4,8 @@
  *
  * An inode is a file of the stack, by its identity (device, inode number) where the backend has a
  * stable one: so two names of one file are one inode, and a file keeps it wherever it moves. Where
- * there is none, the name is all there is to know, and each is an inode of its own.
+ * there is none, the name is all there is to know, and each is an inode of its own, with a number
+ * that no other has at that time.
  *
  * Names are edges of a tree: (directory, text) -> inode. A path is put together by going up from an
  * inode, so a directory that moves takes all below it along by one change of one edge. A path that
@@ -75,34 +76,34 @@ static void grow_names(table_t *table)
 
 /* ---- inodes */
 
-static inode_t *find_id(const table_t *table, const vfs_attr_t *attr)
+static inode_t *find_id(const table_t *table, inode_key_e key, uint64_t dev, uint64_t ino)
 {
-    inode_t *inode = table->by_id[id_slot(table, attr->dev, attr->ino)];
-    while (inode != NULL && (inode->ino != attr->ino || inode->dev != attr->dev))
+    inode_t *inode = table->by_id[id_slot(table, dev, ino)];
+    while (inode != NULL && (inode->ino != ino || inode->dev != dev || inode->hashed != key))
         inode = inode->chain;
     return inode;
 }
 
 void mount__inode_unhash(table_t *table, inode_t *inode)
 {
-    if (!inode->hashed) return;
+    if (inode->hashed == KEY_NONE) return;
     inode_t **at = &table->by_id[id_slot(table, inode->dev, inode->ino)];
     while (*at != inode)
         at = &(*at)->chain;
     *at = inode->chain;
     inode->chain = NULL;
-    inode->hashed = 0;
+    inode->hashed = KEY_NONE;
     table->id_count--;
 }
 
-static void hash_id(table_t *table, inode_t *inode, const vfs_attr_t *attr)
+static void hash_id(table_t *table, inode_t *inode, inode_key_e key, uint64_t dev, uint64_t ino)
 {
     if (table->id_count >= table->id_size) grow_ids(table);
-    inode_t **slot = &table->by_id[id_slot(table, attr->dev, attr->ino)];
-    inode->dev = attr->dev;
-    inode->ino = attr->ino;
+    inode_t **slot = &table->by_id[id_slot(table, dev, ino)];
+    inode->dev = dev;
+    inode->ino = ino;
     inode->chain = *slot;
-    inode->hashed = 1;
+    inode->hashed = key;
     *slot = inode;
     table->id_count++;
 }
@@ -176,7 +177,7 @@ void mount__inode_told(table_t *table, inode_t *inode, const vfs_attr_t *attr)
 int mount__inode_removed(table_t *table, inode_t *inode, vfs_attr_t *attr)
 {
     (void)pthread_mutex_lock(&table->mutex);
-    int gone = inode != &table->root && inode->names == NULL && !inode->hashed;
+    int gone = inode != &table->root && inode->names == NULL && inode->hashed != KEY_IDENTITY;
     *attr = inode->attr;
     (void)pthread_mutex_unlock(&table->mutex);
     return gone;
@@ -249,10 +250,11 @@ static inode_t *find_inode(table_t *table, const name_t *name, const vfs_attr_t 
 {
     if (source != NULL) return source;
     if (!(attr->flags & VFS_ATTR_STABLE_ID))
-        return name != NULL && !name->inode->hashed && name->inode->attr.type == attr->type
+        return name != NULL && name->inode->hashed != KEY_IDENTITY &&
+                       name->inode->attr.type == attr->type
                    ? name->inode
                    : NULL;
-    inode_t *inode = find_id(table, attr);
+    inode_t *inode = find_id(table, KEY_IDENTITY, attr->dev, attr->ino);
     if (inode == NULL || inode->attr.type == attr->type) return inode;
     mount__inode_unhash(table, inode); /* it is gone, and its number is another file's */
     return NULL;
@@ -270,6 +272,20 @@ static int let_go(table_t *table, name_t *name)
     return 1;
 }
 
+/* A file keeps its number wherever it moves, so another one may have that of this name. */
+static void number_inode(table_t *table, inode_t *inode, const vfs_attr_t *attr, const inode_t *dir,
+                         const char *name)
+{
+    inode->number = mount__inode_number(table, attr, dir, name);
+    if (attr->flags & VFS_ATTR_STABLE_ID) {
+        hash_id(table, inode, KEY_IDENTITY, attr->dev, attr->ino);
+        return;
+    }
+    while (find_id(table, KEY_NUMBER, 0, inode->number) != NULL)
+        inode->number = mix(inode->number, inode->generation);
+    hash_id(table, inode, KEY_NUMBER, 0, inode->number);
+}
+
 static inode_t *make_inode(table_t *table, const vfs_attr_t *attr, const inode_t *dir,
                            const char *name)
 {
@@ -279,13 +295,12 @@ static inode_t *make_inode(table_t *table, const vfs_attr_t *attr, const inode_t
     errno = ENOMEM;
     if (inode == NULL) return NULL;
     inode->generation = ++table->generation;
-    inode->number = mount__inode_number(table, attr, dir, name);
+    number_inode(table, inode, attr, dir, name);
     table->inodes++;
     inode->all_next = table->all;
     inode->all_at = &table->all;
     if (table->all != NULL) table->all->all_at = &inode->all_next;
     table->all = inode;
-    if (attr->flags & VFS_ATTR_STABLE_ID) hash_id(table, inode, attr);
     inode->attr = *attr;
     return inode;
 }
@@ -399,8 +414,7 @@ int mount__table_init(table_t *table, const vfs_attr_t *root, uint64_t inodes_ma
     (void)pthread_cond_init(&table->changed, NULL);
     table->inodes_max = inodes_max;
     table->root.attr = *root;
-    table->root.number = mount__inode_number(table, root, &table->root, "/");
-    if (root->flags & VFS_ATTR_STABLE_ID) hash_id(table, &table->root, root);
+    number_inode(table, &table->root, root, &table->root, "/");
     return 0;
 }
 

@@ -51,26 +51,30 @@ struct name_t {
     char text[];
 };
 
+/* By what an inode is found. Those that have no identity below have a number of their own, made of
+ * their first name: so that no two have the same, they are in the table by that. */
+typedef enum inode_key_e { KEY_NONE = 0, KEY_IDENTITY, KEY_NUMBER } inode_key_e;
+
 /* A file that the kernel knows. It goes when the kernel has forgotten it, nothing is open, no name
  * is below it and no path goes through its names. A directory has one name at most, a file as
  * many as are known; one that was removed has none. Guarded by the table's mutex. */
 struct inode_t {
     inode_t *chain;              /* of its bucket, by (dev, ino) */
     inode_t *all_next, **all_at; /* of all */
-    uint64_t dev, ino;           /* its identity below, if `hashed` */
+    uint64_t dev, ino;           /* its identity below; without one 0 and its number */
     uint64_t number;             /* what programs see as st_ino */
     uint64_t generation;         /* no two inodes have the same */
     uint64_t lookups;            /* that the kernel has not taken back */
     uint32_t children;           /* names in this directory */
     uint32_t dirs;               /* open handles of this directory */
     uint32_t turns;              /* counts names that came to this directory and went */
-    uint8_t hashed;
-    uint8_t opened;        /* the kernel may have pages of it */
-    atomic_int locks;      /* one was asked for: closing has to look */
-    name_t *names;         /* by which it can be reached; what was seen last stands first */
-    open_file_t *files;    /* open handles */
-    vfs_attr_t attr;       /* as they were last told to the kernel */
-    vfs_validator_t pages; /* the version that the kernel's pages are of */
+    uint8_t hashed;              /* inode_key_e */
+    uint8_t opened;              /* the kernel may have pages of it */
+    atomic_int locks;            /* one was asked for: closing has to look */
+    name_t *names;               /* by which it can be reached; what was seen last stands first */
+    open_file_t *files;          /* open handles */
+    vfs_attr_t attr;             /* as they were last told to the kernel */
+    vfs_validator_t pages;       /* the version that the kernel's pages are of */
 };
 
 typedef struct table_t {

@@ -369,6 +369,8 @@ void mount__lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct 
                         whence == SEEK_DATA ? VFS_SEEK_DATA : VFS_SEEK_HOLE, &where);
     if (status == APR_SUCCESS)
         (void)fuse_reply_lseek(req, where);
+    else if (status == APR_ENOTIMPL)
+        (void)fuse_reply_err(req, ENOSYS); /* the kernel does it: all is data, up to the end */
     else
         (void)fuse_reply_err(req, status == VFS_ENODATA ? ENXIO : mount__errno(status));
 }

@@ -210,7 +210,8 @@ static void lost_name(table_t *table, inode_t *inode)
 {
     if (inode->attr.nlink > 0) inode->attr.nlink--;
     if (inode->attr.type == VFS_TYPE_DIR) inode->attr.nlink = 0;
-    if (inode->names == NULL && inode->attr.nlink == 0) mount__inode_unhash(table, inode);
+    if (inode->names == NULL && inode->attr.nlink == 0 && inode->hashed == KEY_IDENTITY)
+        mount__inode_unhash(table, inode);
     mount__inode_drop(table, inode);
 }
 

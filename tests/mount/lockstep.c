@@ -1,6 +1,7 @@
 /*
- * lockstep.c - lockstep MOUNTED PLAIN [--seed N] [--ops N] [--replay FILE]: random steps in two
- * directories at once; lockstep --compare A B: are two trees the same? As root. Floor 4.
+ * lockstep.c - lockstep MOUNTED PLAIN [--seed N] [--ops N] [--replay FILE] [--lacks WORD,...]:
+ * random steps in two directories at once; lockstep --compare A B: are two trees the same? As root.
+ * Floor 4.
  *
  * Sequences of steps, each in fresh directories. One whose answers differ is made shorter for as
  * long as they still do (as tests/model/shrink.c does it), and printed.
@@ -34,7 +35,9 @@ static int begin_side(side_t *side, unsigned turn)
     (void)snprintf(side->base, sizeof(side->base), "%s/%u", side->root, turn);
     for (unsigned i = 0; i < LOCKSTEP_SLOTS; i++)
         side->fd[i] = -1;
-    if (mkdir(side->base, 0777) == 0 && chmod(side->base, 0777) == 0) return 1;
+    if (mkdir(side->base, 0777) == 0 &&
+        (lockstep_lacks_it(LACKS_modes) || chmod(side->base, 0777) == 0))
+        return 1;
     (void)fprintf(stderr, "%s: %s\n", side->base, strerror(errno));
     return 0;
 }
@@ -153,8 +156,10 @@ static int run_random(pair_t *pair, uint64_t seed, uint64_t ops)
         model_rng_t rng = {seed};
         (void)printf("seed %" PRIu64 "\n", seed);
         (void)fflush(stdout); /* it is known if this dies */
-        for (size_t i = 0; i < SEQUENCE; i++)
+        for (size_t i = 0; i < SEQUENCE; i++) {
             steps[i] = lockstep_random_step(&rng, pair->direct);
+            lockstep_without(&steps[i]);
+        }
         if (run_steps(pair, steps, SEQUENCE, &failed)) continue;
         report(pair, steps, SEQUENCE, failed);
         free(steps);
@@ -208,15 +213,19 @@ int main(int argc, char **argv)
     static pair_t pair;
     uint64_t seed = (uint64_t)time(NULL), ops = 10 * SEQUENCE;
     const char *file = NULL;
-    if (argc == 4 && strcmp(argv[1], "--compare") == 0) return compare(argv[2], argv[3]);
+    int known = 1;
+    if (argc == 6 && strcmp(argv[4], "--lacks") == 0) known &= lockstep_lacks_parse(argv[5]);
+    if ((argc == 4 || argc == 6) && strcmp(argv[1], "--compare") == 0 && known)
+        return compare(argv[2], argv[3]);
     for (int i = 3; i + 1 < argc; i += 2) {
         if (strcmp(argv[i], "--seed") == 0) seed = strtoull(argv[i + 1], NULL, 0);
         if (strcmp(argv[i], "--ops") == 0) ops = strtoull(argv[i + 1], NULL, 0);
         if (strcmp(argv[i], "--replay") == 0) file = argv[i + 1];
+        if (strcmp(argv[i], "--lacks") == 0) known &= lockstep_lacks_parse(argv[i + 1]);
     }
-    if (argc < 3 || argc % 2 == 0 || geteuid() != 0) {
+    if (argc < 3 || argc % 2 == 0 || geteuid() != 0 || !known) {
         (void)fprintf(stderr, "usage, as root: lockstep MOUNTED PLAIN [--seed N] [--ops N] "
-                              "[--replay FILE], or lockstep --compare A B\n");
+                              "[--replay FILE] [--lacks WORD,...], or lockstep --compare A B\n");
         return 2;
     }
     (void)umask(027);

@@ -75,6 +75,38 @@ typedef struct step_t {
     unsigned flags, mode;
 } step_t;
 
+/* X(name): what the file system of the mounted side may not have */
+#define LOCKSTEP_LACKS(X)                                                                          \
+    X(links)                                                                                       \
+    X(special)                                                                                     \
+    X(xattr)                                                                                       \
+    X(symlinks)                                                                                    \
+    X(modes)       /* and owners */                                                                \
+    X(users)       /* what another user makes is not his */                                        \
+    X(setgid)      /* of a directory hands its group on */                                         \
+    X(times)       /* that are set */                                                              \
+    X(nanoseconds) /* of times */                                                                  \
+    X(dirtimes)    /* of directories change with their names */                                    \
+    X(exchange)                                                                                    \
+    X(noreplace)                                                                                   \
+    X(allocate)                                                                                    \
+    X(unlinked) /* open files without a name */
+
+typedef enum lockstep_lacks_e {
+#define X(name) LACKS_##name,
+    LOCKSTEP_LACKS(X)
+#undef X
+        LACKS_COUNT
+} lockstep_lacks_e;
+
+/* ---- lockstep_lacks.c */
+
+/* Words of the list, divided by commas. 0: one is none of them. */
+int lockstep_lacks_parse(const char *text);
+int lockstep_lacks_it(lockstep_lacks_e what);
+/* The step, or one like it that needs nothing of that. */
+void lockstep_without(step_t *step);
+
 /* ---- lockstep_steps.c */
 step_t lockstep_random_step(model_rng_t *rng, int direct);
 void lockstep_print(const step_t *step, char *line, size_t size);
@@ -101,6 +133,8 @@ typedef struct side_t {
     outcome_t outcome;
 } side_t;
 
+/* The name goes: so do slots that have the file open, where it would go with it. */
+void lockstep_let_go(side_t *side, const char *path);
 /* 0: the slot is empty, or no file of bytes, and the step has no meaning. */
 int lockstep_apply(side_t *side, const step_t *step);
 

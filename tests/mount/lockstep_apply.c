@@ -310,6 +310,7 @@ static const struct timespec *times_of(const step_t *step, struct timespec *time
     for (int i = 0; i < 2; i++) {
         times[i].tv_sec = (time_t)(1000000000 + step->seed);
         times[i].tv_nsec = (long)(step->seed * 977 % 1000000000);
+        if (lockstep_lacks_it(LACKS_nanoseconds)) times[i].tv_nsec = 0;
     }
     if (step->flags & 1) times[0].tv_nsec = UTIME_OMIT;
     if (step->flags == 2) times[1].tv_nsec = UTIME_NOW;
@@ -335,8 +336,8 @@ static void apply_futimens(side_t *side, const step_t *step)
 static void apply_rename(side_t *side, const step_t *step)
 {
     char from[PATH_MAX], to[PATH_MAX];
-    answer(side, renameat2(AT_FDCWD, whole(side, step->path, from), AT_FDCWD,
-                           whole(side, step->path2, to), step->flags));
+    lockstep_let_go(side, whole(side, step->path2, to));
+    answer(side, renameat2(AT_FDCWD, whole(side, step->path, from), AT_FDCWD, to, step->flags));
 }
 
 static void apply_link(side_t *side, const step_t *step)
@@ -365,7 +366,8 @@ static void apply_readlink(side_t *side, const step_t *step)
 static void apply_unlink(side_t *side, const step_t *step)
 {
     char path[PATH_MAX];
-    answer(side, unlink(whole(side, step->path, path)));
+    lockstep_let_go(side, whole(side, step->path, path));
+    answer(side, unlink(path));
 }
 
 static void apply_mkdir(side_t *side, const step_t *step)

@@ -25,18 +25,22 @@ static int differs(char *why, size_t size, const char *what, long a, long b)
 
 int lockstep_same_attr(const struct stat *a, const struct stat *b, char *why, size_t size)
 {
-    if (a->st_mode != b->st_mode)
+    const mode_t told = lockstep_lacks_it(LACKS_modes) ? S_IFMT : (mode_t)-1;
+    if ((a->st_mode & told) != (b->st_mode & told))
         return differs(why, size, "mode (decimal)", (long)a->st_mode, (long)b->st_mode);
-    if (a->st_nlink != b->st_nlink)
+    if (a->st_nlink != b->st_nlink && !lockstep_lacks_it(LACKS_links))
         return differs(why, size, "links", (long)a->st_nlink, (long)b->st_nlink);
-    if (a->st_uid != b->st_uid) return differs(why, size, "user", a->st_uid, b->st_uid);
-    if (a->st_gid != b->st_gid) return differs(why, size, "group", a->st_gid, b->st_gid);
+    if (a->st_uid != b->st_uid && told != S_IFMT)
+        return differs(why, size, "user", a->st_uid, b->st_uid);
+    if (a->st_gid != b->st_gid && told != S_IFMT)
+        return differs(why, size, "group", a->st_gid, b->st_gid);
     if (!S_ISDIR(a->st_mode) && a->st_size != b->st_size)
         return differs(why, size, "size", (long)a->st_size, (long)b->st_size);
+    if (S_ISDIR(a->st_mode) && lockstep_lacks_it(LACKS_dirtimes)) return 1;
     int old = a->st_mtim.tv_sec < LOCKSTEP_OLD || b->st_mtim.tv_sec < LOCKSTEP_OLD;
     if (old && a->st_mtim.tv_sec != b->st_mtim.tv_sec)
         return differs(why, size, "mtime", (long)a->st_mtim.tv_sec, (long)b->st_mtim.tv_sec);
-    if (old && a->st_mtim.tv_nsec != b->st_mtim.tv_nsec)
+    if (old && a->st_mtim.tv_nsec != b->st_mtim.tv_nsec && !lockstep_lacks_it(LACKS_nanoseconds))
         return differs(why, size, "mtime's ns", a->st_mtim.tv_nsec, b->st_mtim.tv_nsec);
     return 1;
 }

@@ -1,5 +1,5 @@
 # The tests of the mount get the program through their environment.
-add_executable(lockstep mount/lockstep.c mount/lockstep_apply.c mount/lockstep_compare.c mount/lockstep_steps.c model/random.c)
+add_executable(lockstep mount/lockstep.c mount/lockstep_apply.c mount/lockstep_compare.c mount/lockstep_lacks.c mount/lockstep_steps.c model/random.c)
 target_link_libraries(lockstep PRIVATE cachefs_flags)
 file(GLOB files CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/mount/test_*.c)
 foreach(file ${files})

@@ -40,16 +40,20 @@ static int start_sftp(remote_t *remote, const rig_t *rig)
 static const struct {
     const char *name;
     unsigned can;
+    const char *lacks;
     int (*start)(remote_t *remote, const rig_t *rig);
 } servers[] = {
 #ifdef REMOTE_HTTP
-    {"S3", REMOTE_MODES, start_s3},
-    {"WebDAV", REMOTE_ON_DISK, start_dav},
+    {"S3", REMOTE_MODES,
+     "links,special,xattr,symlinks,exchange,noreplace,setgid,dirtimes,allocate,unlinked", start_s3},
+    {"WebDAV", REMOTE_ON_DISK,
+     "links,special,xattr,symlinks,modes,times,exchange,allocate,unlinked", start_dav},
 #endif
 #ifdef REMOTE_SFTP
-    {"SFTP", REMOTE_MODES | REMOTE_LINKS | REMOTE_ON_DISK, start_sftp},
+    {"SFTP", REMOTE_MODES | REMOTE_LINKS | REMOTE_ON_DISK,
+     "links,special,xattr,users,nanoseconds,exchange,allocate", start_sftp},
 #endif
-    {NULL, 0, NULL}};
+    {NULL, 0, NULL, NULL}};
 
 int remote_start(remote_t *remote, rig_t *rig, size_t i)
 {
@@ -58,6 +62,7 @@ int remote_start(remote_t *remote, rig_t *rig, size_t i)
     rig_make(rig);
     remote->name = servers[i].name;
     remote->can = servers[i].can;
+    remote->lacks = servers[i].lacks;
     cr_assert(servers[i].start(remote, rig), "%s cannot be started", remote->name);
     cr_assert_eq(setenv("U", remote->uri, 1), 0);
     return 1;

@@ -15,7 +15,8 @@
 
 typedef struct remote_t {
     const char *name;
-    unsigned can; /**< REMOTE_* */
+    unsigned can;      /**< REMOTE_* */
+    const char *lacks; /**< for lockstep */
     webserver_t web;
     sshd_t sshd;
     char uri[512];

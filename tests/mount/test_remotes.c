@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <string.h>
 
 /* On each server, in two modes. */
 static void on_remotes(void (*body)(rig_t *rig, const remote_t *remote))
@@ -96,4 +97,47 @@ static void refusals(rig_t *rig, const remote_t *remote)
 Test(mount_remotes, what_a_server_has_not_is_refused_and_what_is_so_already_is_not)
 {
     on_remotes(refusals);
+}
+
+/* They are made of names; programs take files with one number for one file. */
+static void numbers(rig_t *rig, const remote_t *remote)
+{
+    (void)remote;
+    rig_sh(rig, "n() { stat -c %i $1; }; echo x >a; mkdir d; A=$(n a); D=$(n d)\n"
+                "mv a b; mv d e; test $(n b) = $A; test $(n e) = $D; echo y >a; mkdir d\n"
+                "test $(n a) != $A; test $(n d) != $D; cp a b; exec 3<a; mv b a; echo z >b\n"
+                "test $(n a) != $(n b); exec 3<&-; rm a b; rmdir d e");
+}
+Test(mount_remotes, a_file_that_moved_keeps_its_number_and_no_other_gets_it)
+{
+    on_remotes(numbers);
+}
+
+/* Whoever writes it back. */
+static void owners(rig_t *rig, const remote_t *remote)
+{
+    if (strstr(remote->lacks, "users") != NULL || !(remote->can & REMOTE_MODES)) return;
+    rig_sh(
+        rig,
+        "mkdir d; chmod 777 d; python3 -c \"import os; os.setgid(1234); os.setuid(1234); "
+        "f = open('d/f', 'w'); f.write('x'); os.fchmod(f.fileno(), 0o640)\"\n"
+        "test $(stat -c %u:%g:%a d/f) = 1234:1234:640; \"$CACHEFS\" invalidate $M/d/f; sleep 1.2\n"
+        "test $(stat -c %u:%g:%a d/f) = 1234:1234:640; rm -r d");
+}
+Test(mount_remotes, what_a_user_makes_is_his)
+{
+    on_remotes(owners);
+}
+
+static void extents(rig_t *rig, const remote_t *remote)
+{
+    (void)remote;
+    rig_sh(rig,
+           "head -c 100000 /dev/zero >f; python3 -c \"import os; f = os.open('f', os.O_RDONLY)\n"
+           "assert os.lseek(f, 5, os.SEEK_DATA) == 5\n"
+           "assert os.lseek(f, 5, os.SEEK_HOLE) == 100000\"; rm f");
+}
+Test(mount_remotes, where_holes_are_not_known_all_is_data)
+{
+    on_remotes(extents);
 }
