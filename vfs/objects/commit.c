@@ -89,7 +89,8 @@ typedef struct going_t {
     vfs_attr_t attr; /* what came of it */
     vfs_validator_t val;
     vfs_range_t *kept;
-    int exists; /* the base does */
+    int exists;        /* the base does */
+    uint32_t uid, gid; /* who made the file, if not */
 } going_t;
 
 /* The stage stands still from now on. 0: there is nothing to do, or `status` says why not. */
@@ -108,6 +109,8 @@ static int freeze(objects_t *o, node_t *n, going_t *g, apr_status_t *status)
         g->how.mode = n->base.exists ? n->base.attr.mode & VFS__MODE_BITS : n->mode;
         if (o->lower->caps.bits & VFS_CAP_TIMES) g->how.mtime_ns = n->mtime_ns;
         g->exists = n->base.exists;
+        g->uid = n->uid;
+        g->gid = n->gid;
         if (g->exists) g->how.expected = n->base.val;
         n->committing = 1;
     }
@@ -141,14 +144,32 @@ static apr_status_t conditions(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     return status;
 }
 
+/* A new file belongs to who made it, whoever it is that writes it back: where a layer keeps owners
+ * and does not judge by them. */
+static const vfs_ctx_t *as_maker(const objects_t *o, const going_t *g, const vfs_ctx_t *ctx,
+                                 vfs_ctx_t *maker)
+{
+    static const vfs_ctx_t init = VFS_CTX_INIT;
+    uint64_t caps = o->lower->caps.bits;
+    if (g->exists || !(caps & VFS_CAP_OWNER) || (caps & VFS_CAP_CREDS)) return ctx;
+    *maker = ctx != NULL ? *ctx : init;
+    maker->flags |= VFS_CTX_CREDS;
+    maker->uid = g->uid;
+    maker->gid = g->gid;
+    maker->ngroups = 0;
+    return maker;
+}
+
 static apr_status_t send_below(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, going_t *g)
 {
     source_t from = {.o = o, .n = n, .ctx = ctx, .val = g->how.expected};
     vfs_source_t source = {objects__source_read, &from, n->stage[0].size};
+    vfs_ctx_t maker;
     apr_status_t status = conditions(o, n, ctx, path, g);
     if (status == APR_SUCCESS) {
-        status = vfs_call_commit(o->lower, ctx, path, &source, &g->how, &g->attr, &g->val);
+        status = vfs_call_commit(o->lower, as_maker(o, g, ctx, &maker), path, &source, &g->how,
+                                 &g->attr, &g->val);
         if (status == APR_SUCCESS &&
             (g->val.kind == VFS_VALIDATOR_NONE || g->attr.type != VFS_TYPE_FILE))
             (void)vfs_call_stat(o->lower, ctx, path, &g->attr, &g->val); /* else it is not known */
