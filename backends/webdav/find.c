@@ -61,6 +61,12 @@ void webdav__forget_dir(webdav_t *w, const char *path)
     if (was >> 32 == mark >> 32) atomic_store_explicit(slot, 0, memory_order_relaxed);
 }
 
+void webdav__forget_dirs(webdav_t *w)
+{
+    for (unsigned i = 0; i < WEBDAV_DIRS; i++)
+        atomic_store_explicit(&w->dirs[i], 0, memory_order_relaxed);
+}
+
 /* ---- one file */
 
 void webdav__attr(const void *state, const remote_answer_t *answer, vfs_type_e type, uint64_t size,

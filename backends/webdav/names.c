@@ -340,6 +340,7 @@ static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
     if (status != APR_SUCCESS) return status;
     r->replace = found == APR_SUCCESS && !is_dir(&r->target);
     status = move(r, said);
+    if (is_dir(&r->source)) webdav__forget_dirs(r->w); /* of its own, and below it */
     if (*said == 412) memcpy(r->refused, r->target.tag, sizeof(r->refused));
     return status;
 }
@@ -373,7 +374,6 @@ apr_status_t webdav__rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
         status = rename_once(r, noreplace, &said);
         if (noreplace) break;
     }
-    if (status == APR_SUCCESS) webdav__forget_dir(r->w, r->from);
     free(r);
     return status;
 }

@@ -110,6 +110,8 @@ void webdav__saw_dir(webdav_t *w, const char *path);
 int webdav__seen_dir(webdav_t *w, const char *path);
 /** It is none any more. */
 void webdav__forget_dir(webdav_t *w, const char *path);
+/** The same of all: one moved, with those below it. */
+void webdav__forget_dirs(webdav_t *w);
 /** APR_SUCCESS; APR_ENOTEMPTY; APR_ENOTDIR. */
 apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path);
 apr_status_t webdav__statfs(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_statfs_t *out);

@@ -329,6 +329,30 @@ static void rename_over_an_unread_file_serves_no_old_bytes(conf_t *t)
     }
 }
 
+static void a_file_where_a_directory_was_has_nothing_below(conf_t *t)
+{
+    for (int gone = 0; gone < 2; gone++) {
+        vfs_attr_t attr;
+        vfs_file_t *file = NULL;
+        OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
+        PUT("/d/f", "x");
+        HOLDS("/d/f", "x");
+        if (gone) {
+            OK(vfs_unlink(t->fs, NULL, "/d/f"));
+            OK(vfs_rmdir(t->fs, NULL, "/d"));
+        } else {
+            OK(vfs_rename(t->fs, NULL, "/d", "/e", 0));
+        }
+        PUT("/a", "y");
+        OK(vfs_rename(t->fs, NULL, "/a", "/d", 0));
+        IS(APR_ENOTDIR, vfs_mkdir(t->fs, NULL, "/d/s", 0755));
+        IS(APR_ENOTDIR, vfs_stat(t->fs, NULL, "/d/f", &attr));
+        IS(APR_ENOTDIR, vfs_open(&file, t->fs, NULL, "/d/f", RW | CR, 0644, NULL, NULL));
+        HOLDS("/d", "y");
+        OK(vfs_unlink(t->fs, NULL, "/d"));
+    }
+}
+
 static const conf_behaviour_t behaviours[] = {
     B(rename_moves_a_file),
     B_CAPS(rename_keeps_the_identity_of_a_file, VFS_CAP_STABLE_ID),
@@ -358,5 +382,6 @@ static const conf_behaviour_t behaviours[] = {
     B_CAPS(rename_of_a_link_moves_the_link, VFS_CAP_SYMLINK),
     B_CAPS(rename_over_a_link_replaces_the_link, VFS_CAP_SYMLINK),
     B(rename_over_an_unread_file_serves_no_old_bytes),
+    B(a_file_where_a_directory_was_has_nothing_below),
 };
 CONF_TABLE(rename, behaviours);
