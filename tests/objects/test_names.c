@@ -305,3 +305,32 @@ Test(objects_names, a_stack_that_is_one_ends_as_one)
     OK(vfs_destroy(mem));
     apr_pool_destroy(pool);
 }
+
+Test(objects_names, a_listing_tells_of_what_was_moved_what_a_question_does)
+{
+    rig_t rig;
+    vfs_dir_t *dir;
+    vfs_dirent_t entry;
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    vfs_path_t path;
+    char buf[VFS_PATH_MAX + 1];
+    rig_open(&rig, 0, 0);
+    vfs_file_t *f = rig_file(&rig, "/d", CR);
+    rig_write(f, 0, "bytes");
+    OK(vfs_rename(rig.fs, NULL, "/d", "/c", 0)); /* told: the version that was staged */
+    rig_text(&rig, "/c", "bytes");               /* as where a move makes another version */
+    OK(vfs_opendir(&dir, rig.fs, NULL, "/", VFS_DIR_ATTRS));
+    OK(vfs_readdir(dir, NULL, &entry));
+    OK(vfs_path_init(&path, "/c", buf));
+    OK(vfs_call_stat(rig.fs, NULL, &path, &attr, &val));
+    cr_assert_str_eq(entry.name, "c");
+    cr_assert(!entry.has_attr || vfs_validator_equal(&entry.validator, &val));
+    OK(vfs_closedir(dir));
+    OK(vfs_opendir(&dir, rig.fs, NULL, "/", VFS_DIR_ATTRS));
+    OK(vfs_readdir(dir, NULL, &entry));
+    cr_assert(entry.has_attr && vfs_validator_equal(&entry.validator, &val));
+    OK(vfs_closedir(dir));
+    OK(vfs_close(f, NULL));
+    rig_close(&rig, APR_SUCCESS);
+}

@@ -131,6 +131,8 @@ static int dress(listing_t *l, vfs_dirent_t *e)
         objects__version(l->o, n, &e->validator);
         e->type = VFS_TYPE_FILE;
         e->has_attr = 1;
+    } else if (!n->base.known) {
+        e->has_attr = 0; /* it was moved, and nobody asked since: it may be told another version */
     } else if (e->has_attr && n->told && vfs_validator_equal(&n->base.val, &e->validator)) {
         e->validator = n->told_val;
     }
