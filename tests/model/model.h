@@ -20,9 +20,11 @@
     X(open)                                                                                        \
     X(close)                                                                                       \
     X(read)                                                                                        \
-    X(write) X(append) X(truncate) X(ftruncate) X(rename) X(unlink) X(link) X(mkdir) X(rmdir)      \
-        X(readdir) X(stat) X(fstat) X(chmod) X(utimens) X(sync) X(flush) X(get) X(allocate)        \
-            X(copy_range) X(sync_fs) X(invalidate) X(prefix) X(clear) X(prefetch) X(flush_all)
+    X(write)                                                                                       \
+    X(append)                                                                                      \
+    X(truncate) X(ftruncate) X(rename) X(unlink) X(link) X(mkdir) X(rmdir) X(readdir) X(stat)      \
+        X(fstat) X(chmod) X(utimens) X(sync) X(flush) X(get) X(allocate) X(copy_range) X(sync_fs)  \
+            X(invalidate) X(prefix) X(clear) X(prefetch) X(flush_all)
 
 typedef enum model_kind_e {
 #define X(name) MODEL_##name,
@@ -78,6 +80,9 @@ typedef struct ref_t {
 void ref_init(ref_t *ref, const char *base);
 void ref_free(ref_t *ref);
 ref_node_t *ref_find(const ref_t *ref, const char *path);
+/** Does a stack with these capabilities claim to do the step? To take the last name of what is
+ * open, or that of an open directory, wants VFS_CAP_UNLINKED_OPEN. */
+int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits);
 /** What each step answers on Linux. */
 apr_status_t ref_lookup(const ref_t *ref, const char *path, ref_node_t **node);
 apr_status_t ref_open(ref_t *ref, uint32_t slot, const char *path, uint32_t flags);
@@ -85,6 +90,10 @@ void ref_close(ref_t *ref, uint32_t slot);
 apr_status_t ref_resize(ref_node_t *node, uint64_t size);
 void ref_write(ref_node_t *node, uint64_t off, const void *data, size_t len);
 apr_status_t ref_rename(ref_t *ref, const char *from, const char *to, uint32_t flags);
+/** Is `status` one of the reasons why it cannot be? Where there are several, POSIX leaves it open
+ * which one is told. */
+int ref_rename_fails(const ref_t *ref, const char *from, const char *to, uint32_t flags,
+                     apr_status_t status);
 apr_status_t ref_unlink(ref_t *ref, const char *path);
 apr_status_t ref_link(ref_t *ref, const char *from, const char *to);
 apr_status_t ref_mkdir(ref_t *ref, const char *path);

@@ -37,6 +37,13 @@ if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
   model_stacks(medium 8000 sftp/local cache-back-tiny-s8-${often}/sftp-nolinks/local)
   model_stacks(long 20000 cache-around-large/sftp-nolinks/local cache-back-large-store-${often}/sftp-nolinks/local)
 endif()
+if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
+  model_stacks(medium 8000 cache-back-tiny-s8-${often}/objects/s3 cache-back-tiny-s8-${often}/objects/webdav-lighttpd)
+  model_stacks(long 20000 objects/s3 objects/s3-plain cache-through-tiny-s8/objects/s3 cache-around-large/objects/s3-plain
+               cache-back-large-store-${often}/objects/s3 objects/webdav-apache objects/webdav-nginx objects/webdav-lighttpd
+               cache-back-tiny-s8-${often}/objects/webdav-apache
+               cache-through-tiny-s8/objects/webdav-lighttpd cache-back-tiny-s8-${often}/objects/webdav-nginx)
+endif()
 model_stacks(medium 20000 cache-through-tiny-s8/local cache-back-tiny-s8-${often}/local
              cache-around-tiny-s8/local cache-back-large-${often}/bare/mem cache-through-tiny-s8/noid/mem
              cache-through-large/delay/mem cache-through-tiny-store-${few}-attr_ttl=0/local

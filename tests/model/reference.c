@@ -97,6 +97,16 @@ static apr_status_t check_parents(const ref_t *ref, const char *path)
     return APR_SUCCESS;
 }
 
+/* Is it the last name of what is open? */
+static int last_open(const ref_t *ref, const char *path)
+{
+    const ref_node_t *node = ref_find(ref, path);
+    int open = 0;
+    for (size_t i = 0; i < MODEL_SLOTS; i++)
+        open |= node != NULL && ref->slots[i].node == node;
+    return open && (node->dir || node->nlink == 1);
+}
+
 apr_status_t ref_lookup(const ref_t *ref, const char *path, ref_node_t **node)
 {
     apr_status_t rv = check_parents(ref, path);
@@ -189,6 +199,20 @@ static apr_status_t rename_check(const ref_t *ref, const char *from, const char 
     return b->dir && has_children(ref, to) ? E(ENOTEMPTY) : APR_SUCCESS;
 }
 
+int ref_rename_fails(const ref_t *ref, const char *from, const char *to, uint32_t flags,
+                     apr_status_t status)
+{
+    const ref_node_t *a = ref_find(ref, from), *b = ref_find(ref, to);
+    if (status == check_parents(ref, from) || status == check_parents(ref, to))
+        return status != APR_SUCCESS;
+    if (status == APR_ENOENT) return a == NULL || ((flags & VFS_RENAME_EXCHANGE) && b == NULL);
+    if (status == APR_EEXIST) return (flags & VFS_RENAME_NOREPLACE) && b != NULL;
+    if (status == APR_EINVAL) return is_below(to, from);
+    if (status == E(ENOTEMPTY)) return is_below(from, to) || (b != NULL && has_children(ref, to));
+    if (status == APR_ENOTDIR) return a != NULL && a->dir && b != NULL && !b->dir;
+    return status == E(EISDIR) && a != NULL && !a->dir && b != NULL && b->dir;
+}
+
 apr_status_t ref_rename(ref_t *ref, const char *from, const char *to, uint32_t flags)
 {
     apr_status_t rv = rename_check(ref, from, to, flags);
@@ -247,4 +271,30 @@ apr_status_t ref_rmdir(ref_t *ref, const char *path)
     if (has_children(ref, path)) return E(ENOTEMPTY);
     entry_remove(ref, entry_find(ref, path));
     return APR_SUCCESS;
+}
+
+/* ---- what a stack claims */
+
+/* Is a directory open, there or below? */
+static int dir_open(const ref_t *ref, const char *path)
+{
+    for (size_t i = 0; i < ref->count; i++) {
+        const ref_entry_t *e = &ref->entries[i];
+        if (e->node->dir && (strcmp(e->path, path) == 0 || is_below(e->path, path)) &&
+            last_open(ref, e->path))
+            return 1;
+    }
+    return 0;
+}
+
+int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits)
+{
+    int removes = (op->kind == MODEL_unlink || op->kind == MODEL_rmdir) && last_open(ref, op->path);
+    if (op->kind == MODEL_rename) {
+        if ((op->flags & VFS_RENAME_EXCHANGE) && !(bits & VFS_CAP_RENAME_EXCHANGE)) return 0;
+        if ((op->flags & VFS_RENAME_NOREPLACE) && !(bits & VFS_CAP_RENAME_NOREPLACE)) return 0;
+        removes = dir_open(ref, op->path) || dir_open(ref, op->path2) ||
+                  (!op->flags && strcmp(op->path, op->path2) != 0 && last_open(ref, op->path2));
+    }
+    return !removes || (bits & VFS_CAP_UNLINKED_OPEN);
 }
