@@ -296,6 +296,7 @@ static apr_status_t move(const rename_t *r, long *said)
         if (status == APR_SUCCESS) status = *said == 409 ? APR_ENOENT : remote__status(&answer);
         if (status != APR_SUCCESS && answer.unknown) status = lost(r, status);
         remote__answer_free(&answer);
+        if (slash) webdav__forget_dirs(r->w); /* it may have gone, with those below it */
     }
     free(url);
     free(destination);
@@ -313,10 +314,14 @@ static apr_status_t may_replace(const rename_t *r, apr_status_t found)
     return is_dir(&r->target) ? remove_empty(r->w, r->ctx, r->to) : APR_SUCCESS;
 }
 
-/* What must replace nothing: the server looks (Overwrite: F). */
+/* What must replace nothing: the server looks (Overwrite: F), but lighttpd puts a file into the
+ * directory that is there. */
 static apr_status_t move_new(rename_t *r, long *said)
 {
-    apr_status_t status = move(r, said);
+    apr_status_t status = look_at(r->w, r->ctx, r->to, &r->target);
+    if (status == APR_SUCCESS) return APR_EEXIST;
+    if (!APR_STATUS_IS_ENOENT(status)) return status;
+    status = move(r, said);
     if (*said == 412) return APR_EEXIST;
     if (status == APR_SUCCESS || *said == 0) return status;
     apr_status_t above = webdav__parent(r->w, r->ctx, r->to);
@@ -340,7 +345,6 @@ static apr_status_t rename_once(rename_t *r, int noreplace, long *said)
     if (status != APR_SUCCESS) return status;
     r->replace = found == APR_SUCCESS && !is_dir(&r->target);
     status = move(r, said);
-    if (is_dir(&r->source)) webdav__forget_dirs(r->w); /* of its own, and below it */
     if (*said == 412) memcpy(r->refused, r->target.tag, sizeof(r->refused));
     return status;
 }

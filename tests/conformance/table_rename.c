@@ -240,6 +240,12 @@ static void noreplace_refuses_an_existing_name(conf_t *t)
     OK(vfs_rename(t->fs, NULL, "/a", "/c", VFS_RENAME_NOREPLACE));
     HOLDS("/c", "a");
     IS(APR_EEXIST, vfs_rename(t->fs, NULL, "/c", "/c", VFS_RENAME_NOREPLACE));
+    OK(vfs_mkdir(t->fs, NULL, "/d", 0755));
+    OK(vfs_mkdir(t->fs, NULL, "/e", 0755));
+    IS(APR_EEXIST, vfs_rename(t->fs, NULL, "/c", "/d", VFS_RENAME_NOREPLACE));
+    IS(APR_EEXIST, vfs_rename(t->fs, NULL, "/e", "/d", VFS_RENAME_NOREPLACE));
+    HOLDS("/c", "a");
+    NAMES("/d", "");
 }
 
 static void exchange_swaps_two_files(conf_t *t)

@@ -195,7 +195,7 @@ static const struct {
     {"overwrite", do_overwrite, {6, 3, 2}},
     {"overwrite what is young", do_overwrite_young, {6, 6, 2}},
     {"change two bytes", do_edit, {9, 5, 5}},
-    {"rename to a name that must be new", do_rename_new, {2, 2, 2}},
+    {"rename to a name that must be new", do_rename_new, {3, 3, 3}},
     {"rename", do_rename, {3, 3, 3}},
     {"rename over a file", do_replace, {3, 3, 3}},
     {"unlink", do_unlink, {1, 1, 1}},
