@@ -263,8 +263,9 @@ sub read_small {
 }
 
 sub list_many {
-    chomp(my $lines = qx(ls -l $mnt/many | wc -l));
-    $lines > $opt{names} or fail("a listing of $lines lines");
+    my @said = qx(ls -l $mnt/many 2>&1 >$run/listing; wc -l <$run/listing);
+    my ($lines, $said) = @said[-1, 0];
+    $lines > $opt{names} or fail("a listing of $lines lines: $said");
     return $opt{names};
 }
 
@@ -290,19 +291,21 @@ sub write_small {
     return $most;
 }
 
-# Until the server has them.
+# Waits until the server has them; how many it has at the end.
 sub arrived {
     my ($protocol, $end, %want) = @_;
+    my $all = keys %want;
     for (;; sleep 0.05) {
+        my $there;
         if ($protocol eq 's3') {
-            my %sizes;
-            $sizes{$_}++ for values %want;
-            return 1 if !grep { manage($server{s3}, 'have?prefix=data/up/&size=' . $_) < $sizes{$_} } keys %sizes;
+            my %sizes = map { $_ => 1 } values %want;
+            $there = 0;
+            $there += manage($server{s3}, "have?prefix=data/up/&size=$_") for keys %sizes;
         } else {
-            for my $name (keys %want) { last if (-s "$data/up/$name" // -1) != $want{$name}; delete $want{$name} }
-            return 1 if !%want;
+            for my $name (keys %want) { delete $want{$name} if (-s "$data/up/$name" // -1) == $want{$name} }
+            $there = $all - keys %want;
         }
-        return 0 if time > $end;
+        return $there if $there >= $all || time > $end;
     }
 }
 
@@ -327,19 +330,21 @@ sub measured {
     if (!$pid) {
         setpgrp;
         ($over, $most) = ($begun + $opt{limit}, $units);
-        my $done = eval { $case->{do}->() } // do { print STDERR $@; 0 };
-        syswrite $out, "$done " . (time - $begun) . "\n";
+        my $done = eval { $case->{do}->() } // 0;
+        my ($why) = ($done ? '' : $@ // '') =~ /([^:]*)$/;
+        syswrite $out, "$done " . (time - $begun) . " $why\n";
         POSIX::_exit(0);
     }
     close $out;
     if (!wait_for($pid, $hard - time)) { kill 'KILL', -$pid; return { seconds => time - $begun, note => 'too long' } }
-    my ($done, $seconds) = split ' ', <$in> // '0 0';
+    my ($done, $seconds, $why) = split ' ', <$in> // '0 0', 3;
     my $row = { units => $done + 0, seconds => $seconds + 0 };
-    return { note => 'failed' } if $done <= 0;
+    return { note => 'fails (' . ($why =~ s/\s+\z//r) . ')' } if $done <= 0;
     if ($case->{want}) {
-        my $there = arrived($protocol, $hard, $case->{want}->($done));
+        my %want = $case->{want}->($done);
+        my $there = arrived($protocol, $hard, %want);
         $row = { %$row, written => $row->{seconds}, seconds => time - $begun };
-        $row->{note} = 'too long' if !$there;
+        if ($there < keys %want) { if ($there > 1) { $row = { %$row, units => $there, late => 1 } } else { $row->{note} = 'too long' } }
     }
     return $row;
 }
@@ -371,7 +376,7 @@ sub measure_all {
             $write->({ %id, %$row });
             printf STDERR "%-4s %2d ms %-8s %-10s %-4s %9.3f s of %s, %s requests %s\n", $protocol, $ms, $system, $case->{name}, $pass, $row->{seconds} // 0,
                 $row->{units} // '-', $row->{requests} // '-', $row->{note} // '';
-            if ($row->{note}) { unmount(1); last }
+            if ($row->{note} || $row->{late}) { unmount(1); last }
             $units = $row->{units};
         }
     }

@@ -108,7 +108,7 @@ which is 0 or 20 ms away (there and back; as many bytes as come).
 |---|---|
 | measured | commit $about->{commit}, $about->{date}, $cpus × ${\($cpu // 'unknown')}, Linux ${\($kernel // '')} |
 | beside | $versions |
-| rounds | $about->{rounds}, in which they take turns; medians. Uploads and listings: $about->{heavy} |
+| rounds | $about->{rounds}, in which they take turns; medians. Uploads and listings: $about->{heavy}. The machine had other work, too |
 | limit | $about->{limit} s for a case; "~" is what was cut by it, reckoned from what was done for all of it; "> n s" did not end |
 
 **Servers.** S3: `bench/remote/s3_origin.py`, the tests' own server in memory, which checks signatures and checksums; s3rver reads all of a bucket again for each
@@ -116,7 +116,7 @@ which is 0 or 20 ms away (there and back; as many bytes as come).
 
 **Method.** Each mounts anew, with an empty cache, for each round; "cold" is the first pass of a case and "warm" the same again. "×" is how many times faster
 than this one cachefs is; requests are the lines of the server's log. An upload has ended when the server has all of it, whatever `close` said before. Files are
-read and made by one program, one after the other.
+read and made by one program, one after the other. A connection takes a round trip to be made.
 
 **Settings.** All trust names and attributes for $about->{fresh} s. cachefs: the defaults (write-through), `ram=1g`; with `mode=back` it has a store, whose journal is 4 GiB; s3fs: `use_cache`; davfs2: `cache_size 8192`, `delay_upload 0`, and
 `ignore_dav_header 1`, without which it refuses nginx; sshfs: the defaults; rclone: `--vfs-cache-mode full --vfs-write-back 0s`.
