@@ -315,12 +315,13 @@ static apr_status_t may_replace(const rename_t *r, apr_status_t found)
 }
 
 /* What must replace nothing: the server looks (Overwrite: F), but lighttpd puts a file into the
- * directory that is there. */
+ * directory that is there, and nginx makes the one that is not. */
 static apr_status_t move_new(rename_t *r, long *said)
 {
     apr_status_t status = look_at(r->w, r->ctx, r->to, &r->target);
     if (status == APR_SUCCESS) return APR_EEXIST;
-    if (!APR_STATUS_IS_ENOENT(status)) return status;
+    status = may_replace(r, status);
+    if (status != APR_SUCCESS) return status;
     status = move(r, said);
     if (*said == 412) return APR_EEXIST;
     if (status == APR_SUCCESS || *said == 0) return status;

@@ -244,6 +244,7 @@ static void noreplace_refuses_an_existing_name(conf_t *t)
     OK(vfs_mkdir(t->fs, NULL, "/e", 0755));
     IS(APR_EEXIST, vfs_rename(t->fs, NULL, "/c", "/d", VFS_RENAME_NOREPLACE));
     IS(APR_EEXIST, vfs_rename(t->fs, NULL, "/e", "/d", VFS_RENAME_NOREPLACE));
+    IS(APR_ENOENT, vfs_rename(t->fs, NULL, "/c", "/n/c", VFS_RENAME_NOREPLACE));
     HOLDS("/c", "a");
     NAMES("/d", "");
 }
