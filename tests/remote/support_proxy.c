@@ -28,6 +28,7 @@ struct proxy_t {
     uint64_t amount;
     unsigned times;
     atomic_uint connections;
+    atomic_int mended;
     pair_t pairs[PAIRS_MAX]; /* the thread's own */
 };
 
@@ -81,19 +82,24 @@ static void strike(const proxy_t *p, pair_t *pair, char *data, size_t len)
     }
 }
 
+static int has(const proxy_t *p, const pair_t *pair, fault_e fault)
+{
+    return pair->faulty && p->fault == fault && !atomic_load(&p->mended);
+}
+
 static void pass_answer(const proxy_t *p, pair_t *pair)
 {
     char data[PIECE];
     ssize_t n = recv(pair->server, data, sizeof(data), 0);
-    if (n <= 0 || (pair->faulty && p->fault == FAULT_LOST)) {
+    if (n <= 0 || has(p, pair, FAULT_LOST)) {
         end_pair(pair);
         return;
     }
     if (pair->stalled) return;
-    if (pair->faulty && p->fault == FAULT_DELAY) pause_ms(p->amount);
-    if (pair->faulty && p->fault == FAULT_SLOW)
+    if (has(p, pair, FAULT_DELAY)) pause_ms(p->amount);
+    if (has(p, pair, FAULT_SLOW))
         send_slowly(pair->client, data, (size_t)n, p->amount);
-    else if (pair->faulty && p->fault >= FAULT_RESET && pair->passed <= p->amount &&
+    else if (p->fault >= FAULT_RESET && has(p, pair, p->fault) && pair->passed <= p->amount &&
              p->amount < pair->passed + (uint64_t)n)
         strike(p, pair, data, (size_t)n);
     else
@@ -110,8 +116,16 @@ static void pass_request(const proxy_t *p, pair_t *pair)
 {
     char data[PIECE];
     ssize_t n = recv(pair->client, data, sizeof(data), 0);
+    uint64_t before = pair->asked;
     if (n > 0) pair->asked += (uint64_t)n;
-    if (n > 0 && pair->faulty && p->fault == FAULT_SLOW_UP)
+    int here = n > 0 && before <= p->amount && p->amount < pair->asked;
+    if (here && has(p, pair, FAULT_CORRUPT_UP)) data[p->amount - before] ^= 0x20;
+    if (here && has(p, pair, FAULT_RESET_UP)) {
+        (void)send_all(pair->server, data, (size_t)(p->amount - before));
+        reset_pair(pair);
+        return;
+    }
+    if (n > 0 && has(p, pair, FAULT_SLOW_UP))
         send_slowly(pair->server, data, (size_t)n, p->amount);
     else if (n <= 0 || !send_all(pair->server, data, (size_t)n))
         end_pair(pair);
@@ -123,16 +137,25 @@ static void greet(proxy_t *p)
     int fd = accept(p->listener, NULL, NULL);
     if (fd < 0) return;
     unsigned number = atomic_fetch_add(&p->connections, 1);
+    int spoilt = (p->times == 0 || number < p->times) && !atomic_load(&p->mended);
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         pair_t *pair = &p->pairs[i];
         if (pair->client >= 0) continue;
         *pair = (pair_t){.client = fd,
                          .server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-                         .faulty = p->times == 0 || number < p->times};
+                         .faulty = spoilt};
         if (connect(pair->server, (struct sockaddr *)&at, sizeof(at)) != 0) end_pair(pair);
         return;
     }
     (void)close(fd); /* there is no room: the client sees it */
+}
+
+static void heal(proxy_t *p)
+{
+    for (size_t i = 0; i < PAIRS_MAX; i++) {
+        if (p->pairs[i].client >= 0 && stuck(p, &p->pairs[i])) end_pair(&p->pairs[i]);
+        p->pairs[i].faulty = 0;
+    }
 }
 
 static void *run(void *arg)
@@ -147,6 +170,7 @@ static void *run(void *arg)
             polls[2 * i + 3] = (struct pollfd){p->pairs[i].server, POLLIN, 0};
         }
         if (poll(polls, 2 * PAIRS_MAX + 2, -1) < 0) continue;
+        if (atomic_load(&p->mended)) heal(p);
         if (polls[0].revents != 0) return NULL;
         for (size_t i = 0; i < PAIRS_MAX; i++) {
             pair_t *pair = &p->pairs[i];
@@ -170,6 +194,11 @@ proxy_t *proxy_start(int port, fault_e fault, uint64_t amount, unsigned times, i
     p->listener = listen_loopback(own_port);
     if (pthread_create(&p->thread, NULL, run, p) != 0) abort();
     return p;
+}
+
+void proxy_mend(proxy_t *p)
+{
+    atomic_store(&p->mended, 1);
 }
 
 unsigned proxy_connections(proxy_t *p)

@@ -34,6 +34,8 @@ typedef enum fault_e {
     FAULT_NONE,
     FAULT_SLOW_UP,    /**< requests pass in pieces of `amount` bytes, a millisecond apart */
     FAULT_STALL_UP,   /**< after `amount` bytes of requests no more pass */
+    FAULT_RESET_UP,   /**< after them the connection is reset */
+    FAULT_CORRUPT_UP, /**< the byte behind them is another */
     FAULT_DELAY,      /**< each piece waits for `amount` milliseconds */
     FAULT_SLOW,       /**< in pieces of `amount` bytes, a millisecond apart */
     FAULT_RESET,      /**< after `amount` bytes of answers the connection is reset */
@@ -47,6 +49,8 @@ typedef struct proxy_t proxy_t;
 /** To the server at `port`; the first `times` connections have the fault, 0: all. Returns its own
  * port. */
 proxy_t *proxy_start(int port, fault_e fault, uint64_t amount, unsigned times, int *own_port);
+/** From now on it spoils nothing; what was stalled on its way up never arrives. */
+void proxy_mend(proxy_t *proxy);
 /** Connections so far. */
 unsigned proxy_connections(proxy_t *proxy);
 void proxy_stop(proxy_t *proxy);
