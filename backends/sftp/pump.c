@@ -176,8 +176,8 @@ static apr_status_t take_message(sftp_session_t *s, const uint8_t *data, size_t 
 {
     sftp_in_t in = {data + 1, len - 1, 0};
     uint32_t id = sftp__in_32(&in);
-    sftp_req_t *req = in.bad ? NULL : take_req(s, id);
-    if (req == NULL) return VFS_EFORMAT; /* nobody asked */
+    sftp_req_t *req = in.bad || data[0] == 0 ? NULL : take_req(s, id);
+    if (req == NULL) return VFS_EFORMAT; /* nobody asked, or it is none: there is no type 0 */
     sftp_call_t *c = req->call;
     req->type = data[0];
     req->order = atomic_fetch_add(&s->f->replies, 1) + 1;
@@ -191,7 +191,7 @@ static apr_status_t take_message(sftp_session_t *s, const uint8_t *data, size_t 
     return status;
 }
 
-static apr_status_t take_messages(sftp_session_t *s)
+apr_status_t sftp__take_messages(sftp_session_t *s)
 {
     size_t done = 0;
     apr_status_t status = APR_SUCCESS;
@@ -233,7 +233,7 @@ static apr_status_t read_some(sftp_session_t *s)
         s->in.len -= READ_ROOM - (n > 0 ? (size_t)n : 0);
         if (n == LIBSSH2_ERROR_EAGAIN) return APR_SUCCESS;
         if (n <= 0) return SFTP_LOST; /* the end of the channel, too */
-        apr_status_t status = take_messages(s);
+        apr_status_t status = sftp__take_messages(s);
         if (status != APR_SUCCESS) return status;
     }
 }

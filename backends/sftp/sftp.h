@@ -238,6 +238,8 @@ apr_status_t sftp__reply_handle(const sftp_call_t *c, size_t n, uint8_t *handle,
 apr_status_t sftp__wait(sftp_call_t *c);
 /** Throw away this round. */
 void sftp__clear(sftp_call_t *c);
+/** Hand out the whole messages of `in`, the mutex held. VFS_EFORMAT: what came is no SFTP. */
+apr_status_t sftp__take_messages(sftp_session_t *s);
 /** Callbacks of libssh2. */
 ssize_t sftp__wire_send(libssh2_socket_t fd, const void *data, size_t len, int flags,
                         void **abstract);
@@ -301,6 +303,8 @@ int sftp__file_path(const sftp_file_t *file, char path[VFS_PATH_MAX + 1]);
 
 /** Looked at by its handle, in the reply of that order: nothing is in doubt any more. */
 void sftp__saw(sftp_file_t *file, const vfs_attr_t *attr, uint64_t order);
+/** As it was seen last. */
+void sftp__last_seen(sftp_file_t *file, vfs_attr_t *attr);
 /** The same, and it is so by our own doing: other handles of its name are told. */
 void sftp__changed(sftp_file_t *file, const vfs_attr_t *attr, uint64_t order);
 /** What has this name is so by our own doing. */

@@ -147,6 +147,21 @@ static size_t spoil(const char *how, size_t len)
         held_len = len;
         return 0;
     }
+    if (strcmp(how, "half") == 0) { /* it ends in the middle of a message */
+        write_all(1, message, len / 2);
+        exit(0);
+    }
+    if (strcmp(how, "twice") == 0) write_all(1, message, len);
+    if (strcmp(how, "handle") == 0 && message[4] == 102) { /* longer than any may be */
+        memset(message + 13, 'h', 400);
+        put32(message + 9, 400);
+        len = 413;
+    }
+    if (strcmp(how, "longest") == 0 && message[4] == 102) { /* as long as one may be */
+        memset(message + 13, 'h', 256);
+        put32(message + 9, 256);
+        len = 269;
+    }
     if (strcmp(how, "huge") == 0) {
         put32(message, 0xffffffffu);
         return len;

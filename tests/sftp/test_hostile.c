@@ -106,6 +106,10 @@ static void try_everything(vfs_t *fs)
         (void)vfs_sync(file, NULL, VFS_SYNC_ALL);
         (void)vfs_close(file, NULL);
     }
+    if (vfs_open(&file, fs, NULL, "/", VFS_O_READ, 0, NULL, NULL) == APR_SUCCESS) {
+        (void)vfs_fstat(file, NULL, &attr);
+        (void)vfs_close(file, NULL);
+    }
     if (vfs_opendir(&dir, fs, NULL, "/", 0) == APR_SUCCESS) {
         while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS) {
             cr_expect_null(strchr(entry.name, '/'), "%s", entry.name);
@@ -139,6 +143,26 @@ Test(sftp_hostile, a_server_that_spoils_any_reply_does_no_harm, .timeout = 600)
             }
             rig_stop(&rig);
         }
+    }
+}
+
+Test(sftp_hostile, handles_and_messages_of_any_length_do_no_harm)
+{
+    static const struct {
+        const char *how;
+        int which;
+    } rows[] = {{"handle", 3}, {"handle", 11}, {"longest", 3}, {"longest", 11}, {"half", 2},
+                {"half", 3},   {"half", 5},    {"half", 8},    {"half", 12},    {"half", 16},
+                {"half", 200}, {"twice", 3},   {"twice", 5},   {"twice", 6},    {"twice", 8},
+                {"twice", 11}, {"twice", 12},  {"twice", 17}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        vfs_t *fs = NULL;
+        rig_start(&rig, rows[i].how, rows[i].which, 0);
+        if (rig_open(&rig, &fs, 0, "retries=0&stall_timeout=300ms") == APR_SUCCESS) {
+            try_everything(fs);
+            cr_expect_eq(vfs_destroy(fs), APR_SUCCESS);
+        }
+        rig_stop(&rig);
     }
 }
 
