@@ -72,20 +72,11 @@ void http__attr(const void *state, const remote_answer_t *answer, vfs_type_e typ
                 const char *path, vfs_attr_t *attr)
 {
     const http_t *h = state;
-    memset(attr, 0, sizeof(*attr));
-    attr->flags = VFS_ATTR_DIRECT;
-    attr->type = type;
+    remote__attr(answer, type, size, path, attr);
     attr->mode = type == VFS_TYPE_DIR ? 0555 : 0444;
-    attr->nlink = 1;
     attr->uid = h->uid;
     attr->gid = h->gid;
     attr->dev = 0x68747470; /* "http", so that it is known in a listing */
-    attr->ino = vfs_path_hash(path, strlen(path));
-    attr->size = size;
-    attr->allocated = size;
-    attr->blksize = 65536;
-    if (answer != NULL && answer->modified_s >= 0)
-        attr->mtime_ns = attr->ctime_ns = attr->atime_ns = answer->modified_s * NS_PER_S;
 }
 
 /* A server that says nothing of a size, or does not know HEAD: read a byte. */
@@ -143,9 +134,10 @@ apr_status_t http__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs
     return status;
 }
 
-apr_status_t http__stat(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+apr_status_t http__stat(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                         vfs_validator_t *validator)
 {
+    http_t *h = state;
     int blind = 0;
     apr_status_t status = http__head(h, ctx, path, attr, validator, &blind);
     return status == APR_SUCCESS && blind ? stat_by_reading(h, ctx, path, attr, validator) : status;

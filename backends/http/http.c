@@ -19,31 +19,6 @@
 #define ROUND_TRIP_US 20000
 #define SKIP_MAX (16u << 20)
 
-typedef struct http_file_t {
-    vfs_file_t base;
-    int is_dir;
-    char path[];
-} http_file_t;
-
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-/* All that there is is on the server already. */
-static apr_status_t http_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
-{
-    return APR_SUCCESS;
-}
-
-static apr_status_t http_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
-{
-    return APR_SUCCESS;
-}
-
-static apr_status_t http_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
-{
-    return APR_SUCCESS;
-}
-#pragma GCC diagnostic pop
-
 /* ---- what reads */
 
 static apr_status_t http_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
@@ -95,56 +70,8 @@ static apr_status_t http_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
     apr_status_t found = http__stat(fs->state, ctx, path->str, attr, validator);
     apr_status_t status = may_open(attr, found, flags);
     if (status != APR_SUCCESS) return status;
-    http_file_t *file = calloc(1, sizeof(*file) + path->len + 1);
-    if (file == NULL) return APR_ENOMEM;
-    memcpy(file->path, path->str, path->len);
-    file->is_dir = attr->type == VFS_TYPE_DIR;
-    vfs_file_init(&file->base, fs, flags, NULL);
-    *out = &file->base;
-    return APR_SUCCESS;
-}
-
-static apr_status_t http_close(vfs_file_t *file, const vfs_ctx_t *ctx)
-{
-    (void)ctx;
-    free(file);
-    return APR_SUCCESS;
-}
-
-/* A file that is gone is not there for who has it open either. */
-static apr_status_t of_handle(apr_status_t status)
-{
-    return APR_STATUS_IS_ENOENT(status) ? VFS_ESTALE : status;
-}
-
-static apr_status_t http_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
-                               size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator)
-{
-    const http_file_t *f = (const http_file_t *)file;
-    if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    http_t *h = file->fs->state;
-    return of_handle(remote__read(&http__backend, h, h->skip_max, ctx, f->path, iov, count,
-                                  (uint64_t)off, got, NULL, validator, NULL));
-}
-
-static apr_status_t http_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
-                                  size_t count, apr_off_t off, size_t *got)
-{
-    return http_fetch(file, ctx, iov, count, off, got, NULL);
-}
-
-static apr_status_t http_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
-                                 apr_off_t off, size_t *got)
-{
-    const vfs_iovec_t iov = {buf, len};
-    return http_fetch(file, ctx, &iov, 1, off, got, NULL);
-}
-
-static apr_status_t http_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
-                               vfs_validator_t *validator)
-{
-    const http_file_t *f = (const http_file_t *)file;
-    return of_handle(http__stat(file->fs->state, ctx, f->path, attr, validator));
+    return remote__file(out, &http__backend, ((const http_t *)fs->state)->skip_max, fs, path, flags,
+                        attr->type);
 }
 
 static apr_status_t http_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
@@ -156,8 +83,11 @@ static apr_status_t http_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ct
 
 /* ---- life */
 
-const remote_backend_t http__backend = {
-    .ask = http__ask, .attr = http__attr, .head = http__head, .load = http__load};
+const remote_backend_t http__backend = {.ask = http__ask,
+                                        .attr = http__attr,
+                                        .head = http__head,
+                                        .stat = http__stat,
+                                        .load = http__load};
 
 static const vfs_ops_t http_ops = {
     .abi = VFS_ABI,
@@ -166,7 +96,7 @@ static const vfs_ops_t http_ops = {
     .destroy = remote__destroy_fs,
     .open = http_open,
     .opendir = http_opendir,
-    .close = http_close,
+    .close = remote__close,
     .closedir = remote__closedir,
     .get = http_get,
     .stat = http_stat,
@@ -185,23 +115,23 @@ static const vfs_ops_t http_ops = {
     .utimens = vfs__refuse_utimens,
     .setxattr = vfs__refuse_setxattr,
     .removexattr = vfs__refuse_removexattr,
-    .sync_fs = http_sync_fs,
+    .sync_fs = remote__sync_fs,
     .commit = vfs__refuse_commit,
-    .read_at = http_read_at,
+    .read_at = remote__read_at,
     .write_at = vfs__refuse_write_at,
-    .readv_at = http_readv_at,
+    .readv_at = remote__readv_at,
     .writev_at = vfs__refuse_writev_at,
-    .fstat = http_fstat,
+    .fstat = remote__fstat,
     .ftruncate = vfs__refuse_ftruncate,
     .fchmod = vfs__refuse_fchmod,
     .fchown = vfs__refuse_fchown,
     .futimens = vfs__refuse_futimens,
     .fsetxattr = vfs__refuse_fsetxattr,
     .fremovexattr = vfs__refuse_fremovexattr,
-    .flush = http_flush,
-    .sync = http_sync,
+    .flush = remote__flush,
+    .sync = remote__sync,
     .allocate = vfs__refuse_allocate,
-    .fetch = http_fetch,
+    .fetch = remote__fetch,
     .readdir = remote__readdir,
     .seekdir = remote__seekdir,
 };

@@ -44,7 +44,7 @@ extern const remote_backend_t http__backend;
 apr_status_t http__ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
                        remote_answer_t *answer, int *is_dir);
 /** Attributes and version by path. */
-apr_status_t http__stat(http_t *h, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+apr_status_t http__stat(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                         vfs_validator_t *validator);
 /** The same by HEAD alone. *blind: the server does not say by that. */
 apr_status_t http__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,

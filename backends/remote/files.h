@@ -48,6 +48,9 @@ typedef struct remote_backend_t {
     /** Attributes and version without the bytes. *blind: the server does not say. */
     apr_status_t (*head)(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                          vfs_validator_t *validator, int *blind);
+    /** The same by whatever it takes; NULL where nothing is opened by remote__file. */
+    apr_status_t (*stat)(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                         vfs_validator_t *validator);
     /** All names of a directory, by remote__names_add. */
     apr_status_t (*load)(void *state, const vfs_ctx_t *ctx, const char *path,
                          remote_names_t *names);
@@ -66,6 +69,27 @@ apr_status_t remote__read(const remote_backend_t *backend, void *state, uint64_t
                           const vfs_ctx_t *ctx, const char *path, const vfs_iovec_t *iov,
                           size_t count, uint64_t off, size_t *got, vfs_attr_t *attr,
                           vfs_validator_t *validator, int *is_dir);
+
+/* ---- handles.c */
+
+/** A file that is open to be read. The others are ops of it. */
+apr_status_t remote__file(vfs_file_t **out, const remote_backend_t *backend, uint64_t skip_max,
+                          vfs_t *fs, const vfs_path_t *path, uint32_t flags, vfs_type_e type);
+apr_status_t remote__close(vfs_file_t *file, const vfs_ctx_t *ctx);
+apr_status_t remote__fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                           size_t count, apr_off_t off, size_t *got, vfs_validator_t *validator);
+apr_status_t remote__readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
+                              size_t count, apr_off_t off, size_t *got);
+apr_status_t remote__read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
+                             apr_off_t off, size_t *got);
+apr_status_t remote__fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                           vfs_validator_t *validator);
+apr_status_t remote__flush(vfs_file_t *file, const vfs_ctx_t *ctx);
+apr_status_t remote__sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags);
+apr_status_t remote__sync_fs(vfs_t *fs, const vfs_ctx_t *ctx);
+/** Attributes but for modes, owners and the device; `answer` (may be NULL) has the time. */
+void remote__attr(const remote_answer_t *answer, vfs_type_e type, uint64_t size, const char *path,
+                  vfs_attr_t *attr);
 
 /* ---- listing.c */
 

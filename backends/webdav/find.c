@@ -73,20 +73,11 @@ void webdav__attr(const void *state, const remote_answer_t *answer, vfs_type_e t
                   const char *path, vfs_attr_t *attr)
 {
     const webdav_t *w = state;
-    memset(attr, 0, sizeof(*attr));
-    attr->flags = VFS_ATTR_DIRECT;
-    attr->type = type;
+    remote__attr(answer, type, size, path, attr);
     attr->mode = type == VFS_TYPE_DIR ? 0755 : 0644;
-    attr->nlink = 1;
     attr->uid = w->uid;
     attr->gid = w->gid;
     attr->dev = 0x64617673; /* "davs", so that it is known in a listing */
-    attr->ino = vfs_path_hash(path, strlen(path));
-    attr->size = type == VFS_TYPE_DIR ? 0 : size;
-    attr->allocated = attr->size;
-    attr->blksize = 65536;
-    if (answer != NULL && answer->modified_s >= 0)
-        attr->mtime_ns = attr->ctime_ns = attr->atime_ns = answer->modified_s * NS_PER_S;
 }
 
 /* The one that is looked for, among those of an answer. */
@@ -350,15 +341,21 @@ apr_status_t webdav__empty(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
     return status;
 }
 
+static apr_status_t stat_path(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                              vfs_validator_t *validator)
+{
+    return webdav__stat(state, ctx, path, attr, validator, NULL);
+}
+
 static apr_status_t head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                          vfs_validator_t *validator, int *blind)
 {
     *blind = 0;
-    return webdav__stat(state, ctx, path, attr, validator, NULL);
+    return stat_path(state, ctx, path, attr, validator);
 }
 
 const remote_backend_t webdav__backend = {
-    .ask = webdav__ask, .attr = webdav__attr, .head = head, .load = load};
+    .ask = webdav__ask, .attr = webdav__attr, .head = head, .stat = stat_path, .load = load};
 
 /* ---- space */
 

@@ -9,12 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct webdav_file_t {
-    vfs_file_t base;
-    int is_dir;
-    char path[];
-} webdav_file_t;
-
 /* ---- get */
 
 /* A request for bytes whose answer is looked at: a whole one may be a page about a directory. */
@@ -120,81 +114,8 @@ static apr_status_t webdav_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ct
     apr_status_t status = webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
     if (status != APR_SUCCESS) return status;
     if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
-    webdav_file_t *file = calloc(1, sizeof(*file) + path->len + 1);
-    if (file == NULL) return APR_ENOMEM;
-    memcpy(file->path, path->str, path->len);
-    file->is_dir = attr->type == VFS_TYPE_DIR;
-    vfs_file_init(&file->base, fs, flags, NULL);
-    *out = &file->base;
-    return APR_SUCCESS;
-}
-
-static apr_status_t webdav_close(vfs_file_t *file, const vfs_ctx_t *ctx)
-{
-    (void)ctx;
-    free(file);
-    return APR_SUCCESS;
-}
-
-/* A file that is gone is not there for who has it open either. */
-static apr_status_t of_handle(apr_status_t status)
-{
-    return APR_STATUS_IS_ENOENT(status) ? VFS_ESTALE : status;
-}
-
-static apr_status_t webdav_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
-                                 size_t count, apr_off_t off, size_t *got,
-                                 vfs_validator_t *validator)
-{
-    const webdav_file_t *f = (const webdav_file_t *)file;
-    webdav_t *w = file->fs->state;
-    if (f->is_dir) return APR_FROM_OS_ERROR(EISDIR);
-    return of_handle(remote__read(&webdav__backend, w, w->skip_max, ctx, f->path, iov, count,
-                                  (uint64_t)off, got, NULL, validator, NULL));
-}
-
-static apr_status_t webdav_readv_at(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iovec_t *iov,
-                                    size_t count, apr_off_t off, size_t *got)
-{
-    return webdav_fetch(file, ctx, iov, count, off, got, NULL);
-}
-
-static apr_status_t webdav_read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, size_t len,
-                                   apr_off_t off, size_t *got)
-{
-    const vfs_iovec_t iov = {buf, len};
-    return webdav_fetch(file, ctx, &iov, 1, off, got, NULL);
-}
-
-static apr_status_t webdav_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
-                                 vfs_validator_t *validator)
-{
-    const webdav_file_t *f = (const webdav_file_t *)file;
-    return of_handle(webdav__stat(file->fs->state, ctx, f->path, attr, validator, NULL));
-}
-
-/* ---- what is on the server is there */
-
-static apr_status_t webdav_flush(vfs_file_t *file, const vfs_ctx_t *ctx)
-{
-    (void)file;
-    (void)ctx;
-    return APR_SUCCESS;
-}
-
-static apr_status_t webdav_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags)
-{
-    (void)file;
-    (void)ctx;
-    (void)flags;
-    return APR_SUCCESS;
-}
-
-static apr_status_t webdav_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
-{
-    (void)fs;
-    (void)ctx;
-    return APR_SUCCESS;
+    return remote__file(out, &webdav__backend, ((const webdav_t *)fs->state)->skip_max, fs, path,
+                        flags, attr->type);
 }
 
 static apr_status_t webdav_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
@@ -213,7 +134,7 @@ const vfs_ops_t webdav__ops = {
     .destroy = remote__destroy_fs,
     .open = webdav_open,
     .opendir = webdav_opendir,
-    .close = webdav_close,
+    .close = remote__close,
     .closedir = remote__closedir,
     .get = webdav_get,
     .stat = webdav_stat,
@@ -225,14 +146,14 @@ const vfs_ops_t webdav__ops = {
     .rename = webdav__rename,
     .statfs = webdav_statfs,
     .sync_dir = webdav_sync_dir,
-    .sync_fs = webdav_sync_fs,
+    .sync_fs = remote__sync_fs,
     .commit = webdav__commit,
-    .read_at = webdav_read_at,
-    .readv_at = webdav_readv_at,
-    .fstat = webdav_fstat,
-    .flush = webdav_flush,
-    .sync = webdav_sync,
-    .fetch = webdav_fetch,
+    .read_at = remote__read_at,
+    .readv_at = remote__readv_at,
+    .fstat = remote__fstat,
+    .flush = remote__flush,
+    .sync = remote__sync,
+    .fetch = remote__fetch,
     .readdir = remote__readdir,
     .seekdir = remote__seekdir,
 };
