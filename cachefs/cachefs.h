@@ -141,6 +141,9 @@ typedef struct cachefs_config_t {
     uint32_t l2_compress_level;        /**< "l2_compress_level": of CACHEFS_COMPRESS_ZSTD */
     uint32_t l2_promote; /**< "l2_promote": bytes of the store enter memory with that read of them;
                             those before are served, and leave memory as it is */
+    int store_names; /**< "store_names": an end in order leaves names, absent ones and listings in
+                        the store; the next start knows them, as old as they are by then. Not with
+                        `watch` */
 } cachefs_config_t;
 
 /** The defaults: write-through, the policy `auto`, 256 MiB, 32 shards as its memory allows. */

@@ -178,6 +178,9 @@ static const cachefs__key_t keys[] = {
     SIZE("store_free_min", store_free_min, 0, "0",
          "what stays free on the store's file system; 0: a twentieth of it", .min = 0,
          .max = BYTES_MAX),
+    FLAG("store_names", store_names, 0, "off",
+         "keep names, absent ones and listings in the store too, for the rest of their time; not "
+         "with watch"),
     CHOICE("l2_admit", l2_admit, 0, "always",
            "what is written to the store: always, sampled (l2_admit_percent of it), second (what "
            "came twice), sketch (all while there is room, then what came twice)",

@@ -169,7 +169,8 @@ static void end_empty(cache_t *c)
     if (stats.objects)
         cachefs__log(c, 1, "the journal keeps %" PRIu64 " files for the next start", stats.objects);
     else
-        (void)cachefs__journal_void(c->journal); /* what is left is dead, and read again */
+        c->journal_empty =
+            cachefs__journal_void(c->journal) == APR_SUCCESS; /* else it is read again */
 }
 
 apr_status_t cachefs__durable_detach(cache_t *c)

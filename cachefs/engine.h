@@ -426,6 +426,7 @@ struct cache_t {
     int j_kick, j_stop;
     unsigned j_naming; /* calls that change names */
     int keep;          /* it ends with dirty data that the journal has */
+    int journal_empty; /* it ended with nothing that the next start would read */
     int64_t j_again_us, j_again_wait_us, j_good_us; /* of a void one: durable_void.c */
     int j_voiding, j_told; /* somebody makes it void, and alone has the second */
     pthread_t j_thread;

@@ -442,6 +442,8 @@ void cachefs__name_drop(cache_t *c, const vfs_path_t *path);
 /* Drop one node: the lower layer answered that the name leads nowhere, and it is not to be kept. */
 void cachefs__node_forget(cache_t *c, const vfs_path_t *path, int follow, uint64_t asked);
 /* Make the name ask again; its bytes stay. */
+/* Its node, of the path itself, is as old as if it had been asked for then. */
+void cachefs__node_aged(cache_t *c, const vfs_path_t *path, int64_t checked_us);
 void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path);
 /* As cachefs__node_set, by whoever changes the name right now (cachefs__mut_begin). */
 void cachefs__node_put(cache_t *c, const vfs_path_t *path, int follow, obj_t *obj,

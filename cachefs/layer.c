@@ -256,6 +256,7 @@ static apr_status_t start(cache_t *c, char *err, size_t errlen)
     if (!st) st = cachefs__tier_metrics(c);
     if (!st) st = cachefs__durable_start(c, err, errlen);
     if (!st) st = cachefs__durable_metrics(c);
+    if (!st) cachefs__names_take(c);
     if (!st) st = vfs_workers_create(&c->workers, c->config.workers, 4096, c->fs->pool);
     if (!st) st = cachefs__wb_create(c);
     if (!st) st = cachefs__tune_start(c);
@@ -270,7 +271,9 @@ static apr_status_t stop(cache_t *c)
     cachefs__wb_destroy(c);
     if (c->workers) vfs_workers_destroy(c->workers);
     c->workers = NULL;
+    c->journal_empty = !c->journal;
     apr_status_t st = cachefs__durable_detach(c);
+    if (!st) cachefs__names_save(c);
     cachefs__tier_stop(c);
     return st;
 }

@@ -438,3 +438,16 @@ void cachefs__node_expire_name(cache_t *c, const vfs_path_t *path)
         if (at[k]) cachefs__node_stale(&c->nodes[at[k]]);
     cachefs__unlock(&s->lock, RANK_SHARD);
 }
+
+void cachefs__node_aged(cache_t *c, const vfs_path_t *path, int64_t checked_us)
+{
+    shard_t *s = cachefs__node_shard(c, path->hash);
+    cachefs__lock(&s->lock, RANK_SHARD);
+    uint32_t i = find(c, s, path, 0);
+    if (i) {
+        seq_begin(&c->nodes[i]);
+        c->nodes[i].checked_us = checked_us;
+        seq_end(&c->nodes[i]);
+    }
+    cachefs__unlock(&s->lock, RANK_SHARD);
+}

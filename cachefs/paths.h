@@ -307,6 +307,10 @@ apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
 /* dir.c: content of a version that is no file's: listings and link texts */
 void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked);
 char *cachefs__content_get(cache_t *c, obj_t *o, uint64_t *len);
+/* saved.c: leave what is known of names in the store, nothing else running any more; and take what
+ * the last run left, before the first call */
+void cachefs__names_save(cache_t *c);
+void cachefs__names_take(cache_t *c);
 
 /* ---- control.c, batch.c, figures.c */
 /* The cache that the layer is; NULL: it is none. */

@@ -86,16 +86,17 @@ static apr_status_t end(cachefs__check_t *c, apr_status_t st, char *err, size_t 
 
 static apr_status_t other(void *baton, const char *name)
 {
-    static const char *const own[] = {"STORE", "lock", "l2", "journal", "lost+found"};
+    static const char *const own[] = {"STORE", "lock", "l2", "journal", "names", "lost+found"};
     const cachefs__check_t *c = baton;
     char path[VFS_PATH_MAX + 8];
     for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
         if (strcmp(name, own[i]) == 0) return APR_SUCCESS;
     (void)snprintf(path, sizeof(path), "/%s", name);
-    if (strcmp(name, "STORE.new") == 0) {
+    if (strcmp(name, "STORE.new") == 0 || strcmp(name, "names.new") == 0) {
         c->out->orphans++;
-        cachefs__check_told(c, CACHEFS_TOLD_NOTE, path, 0,
-                            "left over from an identity that was not finished");
+        cachefs__check_told(c, CACHEFS_TOLD_NOTE, path, 0, "left over from %s that %s not finished",
+                            name[0] == 'S' ? "an identity" : "names",
+                            name[0] == 'S' ? "was" : "were");
     } else {
         cachefs__check_told(c, CACHEFS_TOLD_NOTE, path, 0, "no file of the store; left alone");
     }
@@ -233,6 +234,7 @@ apr_status_t cachefs_store_gc(cachefs_gc_t *out, vfs_t *fs, uint64_t bytes,
                            cachefs__store_name(g.c.store));
     }
     if (!st) st = collect(&g, "/STORE.new", "left over from an identity that was not finished");
+    if (!st) st = collect(&g, "/names.new", "left over from names that were not finished");
     if (!st) st = collect(&g, CACHEFS__STORE_L2 "/probe", "left over from a look at a store");
     if (!st) st = collect_segments(&g, bytes);
     all.size = size;
