@@ -360,7 +360,9 @@ static int do_cache(model_run_t *run, const model_op_t *op)
 int model_step(model_run_t *run, const model_op_t *op)
 {
     vfs_t *fs = run->sut->fs;
-    if (!fits(run, op) || !ref_claims(&run->ref, op, vfs_caps(fs)->bits)) return 1;
+    if (!fits(run, op) ||
+        !ref_claims(&run->ref, op, vfs_caps(fs)->bits, vfs_find_layer(fs, "objects") != NULL))
+        return 1;
     switch (op->kind) {
     case MODEL_open:
         return do_open(run, op);

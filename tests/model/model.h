@@ -81,8 +81,9 @@ void ref_init(ref_t *ref, const char *base);
 void ref_free(ref_t *ref);
 ref_node_t *ref_find(const ref_t *ref, const char *path);
 /** Does a stack with these capabilities claim to do the step? To take the last name of what is
- * open, or that of an open directory, wants VFS_CAP_UNLINKED_OPEN. */
-int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits);
+ * open, or that of an open directory, wants VFS_CAP_UNLINKED_OPEN. `keeps`: it keeps such files, if
+ * they are as small as here. */
+int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits, int keeps);
 /** What each step answers on Linux. */
 apr_status_t ref_lookup(const ref_t *ref, const char *path, ref_node_t **node);
 apr_status_t ref_open(ref_t *ref, uint32_t slot, const char *path, uint32_t flags);

@@ -287,14 +287,15 @@ static int dir_open(const ref_t *ref, const char *path)
     return 0;
 }
 
-int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits)
+int ref_claims(const ref_t *ref, const model_op_t *op, uint64_t bits, int keeps)
 {
-    int removes = (op->kind == MODEL_unlink || op->kind == MODEL_rmdir) && last_open(ref, op->path);
+    int moves = op->kind == MODEL_rmdir && last_open(ref, op->path);
+    int removes = op->kind == MODEL_unlink && last_open(ref, op->path);
     if (op->kind == MODEL_rename) {
         if ((op->flags & VFS_RENAME_EXCHANGE) && !(bits & VFS_CAP_RENAME_EXCHANGE)) return 0;
         if ((op->flags & VFS_RENAME_NOREPLACE) && !(bits & VFS_CAP_RENAME_NOREPLACE)) return 0;
-        removes = dir_open(ref, op->path) || dir_open(ref, op->path2) ||
-                  (!op->flags && strcmp(op->path, op->path2) != 0 && last_open(ref, op->path2));
+        moves = dir_open(ref, op->path) || dir_open(ref, op->path2);
+        removes = !op->flags && strcmp(op->path, op->path2) != 0 && last_open(ref, op->path2);
     }
-    return !removes || (bits & VFS_CAP_UNLINKED_OPEN);
+    return (bits & VFS_CAP_UNLINKED_OPEN) || (!moves && (!removes || keeps));
 }

@@ -334,3 +334,59 @@ Test(objects_names, a_listing_tells_of_what_was_moved_what_a_question_does)
     OK(vfs_close(f, NULL));
     rig_close(&rig, APR_SUCCESS);
 }
+
+Test(objects_names, a_small_file_that_is_open_lives_on_without_its_name)
+{
+    for (int staged = 0; staged < 2; staged++)
+        for (int replaced = 0; replaced < 2; replaced++) {
+            rig_t rig;
+            vfs_attr_t attr;
+            rig_open(&rig, VFS_CAP_UNLINKED_OPEN, 0);
+            rig_text(&rig, "/f", "old bytes");
+            rig_text(&rig, "/g", "another");
+            vfs_file_t *f = rig_file(&rig, "/f", RW);
+            if (staged) rig_write(f, 4, "B");
+            OK(replaced ? vfs_rename(rig.fs, NULL, "/g", "/f", 0) : vfs_unlink(rig.fs, NULL, "/f"));
+            vfs_count_reset(rig.count);
+            rig_reads(f, 0, staged ? "old Bytes" : "old bytes");
+            rig_write(f, 0, "O");
+            rig_reads(f, 0, staged ? "Old Bytes" : "Old bytes");
+            OK(vfs_fstat(f, NULL, &attr));
+            cr_assert(attr.size == 9 && attr.nlink == 0);
+            OK(vfs_close(f, NULL));
+            cr_expect_eq(rig_requests(&rig), 0u);
+            if (replaced) rig_holds_text(rig.mem, "/f", "another");
+            rig_close(&rig, APR_SUCCESS);
+        }
+}
+
+Test(objects_names, a_large_file_is_not_fetched_for_being_removed)
+{
+    enum { LARGE = (16 << 20) + 1 };
+    rig_t rig;
+    char *data = rig_bytes(LARGE, 1);
+    rig_open(&rig, VFS_CAP_UNLINKED_OPEN, 0);
+    rig_put(&rig, "/f", data, LARGE);
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    vfs_count_reset(rig.count);
+    OK(vfs_unlink(rig.fs, NULL, "/f"));
+    cr_expect_eq(rig_calls(&rig, VFS_OPID_fetch), 0u);
+    OK(vfs_close(f, NULL));
+    free(data);
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, a_name_that_stays_changes_nothing_of_an_open_file)
+{
+    rig_t rig;
+    rig_open(&rig, VFS_CAP_UNLINKED_OPEN, 0);
+    rig_text(&rig, "/f", "old bytes");
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    rig_fail(&rig, VFS_OPID_unlink, VFS_FAULT_ERROR, 1);
+    IS(OSERR(EIO), vfs_unlink(rig.fs, NULL, "/f"));
+    rig_text(&rig, "/f", "new bytes");
+    rig_reads(f, 0, "new bytes");
+    OK(vfs_close(f, NULL));
+    cr_expect_eq(rig_calls(&rig, VFS_OPID_commit), 0u);
+    rig_close(&rig, APR_SUCCESS);
+}

@@ -144,14 +144,14 @@ static int read_clean(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_i
     return objects__epoch(n) == epoch || *status == APR_SUCCESS;
 }
 
-/* A commit may be below already, and not be known here yet. 1: there was one; the base is new. */
+/* A commit may be below already, and not be known here yet, or the name has just gone. 1: what is
+ * here is new. */
 static int committed_since(objects_t *o, node_t *n, const vfs_ctx_t *ctx, uint32_t epoch)
 {
     claim_t c;
     if (objects__epoch(n) != epoch) return 1;
-    if (objects__claim_node(o, ctx, &c, n) != APR_SUCCESS)
-        return 0; /* it has no name, or no time */
-    objects__release(o, &c);
+    if (objects__claim_node(o, ctx, &c, n) == APR_SUCCESS)
+        objects__release(o, &c); /* else it has no name any more, or no time */
     return objects__epoch(n) != epoch;
 }
 
@@ -165,7 +165,11 @@ apr_status_t objects__node_read(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     vfs_validator_t unwanted;
     apr_status_t status = APR_SUCCESS;
     for (int tries = 0; tries < READ_TRIES; tries++) {
-        if (read_clean(o, n, ctx, iov, count, off, got, val, &status)) break;
+        uint32_t epoch = objects__epoch(n);
+        if (read_clean(o, n, ctx, iov, count, off, got, val, &status)) {
+            if (status != VFS_ESTALE || !committed_since(o, n, ctx, epoch)) break;
+            continue;
+        }
         if (!objects__staged(n)) continue;
         status = read_staged(o, n, iov, count, off, got, val != NULL ? val : &unwanted, &plan);
         if (status == APR_SUCCESS) status = fill_holes(o, n, ctx, &plan);
@@ -295,29 +299,40 @@ apr_status_t objects_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t
 
 /* ---- asking */
 
-apr_status_t objects_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
-                           vfs_validator_t *validator)
+/* What needs no question. 0: nothing does. *epoch: before it is asked. */
+static int tell_known(const handle_t *h, vfs_attr_t *attr, vfs_validator_t *validator,
+                      uint32_t *epoch)
 {
-    handle_t *h = handle_of(file);
     node_t *n = h->node;
-    reader_t *r;
     pthread_mutex_lock(&n->mutex);
     /* a cache asks for the version that its flush made: that came with the commit */
     int known = n->stages > 0 || n->just;
-    uint32_t epoch = n->epoch;
+    *epoch = n->epoch;
     n->just = 0;
     if (known) {
         objects__attr(n, attr);
         objects__version(h->o, n, validator);
     }
     pthread_mutex_unlock(&n->mutex);
-    if (known) return APR_SUCCESS;
-    apr_status_t status = objects__reader(h->o, n, ctx, 0, &r);
+    return known;
+}
+
+apr_status_t objects_fstat(vfs_file_t *file, const vfs_ctx_t *ctx, vfs_attr_t *attr,
+                           vfs_validator_t *validator)
+{
+    handle_t *h = handle_of(file);
+    uint32_t epoch;
+    reader_t *r;
+    apr_status_t status;
+    do {
+        if (tell_known(h, attr, validator, &epoch)) return APR_SUCCESS;
+        status = objects__reader(h->o, h->node, ctx, 0, &r);
+        if (status != APR_SUCCESS) continue;
+        status = vfs_call_fstat(r->file, ctx, attr, validator);
+        objects__reader_put(h->node, r);
+    } while (status == VFS_ESTALE && committed_since(h->o, h->node, ctx, epoch));
     if (status != APR_SUCCESS) return status;
-    status = vfs_call_fstat(r->file, ctx, attr, validator);
-    objects__reader_put(n, r);
-    if (status != APR_SUCCESS) return status;
-    objects__base_learn(h->o, n, epoch, attr, validator);
+    objects__base_learn(h->o, h->node, epoch, attr, validator);
     objects__strip(attr);
     return APR_SUCCESS;
 }

@@ -195,27 +195,12 @@ apr_status_t objects_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     return status;
 }
 
-apr_status_t objects__keep_open(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
-{
-    reader_t *r = NULL;
-    pthread_mutex_lock(&o->lock);
-    int open = n->refs > 1; /* beside our own */
-    pthread_mutex_unlock(&o->lock);
-    pthread_mutex_lock(&n->mutex);
-    open |= n->stages > 0; /* that can be opened without a claim */
-    int needed = open && (!n->base.known || n->base.exists);
-    pthread_mutex_unlock(&n->mutex);
-    if (!needed || !(o->lower->caps.bits & VFS_CAP_UNLINKED_OPEN)) return APR_SUCCESS;
-    apr_status_t status = objects__reader(o, n, ctx, 1, &r);
-    if (status == APR_SUCCESS) objects__reader_put(n, r);
-    return status == VFS_ESTALE ? APR_SUCCESS : status; /* others took it away before */
-}
-
 apr_status_t objects_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
 {
     objects_t *o = objects__of(fs);
     node_t *n;
     claim_t c;
+    kept_t kept = {.node = NULL};
     int only_here = 0;
     apr_status_t status = objects__claim(o, ctx, &c, path, NULL, 0);
     if (status != APR_SUCCESS) return status;
@@ -225,13 +210,14 @@ apr_status_t objects_unlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
         only_here = objects__is_fresh(n) && !n->doubt;
         pthread_mutex_unlock(&n->mutex);
     }
-    if (n != NULL && !only_here) status = objects__keep_open(o, n, ctx);
+    if (n != NULL && !only_here) status = objects__keep(o, n, ctx, &kept);
     if (status == APR_SUCCESS && !only_here)
         status = objects__missing(o, path, vfs_call_unlink(o->lower, ctx, path));
     if (staged && APR_STATUS_IS_ENOENT(status)) status = APR_SUCCESS; /* it was here */
     if (n != NULL && status != APR_SUCCESS && !objects__refused(status) &&
         APR_STATUS_IS_ENOENT(vfs_call_lstat(o->lower, ctx, path, NULL, NULL)))
         status = APR_SUCCESS; /* it was its answer that was lost */
+    objects__keep_end(&kept, status == APR_SUCCESS);
     if (n != NULL && status == APR_SUCCESS) objects__node_gone(o, n);
     if (n != NULL) objects__node_put(o, n);
     objects__release(o, &c);

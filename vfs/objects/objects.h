@@ -267,15 +267,24 @@ apr_status_t objects__conflict(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
 
 /** Is it a clear no of the lower layer: was nothing done? */
 int objects__refused(apr_status_t status);
-/** Who has it open goes on when its name goes: where the lower layer keeps such a file, by a
- * handle. Path claimed, and a reference to the node. */
-apr_status_t objects__keep_open(objects_t *o, node_t *n, const vfs_ctx_t *ctx);
-
 /** A commit failed: was it done all the same? Then `attr` and `val` say what there is. Claimed;
  * stage[0] stands still. */
 apr_status_t objects__was_done(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                const vfs_path_t *path, vfs_attr_t *attr, vfs_validator_t *val,
                                int *done);
+
+/* ---- what loses its name (keep.c) */
+
+/** What of the base of a node shows, and is kept for who has it open. */
+typedef struct kept_t {
+    node_t *node; /**< or NULL: nothing */
+    stage_t bytes;
+    int whole; /**< all of it */
+} kept_t;
+/** Before the name goes. Path claimed, and a reference to the node. On an error it must stay. */
+apr_status_t objects__keep(objects_t *o, node_t *n, const vfs_ctx_t *ctx, kept_t *k);
+/** Then: is it `gone`? Before objects__node_gone. */
+void objects__keep_end(kept_t *k, int gone);
 
 /* ---- the table (open.c, file.c, names.c, attr.c, rename.c, dir.c, whole.c) */
 

@@ -14,6 +14,7 @@ typedef struct move_t {
     uint32_t flags;
     node_t *target;
     int target_fresh; /* the new name is that of a file that is not below */
+    kept_t kept;      /* of it */
 } move_t;
 
 static int is_swap(const move_t *m)
@@ -41,7 +42,7 @@ static apr_status_t target_ready(objects_t *o, const vfs_ctx_t *ctx, move_t *m)
     m->target_fresh = objects__is_fresh(m->target);
     pthread_mutex_unlock(&m->target->mutex);
     if (m->target_fresh) status = meet_fresh(o, ctx, m);
-    if (status == APR_SUCCESS && !is_swap(m)) status = objects__keep_open(o, m->target, ctx);
+    if (status == APR_SUCCESS && !is_swap(m)) status = objects__keep(o, m->target, ctx, &m->kept);
     return status;
 }
 
@@ -110,6 +111,8 @@ static apr_status_t rename_claimed(objects_t *o, const vfs_ctx_t *ctx, move_t *m
     status = vfs_call_rename(o->lower, ctx, m->from, m->to, m->flags);
     if (status != APR_SUCCESS && !objects__refused(status) && was_done(o, ctx, m, m->from, m->to))
         status = APR_SUCCESS; /* it was its answer that was lost */
+    objects__keep_end(&m->kept, status == APR_SUCCESS);
+    m->kept.node = NULL;
     if (status != APR_SUCCESS) return status;
     if (m->target != NULL && !is_swap(m)) objects__node_gone(o, m->target);
     status = objects__nodes_move(o, m->from, m->to, is_swap(m));
@@ -133,6 +136,7 @@ apr_status_t objects_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
     apr_status_t status = objects__claim(o, ctx, &c, from, to, 1);
     if (status != APR_SUCCESS) return status;
     status = rename_claimed(o, ctx, &m);
+    objects__keep_end(&m.kept, 0); /* where it did not come to it */
     if (m.target != NULL) objects__node_put(o, m.target);
     objects__dirs_forget(o);
     objects__release(o, &c);
