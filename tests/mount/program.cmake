@@ -7,6 +7,7 @@ foreach(file ${files})
   string(REGEX REPLACE "^test_" "mount_" name ${base})
   add_dependencies(test_${name} cachefs cachefs_plugin_sick lockstep)
   target_link_libraries(test_${name} PRIVATE test_stacks) # has the servers
+  target_compile_definitions(test_${name} PRIVATE "RELAY_PY=\"${CMAKE_CURRENT_SOURCE_DIR}/mount/relay.py\"")
   if(CURL_FOUND)
     target_compile_definitions(test_${name} PRIVATE REMOTE_HTTP)
   endif()

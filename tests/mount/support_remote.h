@@ -1,6 +1,5 @@
 /*
- * support_remote.h - servers of the test's own as origins of a mount, and which programs they can
- * bear. For the tests of the mount.
+ * support_remote.h - servers of the test's own as origins of a mount. For the tests of the mount.
  */
 #ifndef TESTS_MOUNT_SUPPORT_REMOTE_H
 #define TESTS_MOUNT_SUPPORT_REMOTE_H
@@ -17,14 +16,18 @@ typedef struct remote_t {
     const char *name;
     unsigned can;      /**< REMOTE_* */
     const char *lacks; /**< for lockstep */
-    webserver_t web;
+    size_t kind;
+    webserver_t web, relay;
     sshd_t sshd;
     char uri[512];
 } remote_t;
 
 /** Start the i-th: S3 with metadata, WebDAV (Apache), SFTP; those whose library was not there when
- * this was built are left out. Scripts get its URI as U. Returns 0: there are no more. */
+ * this was built are left out. Scripts get its URI as U, and may call `below NAME` for what it has
+ * in the file. Returns 0: there are no more. */
 int remote_start(remote_t *remote, rig_t *rig, size_t i);
+/** Its URI leads by a relay from now on, which is as the file tmp/mood says: see relay.py. */
+void remote_relay(remote_t *remote, const rig_t *rig);
 void remote_stop(remote_t *remote);
 
 #endif

@@ -88,6 +88,8 @@ static const char prelude[] =
     "case \"$(cat /proc/$server/stat)\" in *') Z '*|'') echo \"it ended: cachefs mount $*\"; exit "
     "1;; esac\n"
     "sleep 0.05; done; }\n"
+    "below() { if test -n \"${DIRECT:-}\"; then \"$CACHEFS\" cat \"$DIRECT\" \"$1\"; else cat "
+    "\"$O/$1\"; fi; }\n"
     "no() { code=$1; shift; set +e; \"$@\" >tmp/said 2>&1; got=$?; set -e\n"
     "cat tmp/said; test $got = $code; }\n";
 

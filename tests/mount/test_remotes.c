@@ -141,3 +141,35 @@ Test(mount_remotes, where_holes_are_not_known_all_is_data)
 {
     on_remotes(extents);
 }
+
+/* What was there before, what is new, what was moved. These have no identities, so the journal has
+ * nothing of them: what is synced is below. */
+Test(mount_remotes, what_was_synced_is_there_after_a_kill)
+{
+    rig_t rig;
+    remote_t remote;
+    for (size_t i = 0; remote_start(&remote, &rig, i); i++) {
+        rig_sh_beside(
+            &rig,
+            "up() { serve \"$U\" $M --mode back --store s --set flush_interval=1h --set "
+            "dirty_age=2h "
+            "--set flush_on_close=off; }\n"
+            "end() { \"$CACHEFS\" unmount $M; wait $server; }\n"
+            "killed() { kill -9 $server; wait $server || true; umount -l mnt; }\n"
+            "for i in 1 2 3; do head -c 300000 /dev/urandom >tmp/f$i; done\n"
+            "serve \"$U\" $M; mkdir mnt/d; cp tmp/f1 mnt/f1; cp tmp/f2 mnt/f2; end\n"
+            "up; cp tmp/f3 mnt/d/new; printf changed | dd of=mnt/f1 bs=1 seek=5000 conv=notrunc "
+            "status=none\n"
+            "printf changed | dd of=tmp/f1 bs=1 seek=5000 conv=notrunc status=none\n"
+            "mv mnt/f2 mnt/d/moved; echo more >>mnt/d/moved; echo more >>tmp/f2; sync mnt/d/new "
+            "mnt/f1 "
+            "mnt/d/moved\n"
+            "killed\n"
+            "up; cmp tmp/f1 mnt/f1; cmp tmp/f3 mnt/d/new; cmp tmp/f2 mnt/d/moved; test ! -e "
+            "mnt/f2\n"
+            "killed; up; end\n"
+            "for f in f1:f1 f3:d/new f2:d/moved; do below ${f#*:} | cmp - tmp/${f%:*}; done");
+        remote_stop(&remote);
+        rig_end(&rig);
+    }
+}
