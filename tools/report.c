@@ -82,6 +82,9 @@ static const char *hint(const char *uri, const char *path, apr_status_t status, 
     const char *inside = APR_STATUS_IS_ENOENT(status) ? cli_path_in_origin(uri, path, pool) : NULL;
     if (inside != NULL)
         return apr_pstrcat(pool, " (paths are those of the stack: write ", inside, ")", NULL);
+    if (status == VFS_EFORMAT && strncmp(uri, "http", 4) == 0 && strstr(uri, "listing=") == NULL)
+        return " (of a directory that may be a page that is no known kind of listing: listing=html "
+               "behind the URI's '?' takes the links of any page)";
     if (APR_STATUS_IS_EACCES(status) && cli_leads_out(uri, path, pool))
         return " (a symbolic link leads out of the origin)";
     return "";

@@ -82,16 +82,22 @@ static const char *find(const char *text, size_t len, const char *what)
     return NULL;
 }
 
+/* "Index of" say nginx, Apache, lighttpd and many others, the second Python's http.server. */
 static int is_index(const char *page, size_t len)
 {
+    static const char *const titles[] = {"index of ", "directory listing for "};
     const char *title = find(page, len < HEAD_BYTES ? len : HEAD_BYTES, "<title>");
     size_t tail = len < HEAD_BYTES ? len : HEAD_BYTES;
     if (title == NULL) return 0;
     title += 7;
     while (title < page + len && isspace((unsigned char)*title))
         title++;
-    return find(title, (size_t)(page + len - title) < 9 ? 0 : 9, "index of ") != NULL &&
-           find(page + len - tail, tail, "</html>") != NULL;
+    for (size_t i = 0; i < sizeof(titles) / sizeof(titles[0]); i++) {
+        size_t n = strlen(titles[i]);
+        if ((size_t)(page + len - title) < n || strncasecmp(title, titles[i], n) != 0) continue;
+        return find(page + len - tail, tail, "</html>") != NULL;
+    }
+    return 0;
 }
 
 /* The value of href in the tag at [at, end): its bytes; NULL: it has none. */

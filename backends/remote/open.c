@@ -73,6 +73,8 @@ static const char *advice(const remote_answer_t *answer, apr_status_t status)
     if (answer->status == 407)
         return "the proxy asks who we are: http_proxy=http://USER:PASSWORD@HOST in the environment";
     if (answer->status == 403) return "the server forbids it";
+    if (status == VFS_EOFFLINE && strstr(answer->why, "wrong version number") != NULL)
+        return "what answers there speaks no TLS: is it http:// or dav://, or another port?";
     if (status == VFS_EOFFLINE)
         return "is the name of the host right, is the server up, is there a proxy (proxy=URL)? "
                "probe=no opens it all the same";

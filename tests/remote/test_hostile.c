@@ -331,6 +331,23 @@ Test(remote_hostile, names_that_lead_out_are_left_out)
     cr_assert_eq(vfs_closedir(dir), APR_SUCCESS);
 }
 
+Test(remote_hostile, the_page_of_pythons_server_is_a_listing)
+{
+    static const reply_t replies[] = {
+        {"GET /root/a/",
+         OK200("81") "<html><head><title>Directory listing for /</title></head><a href=\"x\">x</a>"
+                     "</html>",
+         0, 0, NULL, 0},
+        {NULL, NULL, 0, 0, NULL, 0}};
+    vfs_dir_t *dir = NULL;
+    vfs_dirent_t entry;
+    must_open(replies, "probe=no");
+    cr_assert_eq(vfs_opendir(&dir, fs, NULL, "/a", 0), APR_SUCCESS);
+    cr_assert_eq(vfs_readdir(dir, NULL, &entry), APR_SUCCESS);
+    cr_expect_str_eq(entry.name, "x");
+    cr_assert_eq(vfs_closedir(dir), APR_SUCCESS);
+}
+
 Test(remote_hostile, a_page_that_is_no_index_is_no_listing)
 {
     static const reply_t replies[] = {
