@@ -13,6 +13,11 @@
 
 #define XATTR_MAX 65536u /* XATTR_SIZE_MAX and XATTR_LIST_MAX of the kernel */
 
+#define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
+#define SET_TIMES                                                                                  \
+    (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+#define NS_PER_S 1000000000
+
 /* What a call is about: a handle, or a path. */
 typedef struct target_t {
     open_file_t *file;
@@ -120,9 +125,12 @@ static apr_status_t set_times(mount_t *m, const vfs_ctx_t *ctx, const target_t *
                : vfs_utimens(m->fs, ctx, target->path.text, atime, mtime, VFS_NOFOLLOW);
 }
 
-#define SET_OWNER (FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID)
-#define SET_TIMES                                                                                  \
-    (FUSE_SET_ATTR_ATIME | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_MTIME_NOW)
+/* `touch` asks for it behind what it makes. */
+static int is_now(mount_t *m, const vfs_attr_t *attr)
+{
+    int64_t since = vfs_now_ns() - attr->mtime_ns;
+    return since >= 0 && since <= (int64_t)vfs_caps(m->fs)->time_granularity_ns + NS_PER_S;
+}
 
 /* Where nothing of it is kept, what is so already may be asked for: that is what programs do who
  * make a file like another one. */
@@ -133,7 +141,8 @@ static int is_so(mount_t *m, const vfs_ctx_t *ctx, const target_t *target, const
     if (ask(m, ctx, target, &attr) != APR_SUCCESS) return 0;
     return !((which & FUSE_SET_ATTR_UID) && st->st_uid != attr.uid) &&
            !((which & FUSE_SET_ATTR_GID) && st->st_gid != attr.gid) &&
-           !((which & FUSE_SET_ATTR_MODE) && (st->st_mode & 07777u) != attr.mode);
+           !((which & FUSE_SET_ATTR_MODE) && (st->st_mode & 07777u) != attr.mode) &&
+           (!(which & SET_TIMES) || ((which & FUSE_SET_ATTR_MTIME_NOW) && is_now(m, &attr)));
 }
 
 /* The owner before the mode, since a change of owner takes bits of the mode away; the size before
@@ -152,7 +161,11 @@ static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const 
     }
     if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_SIZE))
         status = set_size(m, ctx, inode, target, st->st_size);
-    if (status == APR_SUCCESS && (which & SET_TIMES)) status = set_times(m, ctx, target, st, which);
+    if (status == APR_SUCCESS && (which & SET_TIMES)) {
+        status = set_times(m, ctx, target, st, which);
+        if (status == APR_ENOTIMPL && is_so(m, ctx, target, st, which & SET_TIMES))
+            status = APR_SUCCESS;
+    }
     return status;
 }
 

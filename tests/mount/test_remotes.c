@@ -79,6 +79,7 @@ static void refusals(rig_t *rig, const remote_t *remote)
         "    except OSError as e: assert e.errno == errno.EOPNOTSUPP, (call, e)\n"
         "    else: raise SystemExit('%%s worked' %% call)\n"
         "open('f', 'w').write('x'); os.mkdir('d')\n"
+        "open('t', 'w').close(); os.utime('t'); os.remove('t')\n"
         "no(os.link, 'f', 'g'); no(os.mkfifo, 'p'); no(os.setxattr, 'f', 'user.a', b'b')\n"
         "no(os.getxattr, 'f', 'user.a')\n"
         "if not %d: no(os.symlink, 'f', 'l')\n"
