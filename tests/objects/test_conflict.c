@@ -338,3 +338,31 @@ Test(objects_conflict, what_is_written_while_a_whole_file_comes_is_on_top_of_all
         rig_close(&rig, APR_SUCCESS);
     }
 }
+
+/* The answer to our commit is lost, and so is the question what came of it. */
+Test(objects_conflict, a_whole_file_meets_our_own_commit_that_is_in_doubt)
+{
+    rig_t rig;
+    vfs_attr_t attr;
+    vfs_path_t path;
+    char buf[VFS_PATH_MAX + 1], beside[300];
+    vfs_source_t source = {read_hundred, NULL, 100};
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    rig_open(&rig, 0, 0);
+    rig_text(&rig, "/f", "old bytes");
+    vfs_file_t *f = rig_file(&rig, "/f", RW);
+    rig_write(f, 0, "our bytes");
+    rig_fail(&rig, VFS_OPID_commit, VFS_FAULT_LOST_REPLY, 1);
+    rig_fail(&rig, VFS_OPID_open, VFS_FAULT_ERROR, 1);
+    IS(OSERR(EIO), vfs_flush(f, NULL));
+    rig_write(f, 0, "O"); /* on top of it */
+    OK(vfs_path_init(&path, "/f", buf));
+    OK(vfs_call_stat(rig.fs, NULL, &path, &attr, &how.expected));
+    how.flags = VFS_COMMIT_IF_MATCH;
+    OK(vfs_commit(rig.fs, NULL, "/f", &source, &how, NULL, NULL));
+    OK(vfs_fstat(f, NULL, &attr));
+    cr_assert_eq(attr.size, 100u);
+    OK(vfs_close(f, NULL));
+    cr_assert_eq(rig_conflicts(&rig, beside, sizeof(beside)), 0u);
+    rig_close(&rig, APR_SUCCESS);
+}

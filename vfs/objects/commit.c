@@ -228,9 +228,9 @@ static void done(objects_t *o, node_t *n, going_t *g, int exists, commit_e kind)
     pthread_mutex_unlock(&n->mutex);
 }
 
-/* What became of an earlier one. What was written since lies on top of it. */
-static apr_status_t resolve(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_path_t *path,
-                            commit_e kind)
+/* What was written since lies on top of it. */
+apr_status_t objects__resolve(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              commit_e kind)
 {
     going_t g = {.kept = NULL};
     int was = 0;
@@ -275,7 +275,7 @@ apr_status_t objects__commit_claimed(objects_t *o, node_t *n, const vfs_ctx_t *c
 {
     vfs_path_t path = objects__node_path(n);
     apr_status_t status = objects__staged(n) ? objects__base_ask(o, n, ctx, 1) : APR_SUCCESS;
-    if (status == APR_SUCCESS) status = resolve(o, n, ctx, &path, kind);
+    if (status == APR_SUCCESS) status = objects__resolve(o, n, ctx, &path, kind);
     return status == APR_SUCCESS ? commit_once(o, n, ctx, &path, kind) : status;
 }
 

@@ -243,6 +243,9 @@ typedef enum commit_e {
 apr_status_t objects__commit(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind);
 /** The same with a claim on the path. */
 apr_status_t objects__commit_claimed(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind);
+/** Find out what became of a commit that is in doubt. Path claimed, the base known. */
+apr_status_t objects__resolve(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                              commit_e kind);
 /** All at and below `path` (NULL: all, by claims of its own). The first error. */
 apr_status_t objects__commit_tree(objects_t *o, const vfs_path_t *path, const vfs_ctx_t *ctx);
 

@@ -92,6 +92,8 @@ static apr_status_t commit_claimed(objects_t *o, const vfs_ctx_t *ctx, const vfs
     node_t *n = objects__node(o, path, 0);
     apr_status_t status =
         n != NULL && objects__staged(n) ? objects__base_ask(o, n, ctx, 1) : APR_SUCCESS;
+    if (n != NULL && status == APR_SUCCESS)
+        status = objects__resolve(o, n, ctx, path, COMMIT_KEEPS);
     if (n != NULL && status == APR_SUCCESS) status = meet(o, n, &below, &staged);
     if (status == APR_SUCCESS) {
         status = vfs_call_commit(o->lower, ctx, path, source, &below, attr, validator);
