@@ -35,11 +35,11 @@ static uint8_t *place(const read_t *r, uint64_t done, size_t *len)
     return NULL;
 }
 
-/* One round: attributes, as much as may be in flight, attributes. */
-static void ask_round(sftp_call_t *c, const read_t *r)
+/* One round: attributes, if we have none from before, as much as may be in flight, attributes. */
+static void ask_round(sftp_call_t *c, const read_t *r, int known)
 {
     uint64_t at = r->done;
-    sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
+    if (!known) sftp__ask_handle(c, FXP_FSTAT, c->handle, c->handle_len);
     while (at < r->want && at - r->done < SFTP_FLIGHT_MAX && !c->failed) {
         size_t len = c->session->read_max;
         if (len > r->want - at) len = (size_t)(r->want - at);
@@ -51,10 +51,10 @@ static void ask_round(sftp_call_t *c, const read_t *r)
 }
 
 /* How far the bytes go without a gap. `*whole`: every request brought all that it could. */
-static apr_status_t take_round(const sftp_call_t *c, read_t *r, int *whole)
+static apr_status_t take_round(const sftp_call_t *c, read_t *r, size_t first, int *whole)
 {
     *whole = 1;
-    for (size_t i = 1; i + 1 < c->count; i++) {
+    for (size_t i = first; i + 1 < c->count; i++) {
         const sftp_req_t *req = c->reqs[i];
         apr_status_t status = sftp__reply(c, i, FXP_DATA, NULL);
         if (status == APR_EOF) return APR_SUCCESS;
@@ -73,21 +73,21 @@ static int same(const vfs_attr_t *a, const vfs_attr_t *b)
     return a->size == b->size && a->mtime_ns == b->mtime_ns;
 }
 
-/* All of it, of one version. VFS_ECONFLICT: it changed meanwhile. */
-static apr_status_t read_version(sftp_call_t *c, read_t *r)
+/* All of it, of one version: from `first`, if that is known, to `r->attr`. VFS_ECONFLICT: it
+ * changed meanwhile. */
+static apr_status_t read_version(sftp_call_t *c, read_t *r, vfs_attr_t first, int known)
 {
-    vfs_attr_t first, before;
-    int whole, rounds = 0;
+    int whole;
     r->done = 0;
     do {
         uint64_t was = r->done;
-        ask_round(c, r);
+        ask_round(c, r, known);
         apr_status_t status = sftp__wait(c);
-        if (status == APR_SUCCESS) status = sftp__reply_attr(c, 0, &before);
+        if (status == APR_SUCCESS && !known) status = sftp__reply_attr(c, 0, &first);
         if (status == APR_SUCCESS) status = sftp__reply_attr(c, c->count - 1, &r->attr);
-        if (status == APR_SUCCESS) status = take_round(c, r, &whole);
+        if (status == APR_SUCCESS) status = take_round(c, r, !known, &whole);
         if (status != APR_SUCCESS) return status;
-        if (rounds++ == 0) first = before;
+        known = 1;
         if (!same(&first, &r->attr)) return VFS_ECONFLICT;
         if (r->done == was) break;
     } while (r->done < r->want && r->off + r->done < r->attr.size);
@@ -99,8 +99,12 @@ static apr_status_t read_version(sftp_call_t *c, read_t *r)
 static apr_status_t read_it(sftp_call_t *c, void *baton)
 {
     read_t *r = baton;
-    apr_status_t status = read_version(c, r);
-    if (status == VFS_ECONFLICT) status = read_version(c, r);
+    vfs_attr_t seen = {0};
+    if (c->file != NULL) sftp__last_seen(c->file, &seen);
+    /* what was seen last is from before the bytes, too */
+    apr_status_t status = read_version(c, r, seen, c->file != NULL);
+    if (status == VFS_ECONFLICT) status = read_version(c, r, seen, 0);
+    if (status == VFS_ECONFLICT && c->file != NULL) status = read_version(c, r, seen, 0);
     return status == VFS_ECONFLICT ? VFS_ESTALE : status;
 }
 

@@ -37,6 +37,14 @@ void sftp__saw(sftp_file_t *file, const vfs_attr_t *attr, uint64_t order)
     pthread_mutex_unlock(&f->mutex);
 }
 
+void sftp__last_seen(sftp_file_t *file, vfs_attr_t *attr)
+{
+    sftp_t *f = file->base.fs->state;
+    pthread_mutex_lock(&f->mutex);
+    *attr = file->seen;
+    pthread_mutex_unlock(&f->mutex);
+}
+
 void sftp__saw_path(sftp_t *f, const char *path, const vfs_attr_t *attr, uint64_t order)
 {
     pthread_mutex_lock(&f->mutex);

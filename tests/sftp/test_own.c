@@ -160,3 +160,23 @@ Test(sftp_own, what_may_have_been_done_is_the_same_file_and_no_other_is)
         finish(fs);
     }
 }
+
+/* ---- changes of others */
+
+Test(sftp_own, what_others_wrote_since_a_read_is_read_whole)
+{
+    static char buf[RIG_BYTES];
+    size_t n = 0;
+    vfs_t *fs = start("silent", 0);
+    vfs_file_t *file = opened(fs);
+    for (int i = 0; i < 4; i++) { /* of another time; of another size, then of that */
+        const size_t len = RIG_BYTES - (i > 1 ? 500000 : 0);
+        if (i > 0) memset(rig.bytes, 'o' + i, 1000);
+        if (i > 0) rig_put(&rig, "big", rig.bytes, len);
+        cr_assert_eq(vfs_read_at(file, NULL, buf, RIG_BYTES, 0, &n), APR_SUCCESS);
+        cr_expect_eq(n, len);
+        cr_expect_eq(memcmp(buf, rig.bytes, n), 0, "write %d", i);
+    }
+    cr_expect_eq(vfs_close(file, NULL), APR_SUCCESS);
+    finish(fs);
+}
