@@ -117,6 +117,7 @@ typedef struct vfs_remote_figures_t {
     uint64_t breaker_opened; /**< how often the server was found to be away */
     uint32_t breaker_open;   /**< 1: it is */
     uint32_t reserved;       /**< 0 */
+    uint64_t hedged;         /**< reads that took long and were asked for once more; of attempts */
 } vfs_remote_figures_t;
 /** The figures of a remote backend.
  *  @param fs  the backend, or a layer above it

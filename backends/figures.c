@@ -78,6 +78,8 @@ apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
         ROW(connections, 1, "cachefs_remote_connections_total", "Connections that were made."),
         ROW(breaker_opened, 1, "cachefs_remote_breaker_opened_total",
             "How often the server was found to be away."),
+        ROW(hedged, 1, "cachefs_remote_hedged_total",
+            "Reads that took long and were asked for once more meanwhile."),
 #undef ROW
     };
     VFS_CHECK_ARG(fs != NULL && registry != NULL);

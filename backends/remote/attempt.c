@@ -9,42 +9,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "backends/remote/private.h"
+#include "backends/remote/attempt.h"
 #include "vfs/wait.h"
 
-#define IDLE_MS 1000 /* the longest sleep; libcurl wakes for its sockets and its own timers */
 /* A server may close a connection that is idle for longer, just when a request sets out on it. Then
  * nobody knows whether the request was heard. */
 #define FRESH_S 2L
-
-typedef struct attempt_t {
-    remote_t *remote;
-    const vfs_ctx_t *ctx;
-    const remote_request_t *request;
-    remote_answer_t *answer;
-    CURL *easy;
-    apr_status_t status; /* of a callback, or of the context */
-    int enough;
-    int in_body;
-    int late; /* a limit of ours is over */
-    int sent; /* so often the request set out on a connection */
-    int all_sent;
-    int lost; /* and again, which is not allowed: its answer was lost */
-    size_t header_bytes;
-    uint64_t body_bytes;
-    uint64_t given;      /* bytes of our body, from its beginning */
-    uint64_t mark_bytes; /* what had been moved at mark_us */
-    int64_t mark_us;
-    int64_t begun_us;
-} attempt_t;
-
-static int64_t now_us(void)
-{
-    struct timespec now;
-    int rc = clock_gettime(CLOCK_MONOTONIC, &now);
-    VFS_ASSERT(rc == 0);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
 
 /* Bytes of a body go by: not too fast. What we wait ourselves is not the server's. */
 static int pace(attempt_t *a, size_t len)
@@ -61,8 +31,9 @@ static int pace(attempt_t *a, size_t len)
 static int headers_end(attempt_t *a)
 {
     if (a->answer->status < 200) return 1;
+    if (!remote__race_won(a)) return 0;
     a->in_body = 1;
-    a->mark_us = now_us();
+    a->mark_us = remote__now_us();
     if (a->request->begin != NULL) a->status = a->request->begin(a->request->baton, a->answer);
     a->enough = a->status == REMOTE_ENOUGH;
     if (a->enough) a->status = APR_SUCCESS;
@@ -142,11 +113,11 @@ static size_t on_fill(char *data, size_t one, size_t room, void *baton)
     if (send->data != NULL) {
         memcpy(data, (const char *)send->data + a->given, len);
     } else {
-        int64_t begun = now_us();
+        int64_t begun = remote__now_us();
         a->status =
             send->source->read_at(send->source->baton, data, len, send->off + (apr_off_t)a->given);
-        a->begun_us += now_us() - begun; /* meanwhile the server waited for us */
-        a->mark_us += now_us() - begun;
+        a->begun_us += remote__now_us() - begun; /* meanwhile the server waited for us */
+        a->mark_us += remote__now_us() - begun;
     }
     if (a->status != APR_SUCCESS) return CURL_READFUNC_ABORT;
     a->given += len;
@@ -237,7 +208,7 @@ static void set_network(attempt_t *a)
 
 /* The handle keeps its connections through a reset, and nothing else. Redirects are the caller's to
  * follow: it alone knows what may go where. */
-static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
+apr_status_t remote__set_up(attempt_t *a, struct curl_slist **headers)
 {
     CURL *easy = a->easy;
     apr_status_t status = APR_SUCCESS;
@@ -248,6 +219,7 @@ static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
         if (status != APR_SUCCESS) return status;
     }
     curl_easy_reset(easy);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, a);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, a->answer->why);
     curl_easy_setopt(easy, CURLOPT_USERAGENT, "cachefs");
@@ -267,86 +239,6 @@ static apr_status_t set_up(attempt_t *a, struct curl_slist **headers)
     set_network(a);
     set_credentials(a);
     return APR_SUCCESS;
-}
-
-/* A limit, for a request that may be slow. */
-static int64_t stretch(const attempt_t *a, int64_t us)
-{
-    int64_t slow_us = a->remote->config.slow_us;
-    return (a->request->flags & REMOTE_SLOW) && us < slow_us ? slow_us : us;
-}
-
-/* When is it too late? While a body is under way, ours or that of the answer, it must move; before
- * and after, the server may take its time. */
-static int64_t limit(attempt_t *a, const remote_config_t *config, int64_t now)
-{
-    const remote_send_t *send = a->request->send;
-    const uint64_t step = a->request->flags & REMOTE_SLOW ? 1 : REMOTE_STALL_BYTES;
-    int64_t first_us = stretch(a, config->first_byte_us);
-    curl_off_t up = 0;
-    if (send != NULL) (void)curl_easy_getinfo(a->easy, CURLINFO_SIZE_UPLOAD_T, &up);
-    uint64_t moved = a->body_bytes + (uint64_t)up;
-    if (moved < a->mark_bytes) a->mark_bytes = moved; /* it was sent anew */
-    int sending = up > 0 && !a->in_body && (uint64_t)up < send->len;
-    if (!a->in_body && up == 0) return a->begun_us + config->connect_us + first_us;
-    if (moved - a->mark_bytes >= step || (!a->in_body && !sending && !a->all_sent)) {
-        a->mark_bytes = moved;
-        a->mark_us = now;
-    }
-    a->all_sent = !a->in_body && !sending;
-    return a->mark_us + (a->all_sent ? first_us : stretch(a, config->stall_us));
-}
-
-/* How long may it sleep? -1: it is over. */
-static int sleep_ms(attempt_t *a, const vfs_ctx_t *ctx)
-{
-    const remote_config_t *config = &a->remote->config;
-    int64_t now = now_us(), left = IDLE_MS * 1000;
-    a->status = vfs_ctx_check(ctx);
-    if (a->status != APR_SUCCESS) return -1;
-    int64_t until = limit(a, config, now);
-    a->late = now >= until;
-    if (a->late) return -1;
-    if (until - now < left) left = until - now;
-    if (ctx != NULL && ctx->cancel != NULL && left > VFS__CANCEL_POLL_US)
-        left = VFS__CANCEL_POLL_US;
-    if (ctx != NULL && ctx->deadline != 0 && ctx->deadline - apr_time_now() < left)
-        left = ctx->deadline - apr_time_now();
-    return left <= 0 ? 0 : (int)(left / 1000 + 1);
-}
-
-static CURLcode transfer(attempt_t *a, CURLM *multi, const vfs_ctx_t *ctx)
-{
-    CURLcode code = CURLE_FAILED_INIT;
-    CURLMsg *message;
-    int running = 1, left = 0;
-    if (curl_multi_add_handle(multi, a->easy) != CURLM_OK) return CURLE_OUT_OF_MEMORY;
-    while (running > 0) {
-        CURLMcode rc = curl_multi_perform(multi, &running);
-        int ms = running > 0 && rc == CURLM_OK ? sleep_ms(a, ctx) : -1;
-        if (ms < 0) break;
-        rc = curl_multi_poll(multi, NULL, 0, ms, NULL);
-        if (rc != CURLM_OK) break;
-    }
-    while ((message = curl_multi_info_read(multi, &left)) != NULL)
-        if (message->msg == CURLMSG_DONE) code = message->data.result;
-    (void)curl_multi_remove_handle(multi, a->easy); /* it was added above */
-    return code;
-}
-
-/* OpenSSL writes to sockets without MSG_NOSIGNAL: a broken connection shall not end the program. */
-static CURLcode transfer_quietly(attempt_t *a, CURLM *multi, const vfs_ctx_t *ctx)
-{
-    static const struct timespec at_once;
-    sigset_t pipe, before, pending;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    (void)sigpending(&pending); /* cannot fail for an address of ours */
-    (void)pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    CURLcode code = transfer(a, multi, ctx);
-    if (!sigismember(&pending, SIGPIPE)) (void)sigtimedwait(&pipe, NULL, &at_once);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return code;
 }
 
 static remote_end_t judge(const attempt_t *a, CURLcode code)
@@ -412,31 +304,54 @@ static void account(attempt_t *a)
         a->answer->location = strdup(to);
 }
 
+/* What came of the attempt that counts. */
+static remote_end_t conclude(attempt_t *a)
+{
+    remote_end_t end = judge(a, a->code);
+    remote_answer_t *answer = a->answer;
+    if (end.status != APR_SUCCESS && answer->why[0] == '\0')
+        (void)snprintf(answer->why, sizeof(answer->why), "%s",
+                       a->late ? "the server does not answer in time"
+                               : curl_easy_strerror(a->code));
+    if (a->lost)
+        (void)snprintf(answer->why, sizeof(answer->why),
+                       "the answer is lost, and it must not be done twice");
+    return end;
+}
+
 remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ctx_t *ctx,
                              const remote_request_t *request, remote_answer_t *answer)
 {
-    attempt_t a = {
-        .remote = remote, .ctx = ctx, .request = request, .answer = answer, .easy = slot->easy};
+    attempt_t a = {.remote = remote,
+                   .ctx = ctx,
+                   .request = request,
+                   .answer = answer,
+                   .easy = slot->easy,
+                   .code = CURLE_FAILED_INIT};
     struct curl_slist *headers = NULL;
     remote_end_t end = {.untouched = 1, .caller = 1};
+    remote_race_t race;
     remote__answer_clear(answer);
     answer->why[0] = '\0';
-    a.begun_us = now_us();
-    end.status = set_up(&a, &headers);
+    a.begun_us = remote__now_us();
+    remote__race_begin(&race, &a);
+    end.status = remote__set_up(&a, &headers);
+    uint64_t bytes = 0;
     if (end.status == APR_SUCCESS) {
-        CURLcode code = transfer_quietly(&a, slot->multi, ctx);
+        attempt_t *which = remote__transfer(&a, slot->multi, ctx);
         account(&a);
-        end = judge(&a, code);
-        if (end.status != APR_SUCCESS && answer->why[0] == '\0')
-            (void)snprintf(answer->why, sizeof(answer->why), "%s",
-                           a.late ? "the server does not answer in time"
-                                  : curl_easy_strerror(code));
-        if (a.lost)
-            (void)snprintf(answer->why, sizeof(answer->why),
-                           "the answer is lost, and it must not be done twice");
+        if (race.second.easy != NULL) account(&race.second);
+        end = conclude(which);
+        bytes = which->body_bytes;
+        if (which != &a) { /* its answer is the one */
+            remote__answer_clear(answer);
+            *answer = race.answer;
+            memset(&race.answer, 0, sizeof(race.answer));
+        }
     }
     curl_easy_reset(slot->easy); /* the headers go now, and `a` with this frame */
     curl_slist_free_all(headers);
-    remote__trace(remote, ctx, request, answer, &end, now_us() - a.begun_us, a.body_bytes);
+    remote__race_end(&race);
+    remote__trace(remote, ctx, request, answer, &end, remote__now_us() - a.begun_us, bytes);
     return end;
 }

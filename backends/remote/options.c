@@ -11,7 +11,7 @@
 
 const char remote__keys[] = "auth, user, secret_env, secret_file, proxy, cacert, verify, socket, "
                             "trace, connections, retries, connect_timeout, first_byte_timeout, "
-                            "stall_timeout, requests_per_second, bytes_per_second";
+                            "stall_timeout, requests_per_second, bytes_per_second, hedge";
 
 void remote__config_init(remote_config_t *config)
 {
@@ -101,6 +101,12 @@ static const char *set_limit(remote_config_t *config, const char *key, const cha
     return remote__parse_time(value, us) ? NULL : time_accepted;
 }
 
+static const char *set_yes(int *yes, const char *value)
+{
+    *yes = strcmp(value, "yes") == 0;
+    return *yes || strcmp(value, "no") == 0 ? NULL : "yes or no";
+}
+
 const char *remote__config_set(remote_config_t *config, const char *key, const char *value,
                                apr_pool_t *pool)
 {
@@ -124,9 +130,7 @@ const char *remote__config_set(remote_config_t *config, const char *key, const c
         config->proxy = strcmp(value, "none") == 0 ? "" : apr_pstrdup(pool, value);
         return value[0] != '\0' ? NULL : "a URL, or none";
     }
-    if (strcmp(key, "verify") == 0) {
-        config->verify = strcmp(value, "yes") == 0;
-        return config->verify || strcmp(value, "no") == 0 ? NULL : "yes or no";
-    }
+    if (strcmp(key, "verify") == 0) return set_yes(&config->verify, value);
+    if (strcmp(key, "hedge") == 0) return set_yes(&config->hedge, value);
     return set_limit(config, key, value);
 }

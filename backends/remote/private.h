@@ -10,6 +10,7 @@
 #include "backends/remote/remote.h"
 #include "vfs/breaker.h"
 
+#define REMOTE_HEDGE_OF 128u    /* so many reads tell what is usual */
 #define REMOTE_HEADER_MAX 2176u /* bytes of a header that is looked at */
 
 /** A handle of libcurl, and the connections that it keeps. */
@@ -25,7 +26,7 @@ typedef struct remote_rate_t {
     int64_t next_us; /**< when the next may go, since 1970 */
 } remote_rate_t;
 
-/** mutex guards idle, nslots, breaker and rates; it is a leaf. */
+/** mutex guards idle, nslots, breaker, rates and first_bytes; it is a leaf. */
 struct remote_t {
     remote_config_t config;
     char *secret; /**< password or token */
@@ -38,7 +39,10 @@ struct remote_t {
     vfs__breaker_t breaker;
     remote_rate_t request_rate, byte_rate;
     _Atomic uint64_t requests, attempts, failures, refused, bytes_in, bytes_out, connections;
+    _Atomic uint64_t hedged;
     _Atomic uint64_t chance;
+    uint64_t nfirst;                       /**< reads of which first_bytes has the last ones */
+    uint32_t first_bytes[REMOTE_HEDGE_OF]; /**< microseconds to the end of the headers */
 };
 
 /** How an attempt ended. */

@@ -146,6 +146,7 @@ void remote__figures(remote_t *r, vfs_remote_figures_t *out)
     out->bytes_in = atomic_load_explicit(&r->bytes_in, memory_order_relaxed);
     out->bytes_out = atomic_load_explicit(&r->bytes_out, memory_order_relaxed);
     out->connections = atomic_load_explicit(&r->connections, memory_order_relaxed);
+    out->hedged = atomic_load_explicit(&r->hedged, memory_order_relaxed);
     pthread_mutex_lock(&r->mutex);
     out->breaker_open = (uint32_t)r->breaker.open;
     out->breaker_opened = r->breaker.opened;

@@ -35,8 +35,9 @@ typedef struct remote_config_t {
     const char *socket;      /**< a Unix socket to connect to instead of the host; NULL: none */
     const char *trace;       /**< a file that gets a line for each attempt; NULL: none */
     int verify;              /**< certificates, as it should be */
-    uint64_t connections;    /**< slots */
-    uint64_t retries;        /**< attempts beyond the first */
+    int hedge; /**< a read that takes long is asked for twice, and the first answer is taken */
+    uint64_t connections; /**< slots */
+    uint64_t retries;     /**< attempts beyond the first */
     int64_t connect_us;
     int64_t first_byte_us;   /**< from the connection to the end of the headers */
     uint64_t requests_per_s; /**< 0: any number */

@@ -369,6 +369,7 @@ Test(remote_bodies, what_may_be_slow_has_time)
                      answer.why);
         cr_expect_eq(len, 2048);
         remote__answer_free(&answer);
+        if (i == 0) remote__destroy(remote); /* the last one is ended with the test */
         proxy_stop(proxy);
         server_stop(server);
     }
