@@ -13,6 +13,7 @@ packages_of() {
     docs) echo doxygen ;;
     charts) echo gnuplot-nox ;;
     mount-bench) echo fuse3 rclone fio ;;
+    radosgw) echo radosgw ceph-mon ceph-osd ceph-common python3 ;;
     remote-bench) echo fuse3 sshfs rclone s3fs davfs2 nginx libnginx-mod-http-dav-ext python3 openssh-server openssh-client ;;
     *) echo "packages.sh: no group $1" >&2; return 1 ;;
     esac

@@ -123,21 +123,19 @@ static int is_ours(const s3_going_t *g, const char *hex)
     return s3__has_tag(g->s, g->ctx, g->path, tag);
 }
 
-static apr_status_t put(s3_going_t *g, const char *data)
+static apr_status_t put_once(s3_going_t *g, const char *data, const unsigned char *md5,
+                             const char *hex, int *refused)
 {
-    unsigned char md5[S3_MD5_BYTES];
-    char said[32], hex[2 * S3_MD5_BYTES + 1];
+    char said[32], tag[REMOTE_TAG_MAX];
     s3_request_t request = {.method = "PUT",
                             .path = g->path,
                             .data = data,
                             .len = (size_t)g->source->size,
                             .flags = REMOTE_AGAIN};
     remote_answer_t answer;
-    s3__md5(md5, data, request.len);
-    s3__base64(said, md5, sizeof(md5));
-    s3__hex(hex, md5, sizeof(md5));
+    s3__base64(said, md5, S3_MD5_BYTES);
     s3__header(&request, "content-md5", said);
-    s3__header(&request, "if-match", if_match(g));
+    s3__header(&request, "if-match", s3__tag_sent(g->s, if_match(g), tag));
     if (if_none(g)) s3__header(&request, "if-none-match", "*");
     s3__meta_add(&g->meta, &request);
     apr_status_t status = s3__do(g->s, g->ctx, &request, &answer, NULL);
@@ -145,12 +143,33 @@ static apr_status_t put(s3_going_t *g, const char *data)
     if (APR_STATUS_IS_ENOENT(status) && if_match(g) != NULL) status = VFS_ECONFLICT; /* it went */
     memcpy(g->etag, answer.etag, sizeof(g->etag));
     g->date_s = answer.date_s;
+    *refused = answer.status == 412 && if_match(g) != NULL;
     if (status == VFS_ECONFLICT && answer.unknown && is_ours(g, hex)) {
         (void)snprintf(g->etag, sizeof(g->etag), "\"%s\"", hex);
         status = APR_SUCCESS;
     }
     remote__answer_free(&answer);
     return status;
+}
+
+/* A condition is refused that holds, as far as we see: Ceph compares the tag with no quotes around
+ * it. What is refused without them too is a server's that knows no such condition. */
+static apr_status_t put(s3_going_t *g, const char *data)
+{
+    unsigned char md5[S3_MD5_BYTES];
+    char hex[2 * S3_MD5_BYTES + 1];
+    s3__md5(md5, data, (size_t)g->source->size);
+    s3__hex(hex, md5, sizeof(md5));
+    for (;;) {
+        int refused = 0, bare = g->s->bare_tags;
+        apr_status_t status = put_once(g, data, md5, hex, &refused);
+        if (status != VFS_ECONFLICT || !refused || !s3__has_tag(g->s, g->ctx, g->path, g->old))
+            return status;
+        if (bare)
+            g->s->conditional = 0;
+        else
+            g->s->bare_tags = 1;
+    }
 }
 
 static apr_status_t put_whole(s3_going_t *g)

@@ -83,7 +83,8 @@ typedef struct s3_t {
     int https;
     uint32_t uid, gid;          /**< whose all is that says nothing else */
     int payer;                  /**< the requester pays */
-    int conditional;            /**< the server honours If-Match and If-None-Match of PUT */
+    _Atomic int conditional;    /**< the server honours If-Match and If-None-Match of PUT */
+    _Atomic int bare_tags;      /**< it wants the tag of If-Match without its quotes */
     uint64_t part_bytes;        /**< of an upload in parts */
     uint64_t parallel;          /**< parts, or copies, at a time */
     uint64_t copy_max;          /**< bytes that one request may copy */
@@ -358,6 +359,8 @@ apr_status_t s3__upload(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *upload);
 /** VFS_ECHECKSUM: the tag in an answer is not that of the bytes that we sent, whose MD5 is `hex`,
  * on a server whose tags are such. */
 apr_status_t s3__check_tag(s3_t *s, const remote_answer_t *answer, const char *hex);
+/** A tag as the server wants it in If-Match of a PUT; NULL: none is sent. */
+const char *s3__tag_sent(const s3_t *s, const char *etag, char out[REMOTE_TAG_MAX]);
 /** Does the object have this tag? */
 int s3__has_tag(s3_t *s, const vfs_ctx_t *ctx, const char *path, const char *etag);
 

@@ -249,6 +249,15 @@ static int whole_tag(const s3_upload_t *u, char *out, size_t size)
     return good;
 }
 
+const char *s3__tag_sent(const s3_t *s, const char *etag, char out[REMOTE_TAG_MAX])
+{
+    if (etag == NULL || !s->conditional) return NULL;
+    size_t len = strlen(etag);
+    int bare = s->bare_tags && len > 2 && etag[0] == '"';
+    (void)snprintf(out, REMOTE_TAG_MAX, "%.*s", bare ? (int)len - 2 : (int)len, etag + bare);
+    return out;
+}
+
 int s3__has_tag(s3_t *s, const vfs_ctx_t *ctx, const char *path, const char *etag)
 {
     const s3_request_t request = {.method = "HEAD", .path = path, .flags = REMOTE_AGAIN};
@@ -278,7 +287,7 @@ static apr_status_t check_conditions(s3_t *s, const vfs_ctx_t *ctx, const s3_upl
  * own work: the tag tells. */
 static apr_status_t finish(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u, const char *id, int *gone)
 {
-    char query[QUERY_MAX], tag[80];
+    char query[QUERY_MAX], tag[80], sent[REMOTE_TAG_MAX];
     s3_request_t request = {
         .method = "POST", .path = u->path, .query = query, .flags = REMOTE_AGAIN | REMOTE_SLOW};
     remote_answer_t answer;
@@ -287,7 +296,7 @@ static apr_status_t finish(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u, const 
     request.data = list;
     part_query(query, id, 0);
     s3__header(&request, "content-type", "application/xml");
-    if (s->conditional) s3__header(&request, "if-match", u->if_match);
+    s3__header(&request, "if-match", s3__tag_sent(s, u->if_match, sent));
     if (s->conditional && u->if_none) s3__header(&request, "if-none-match", "*");
     if (result == NULL || list == NULL) {
         free(result);

@@ -71,6 +71,13 @@ if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the
                      cache-back-tiny-s8/objects/webdav-apache)
 endif()
 
+# Beside a gateway of Ceph, where that is installed.
+if(CURL_FOUND AND NOT CACHEFS_SANITIZE)
+  add_test(NAME conformance_radosgw COMMAND ${CMAKE_SOURCE_DIR}/scripts/radosgw.sh --installed
+           $<TARGET_FILE:conformance> objects/s3-given)
+  set_tests_properties(conformance_radosgw PROPERTIES LABELS "conformance;s3;long" TIMEOUT 1800 SKIP_RETURN_CODE 77)
+endif()
+
 if(SSH2_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread)
   conformance_stacks(medium sftp/local)
   conformance_stacks(long cache-back-tiny-s8/sftp-nolinks/local cache-back-large-store/sftp-nolinks/local)

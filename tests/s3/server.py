@@ -5,7 +5,7 @@ It serves on the listening socket that is its standard input. The bucket is "tes
 the region "us-east-1". Its argument is some of: plain (conditions of PUT are ignored, as older servers do), parts (small parts may
 stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it), late (the end of an upload
 ignores conditions), careful (it refuses parts copied of any version, and uploads onto any), sealed (what is stored has to be encrypted),
-payer (who asks pays), tls (with cert.pem and key.pem of the directory that is its second argument). The session "expired" is. The tag of
+payer (who asks pays), ceph (If-Match of PUT holds for a tag without its quotes alone), never (for none), tls (with cert.pem and key.pem of the directory that is its second argument). The session "expired" is. The tag of
 what a key of KMS encrypts is no MD5.
 """
 import base64
@@ -124,7 +124,13 @@ class Handler(BaseHTTPRequestHandler):
             raise Refused(412, "PreconditionFailed")
 
     def put_conditions(self, key):
-        if not PLAIN:
+        wanted = self.headers.get("If-Match")
+        if "ceph" in HOW and wanted and key in objects:
+            if wanted != objects[key].etag.strip('"'):
+                raise Refused(412, "PreconditionFailed")
+        elif "never" in HOW and wanted:
+            raise Refused(412, "PreconditionFailed")
+        elif not PLAIN:
             self.check_conditions(key)
 
     def source(self):

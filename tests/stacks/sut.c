@@ -207,26 +207,41 @@ static void stop_s3(void)
     webserver_stop(&s3_web);
 }
 
+/* That of the test's own, or ("given") one that somebody started, whose port is in the environment.
+ */
+static int start_s3(int given, int rver, int plain)
+{
+    const char *port = getenv("CACHEFS_S3_PORT");
+    memset(&s3_web, 0, sizeof s3_web);
+    if (given) {
+        s3_web.port = port != NULL ? atoi(port) : 0;
+        errno = EINVAL;
+        return s3_web.port > 0;
+    }
+    if (!(rver ? s3rver_start(&s3_web) : s3server_start(&s3_web, plain ? "plain,etags" : NULL)))
+        return 0;
+    (void)atexit(stop_s3);
+    return 1;
+}
+
 /* A bottom of its own: a part of a bucket. */
 static apr_status_t add_s3(sut_t *sut, const char *what, char *err, size_t errlen)
 {
     static pid_t owner;
     static unsigned count;
     vfs_t *fs = NULL;
-    char uri[256], place[32];
+    char uri[256], place[48];
     int plain = strcmp(what, "-plain") == 0, rver = strcmp(what, "-rver") == 0;
-    if (sut->nlayers > 0 || (what[0] != '\0' && !plain && !rver)) return APR_EINVAL;
+    int given = strcmp(what, "-given") == 0;
+    if (sut->nlayers > 0 || (what[0] != '\0' && !plain && !rver && !given)) return APR_EINVAL;
     s3server_credentials(rver);
     if (owner != getpid()) { /* one program has stacks of one kind alone */
-        memset(&s3_web, 0, sizeof s3_web);
-        if (!(rver ? s3rver_start(&s3_web) : s3server_start(&s3_web, plain ? "plain,etags" : NULL)))
-            return apr_get_os_error();
+        if (!start_s3(given, rver, plain)) return apr_get_os_error();
         owner = getpid();
-        (void)atexit(stop_s3);
     }
-    snprintf(place, sizeof place, "test/p%u", count++);
+    snprintf(place, sizeof place, "test/p%u-%u", (unsigned)owner, count++);
     s3server_uri(uri, sizeof uri, s3_web.port, place, plain ? "" : "&meta=yes");
-    sut->traits |= SUT_DEEP | SUT_STILL;
+    sut->traits |= SUT_DEEP | SUT_STILL | (given ? SUT_PICKY : 0);
     apr_status_t rv = vfs_s3_create(&fs, uri, err, errlen, sut->pool);
     return rv == APR_SUCCESS ? add(sut, fs) : rv;
 }
