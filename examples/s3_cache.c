@@ -32,7 +32,7 @@ static apr_status_t build(layers_t *stack, const char *uri, const char *dir, cha
     if (status == APR_SUCCESS) status = vfs_local_create(&stack->store, dir, pool);
     if (status != APR_SUCCESS) return status;
     config.ram_bytes = 64u << 20;
-    config.attr_ttl_us = 60000000; /* a minute passes before it is asked for a new version */
+    config.attr_ttl_us = 0; /* each time it is opened it is asked for a new version */
     config.store = stack->store;
     config.store_name = dir;
     config.origin = apr_pstrndup(pool, uri, strcspn(uri, "?")); /* whose bytes are in the store */

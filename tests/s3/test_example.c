@@ -62,10 +62,14 @@ Test(s3_example, what_was_read_once_is_not_fetched_again)
     expect_out(large, LARGE, "two");
     unsigned long long requests = 0, first = 0, second = 0;
     cr_expect_eq(sscanf(said("err"), "%llu requests, %llu", &requests, &first), 2);
-    cr_expect_eq(run("test/in", "/a /d/b"), 0, "%s", said("err"));
-    expect_out(large, LARGE, "two");
-    cr_expect_eq(sscanf(said("err"), "%llu requests, %llu", &requests, &second), 2);
     cr_expect_geq(first, LARGE);
+    second = first;
+    /* what did not reach the store before the end of one run does so in another */
+    for (unsigned i = 0; i < 20 && second > first - LARGE; i++) {
+        cr_expect_eq(run("test/in", "/a /d/b"), 0, "%s", said("err"));
+        expect_out(large, LARGE, "two");
+        cr_expect_eq(sscanf(said("err"), "%llu requests, %llu", &requests, &second), 2);
+    }
     cr_expect_leq(second, first - LARGE, "its version is asked for, and not its bytes");
     bucket_put(&b, "/a", 0, "1 ", 2, NULL, 0);
     cr_expect_eq(run("test/in", "/a /d/b"), 0, "%s", said("err"));
