@@ -5,7 +5,7 @@
 packages_of() {
     case "$1" in
     build) echo build-essential cmake ninja-build pkg-config libapr1-dev libxxhash-dev libzstd-dev libfuse3-dev libmicrohttpd-dev libcurl4-openssl-dev libexpat1-dev libssh2-1-dev ;;
-    test) echo libcriterion-dev locales prometheus python3 fuse3 attr git sqlite3 rsync procps fio stress-ng acl nginx libnginx-mod-http-dav-ext apache2-bin lighttpd lighttpd-mod-webdav openssl openssh-server openssh-client ;;
+    test) echo libcriterion-dev locales prometheus python3 fuse3 attr git sqlite3 rsync procps fio stress-ng acl nginx libnginx-mod-http-dav-ext apache2-bin lighttpd lighttpd-mod-webdav openssl openssh-server openssh-client s3fs ;;
     clang) echo clang ;;
     valgrind) echo valgrind libc6-dbg ;;
     lint) echo clang clang-tidy cppcheck ;;

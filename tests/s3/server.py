@@ -309,7 +309,7 @@ class Handler(BaseHTTPRequestHandler):
                 f"<Upload><UploadId>{u}</UploadId></Upload>" for u in uploads) + "</ListMultipartUploadsResult>")
         prefix, delimiter = q.get("prefix", ""), q.get("delimiter", "")
         most, after = min(int(q.get("max-keys", 1000)), 1000), url.unquote_plus(q.get("continuation-token", ""), errors="surrogateescape")[1:]
-        encode = url.quote_plus if q.get("encoding-type") == "url" else escape
+        encode = url.quote_plus if q.get("encoding-type") == "url" else lambda name: escape(name.decode("utf-8", "surrogateescape"))
         out, last, more = [], None, False
         for key in sorted(objects, key=lambda k: k.encode("utf-8", "surrogateescape")):
             if not key.startswith(prefix):
@@ -325,7 +325,8 @@ class Handler(BaseHTTPRequestHandler):
             out.append(self.entry(encode, key, name, cut))
         token = f"<NextContinuationToken>{token_of(last)}</NextContinuationToken>" if more else ""
         coding = "<EncodingType>url</EncodingType>" if "encoding-type" in q else ""
-        return self.xml('<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        own = f"<Name>test</Name><Prefix>{encode(prefix.encode('utf-8', 'surrogateescape'))}</Prefix>"
+        return self.xml('<ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/">' + own +
                         f"<IsTruncated>{str(more).lower()}</IsTruncated>{'' if LAST else coding}{token}" + "".join(out) +
                         f"{coding if LAST else ''}</ListBucketResult>")
 
