@@ -325,7 +325,7 @@ sub measured {
     my ($protocol, $case, $units) = @_;
     pipe my $in, my $out or fail("pipe: $!");
     my $begun = time;
-    my $hard = $begun + 2 * $opt{limit} + 5;
+    my $hard = $begun + ($case->{name} eq 'upload' ? 5 : 2) * $opt{limit} + 5;
     my $pid = fork // fail("fork: $!");
     if (!$pid) {
         setpgrp;
