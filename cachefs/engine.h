@@ -405,6 +405,9 @@ struct cache_t {
     _Atomic uint32_t room_held, room_waiters; /* work that holds memory; who waits for its end */
     uint32_t stage_chunk;                     /* the last resort; wb_lock */
     int stage_busy;
+    uint8_t *far_stage; /* NULL: none. For one flush at a time that has many bytes; wb_lock */
+    size_t far_stage_bytes;
+    int far_stage_busy;
     _Atomic uint64_t retrying; /* objects whose last flush failed */
     _Atomic uint64_t kept;     /* objects with OBJ_STAGED_KEPT */
     _Atomic int retry_error;   /* why the one did that failed last */

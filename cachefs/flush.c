@@ -9,7 +9,8 @@
 #include "cachefs/copy.h"
 #include "cachefs/engine.h"
 
-#define BATCH 128u /* blocks that one round of a flush takes */
+#define BATCH 128u                   /* blocks that one round of a flush takes */
+#define FAR_STAGE_WORTH (256u << 10) /* bytes that one call takes below without the large stage */
 
 /* ---- staging */
 
@@ -44,6 +45,24 @@ void cachefs__stage_put(cache_t *c, uint32_t chunk)
     cachefs__unlock(&c->wb_lock, RANK_LEAF);
 }
 
+/* The large one, if the lower layer is far and nobody else has it. */
+static uint8_t *far_stage_get(cache_t *c, size_t *size)
+{
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    uint8_t *stage = c->far_stage_busy ? NULL : c->far_stage;
+    if (stage) c->far_stage_busy = 1;
+    *size = c->far_stage_bytes;
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+    return stage;
+}
+
+static void far_stage_put(cache_t *c)
+{
+    cachefs__lock(&c->wb_lock, RANK_LEAF);
+    c->far_stage_busy = 0;
+    cachefs__unlock(&c->wb_lock, RANK_LEAF);
+}
+
 /* ---- a flush */
 
 typedef struct piece_t {
@@ -73,7 +92,7 @@ static size_t take_pieces(cache_t *c, obj_t *o, piece_t *p, size_t most, uint64_
 
 /* Bytes on their way below: `len` of them, for offset `at` of the file. */
 typedef struct stage_t {
-    uint32_t chunk;
+    uint32_t chunk; /* NONE: it is the large one */
     uint8_t *buf;
     size_t size, len;
     uint64_t at;
@@ -299,6 +318,18 @@ static void note_result(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, int64_t star
     if (drop) cachefs__obj_put(c, o);
 }
 
+static apr_status_t flush_stage_get(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, stage_t *stage)
+{
+    cachefs__obj_lock(c, o);
+    uint64_t dirty = o->dirty_bytes;
+    cachefs__obj_unlock(c, o);
+    if (dirty > FAR_STAGE_WORTH) stage->buf = far_stage_get(c, &stage->size);
+    if (stage->buf) return APR_SUCCESS;
+    apr_status_t st = cachefs__stage_get(c, ctx, &stage->chunk, &stage->size);
+    if (!st) stage->buf = cachefs__chunk_ptr(&c->arena, stage->chunk);
+    return st;
+}
+
 /* Write what is dirty now. A block that is written meanwhile goes to the end of the list, so after
  * as many blocks as there were all that was dirty at the beginning is below, and a writer that
  * never stops does not keep us for ever. */
@@ -327,15 +358,17 @@ static apr_status_t flush_dirty(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     apr_status_t st = cachefs__settle(c, o, ctx);
     if (!st) st = cachefs__conflict(c, o, ctx, &theirs);
     if (st || theirs) return st;
-    st = cachefs__stage_get(c, ctx, &stage.chunk, &stage.size);
+    st = flush_stage_get(c, o, ctx, &stage);
     if (st) return st;
-    stage.buf = cachefs__chunk_ptr(&c->arena, stage.chunk);
     uint64_t since = cachefs__obj_flush_begin(c, o);
     st = write_dirty(c, o, ctx, &stage);
     int timed = !st && set_time(c, o, ctx);
     if (stage.tried) cachefs__below_staged(c, o);
     cachefs__obj_changed(c, o, stage.tried || timed, since, st || timed ? NULL : &stage.val);
-    cachefs__stage_put(c, stage.chunk);
+    if (stage.chunk)
+        cachefs__stage_put(c, stage.chunk);
+    else
+        far_stage_put(c);
     if (timed || (st && stage.tried))
         (void)cachefs__obj_ask(c, o, ctx, NULL); /* who cannot be asked leaves it open */
     return st;

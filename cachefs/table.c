@@ -144,6 +144,22 @@ static apr_status_t heads_create(cache_t *c)
     return lend(c, ids + tree);
 }
 
+#define FAR_STAGE_SHARE 64u /* of the memory */
+#define FAR_STAGE_MIN (1u << 20)
+#define FAR_STAGE_MAX (4u << 20)
+
+/* Room for what one call takes below where each call costs a round trip. */
+static apr_status_t far_stage_create(cache_t *c)
+{
+    uint64_t bytes = cachefs__min64(c->arena.bytes / FAR_STAGE_SHARE, FAR_STAGE_MAX);
+    if (c->mode != CACHEFS_BACK || !c->lower_is_far || bytes < FAR_STAGE_MIN) return APR_SUCCESS;
+    apr_status_t st = lend(c, bytes);
+    if (st) return st;
+    c->far_stage = map_table(bytes);
+    c->far_stage_bytes = bytes;
+    return c->far_stage ? APR_SUCCESS : APR_ENOMEM;
+}
+
 apr_status_t cachefs__tables_create(cache_t *c)
 {
     size_t slab = c->arena.slab_bytes;
@@ -167,6 +183,7 @@ apr_status_t cachefs__tables_create(cache_t *c)
         return APR_ENOMEM;
     st = shards_create(c);
     if (!st) st = policies_create(c);
+    if (!st) st = far_stage_create(c);
     if (!st) st = pools_begin(c);
     /* a cache that is all index could not even keep what a prefetch brings */
     return !st && c->arena.free_slabs < c->arena.slab_count / DATA_SHARE ? VFS_ELIMIT : st;
@@ -183,6 +200,7 @@ void cachefs__tables_destroy(cache_t *c)
     if (c->ids.heads) munmap(c->ids.heads, ((size_t)c->ids.mask + 1) * sizeof(uint32_t));
     if (c->tree.heads) munmap(c->tree.heads, ((size_t)c->tree.mask + 1) * sizeof(uint32_t));
     if (c->heads) munmap((void *)c->heads, c->heads_bytes);
+    if (c->far_stage) munmap(c->far_stage, c->far_stage_bytes);
     if (c->shards) {
         for (uint32_t i = 0; i < c->shard_count; i++)
             pthread_mutex_destroy(&c->shards[i].lock);

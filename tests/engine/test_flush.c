@@ -145,6 +145,48 @@ Test(flush, a_cut_by_another_name_is_no_conflict)
     rig_close(&rig);
 }
 
+/* Where a call costs a round trip, a large file goes below in few. */
+Test(flush, far_below_a_call_takes_many_bytes)
+{
+    enum { BYTES = 8 << 20 };
+    char *data = rig_bytes(BYTES, 1), *got = NULL, err[256] = "";
+    cachefs_config_t config = CACHEFS_CONFIG_INIT;
+    vfs_delay_t far = {.rtt_us = 100};
+    vfs_t *mem, *count, *delay, *fs;
+    vfs_file_t *f;
+    vfs_counts_t counts;
+    apr_pool_t *pool;
+    size_t done;
+
+    OK(apr_initialize());
+    OK(apr_pool_create(&pool, NULL));
+    OK(vfs_mem_create(&mem, 0, pool));
+    OK(vfs_count_create(&count, mem, pool));
+    OK(vfs_delay_create(&delay, count, &far, pool));
+    config.ram_bytes = 256u << 20;
+    config.mode = CACHEFS_BACK;
+    config.flush_on_close = 0;
+    OK(cachefs_create(&fs, delay, &config, err, sizeof(err), pool));
+    OK(vfs_open(&f, fs, NULL, "/f", RIG_C, 0644, NULL, NULL));
+    OK(vfs_write_at(f, NULL, data, BYTES - 5, 0, &done, NULL));
+    OK(vfs_write_at(f, NULL, data, 100, BYTES + 300000, &done, NULL)); /* behind a hole */
+    vfs_count_reset(count);
+    OK(vfs_sync(f, NULL, VFS_SYNC_ALL));
+    vfs_count_get(count, &counts);
+    CHECK(counts.calls[VFS_OPID_write_at] + counts.calls[VFS_OPID_writev_at] <= 6);
+    CHECK(counts.bytes_written < BYTES + 65536); /* the hole but for what shares a unit with data */
+    OK(vfs_close(f, NULL));
+    OK(vfs_read_file(&got, &done, mem, NULL, "/f", 0, pool));
+    EQ(done, BYTES + 300100);
+    CHECK(memcmp(got, data, BYTES - 5) == 0);
+    for (size_t i = BYTES - 5; i < BYTES + 300000; i++)
+        EQ(got[i], 0);
+    CHECK(memcmp(got + BYTES + 300000, data, 100) == 0);
+    OK(vfs_destroy_stack(fs));
+    apr_pool_destroy(pool);
+    free(data);
+}
+
 typedef struct turns_t {
     rig_t *rig;
     obj_t *o;
