@@ -171,7 +171,7 @@ static void begin_change(sftp_call_t *c, const set_t *s)
 static apr_status_t set(sftp_call_t *c, void *baton)
 {
     set_t s = *(const set_t *)baton;
-    vfs_attr_t now;
+    vfs_attr_t now = {0};
     int link = 0;
     apr_status_t status = APR_SUCCESS;
     if (s.keep != 0 || s.nofollow) {

@@ -59,7 +59,7 @@ void sftp__files_moved(sftp_t *f, const char *from, const char *to)
         if (rest == NULL) continue;
         size_t len = strlen(to), rest_len = strlen(rest);
         char *path = malloc(len + rest_len + 1);
-        if (path != NULL) memcpy(path, to, len);
+        if (path != NULL) memcpy(path, to, len + 1);
         if (path != NULL) memcpy(path + len, rest, rest_len + 1);
         free(file->path);
         file->path = path;

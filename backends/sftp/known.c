@@ -95,13 +95,12 @@ apr_status_t sftp__known_read(sftp_session_t *s, sftp_known_t *known)
 {
     char *line = NULL;
     size_t room = 0;
-    ssize_t len;
     apr_status_t status = APR_SUCCESS;
     known->keys = libssh2_knownhost_init(s->ssh);
     if (known->keys == NULL) return APR_ENOMEM;
     FILE *file = fopen(s->f->config.known_hosts, "re");
     if (file == NULL) return APR_SUCCESS; /* a file that is not there knows nobody */
-    while ((len = getline(&line, &room, file)) > 0) {
+    while (getline(&line, &room, file) > 0) {
         char *at = line + strspn(line, " \t");
         if (*at == '@')
             take_mark(s, at, known);

@@ -211,7 +211,7 @@ apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
     memcpy(at, path, len + 1);
     while (cut(at) && at[1] != '\0' && !webdav__seen_dir(w, at)) {
         remote_answer_t answer;
-        webdav_props_t props;
+        webdav_props_t props = {0};
         apr_status_t status = look(w, ctx, at, &answer, &props);
         long said = answer.status;
         remote__answer_free(&answer);
@@ -305,7 +305,7 @@ static apr_status_t load_all(void *state, const vfs_ctx_t *ctx, const char *path
                           .found = take_name,
                           .baton = &l};
     remote_answer_t answer;
-    vfs_attr_t attr;
+    vfs_attr_t attr = {0};
     vfs_validator_t validator;
     apr_status_t status = webdav__call(l.w, ctx, &call, &answer);
     if (status == APR_SUCCESS && answer.status == 207) {

@@ -129,7 +129,7 @@ static void note_granted(webdav_lock_t *lock, const granted_t *g, int64_t asked_
 }
 
 /* Ask for a lock, or for more time. */
-static apr_status_t ask_lock(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
+static apr_status_t ask_lock(webdav_t *w, const vfs_ctx_t *ctx, const webdav_call_t *how,
                              webdav_lock_t *lock, remote_answer_t *answer)
 {
     static const remote_xml_events_t events = {NULL, take_timeout};
@@ -138,9 +138,10 @@ static apr_status_t ask_lock(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *c
     memset(answer, 0, sizeof(*answer));
     apr_status_t status = remote__xml_new(&granted.xml, &events, &granted);
     if (status != APR_SUCCESS) return status;
-    call->body = take_granted;
-    call->baton = &granted;
-    status = webdav__call(w, ctx, call, answer);
+    webdav_call_t call = *how;
+    call.body = take_granted;
+    call.baton = &granted;
+    status = webdav__call(w, ctx, &call, answer);
     if (status == APR_SUCCESS) status = remote__status(answer);
     if (status == APR_SUCCESS) note_granted(lock, &granted, asked_us);
     remote__xml_free(granted.xml);

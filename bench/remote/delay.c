@@ -118,15 +118,21 @@ int main(int argc, char **argv)
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(at);
     const int on = 1;
-    if (argc != 3) return 2;
-    delay_us = (int64_t)(atof(argv[2]) * 500);
+    char *end = NULL, *behind = NULL;
+    const long port = argc == 3 ? strtol(argv[1], &end, 10) : 0;
+    const double ms = argc == 3 ? strtod(argv[2], &behind) : -1;
+    if (port <= 0 || port > UINT16_MAX || *end != '\0' || !(ms >= 0) || *behind != '\0') {
+        (void)fprintf(stderr, "usage: delay PORT MILLISECONDS\n");
+        return 2;
+    }
+    delay_us = (int64_t)(ms * 500);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
     if (bind(listener, (struct sockaddr *)&at, len) != 0 || listen(listener, 64) != 0 ||
         getsockname(listener, (struct sockaddr *)&at, &len) != 0)
         return 1;
     printf("%d\n", ntohs(at.sin_port));
     (void)fflush(stdout);
-    at.sin_port = htons((uint16_t)atoi(argv[1]));
+    at.sin_port = htons((uint16_t)port);
     for (;;) {
         int client = accept(listener, NULL, NULL), server = socket(AF_INET, SOCK_STREAM, 0);
         if (connect(server, (struct sockaddr *)&at, sizeof(at)) != 0) return 1;

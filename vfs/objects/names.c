@@ -168,11 +168,11 @@ apr_status_t objects_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
 
 int objects__refused(apr_status_t status)
 {
-    return APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_EEXIST(status) ||
-           APR_STATUS_IS_ENOTDIR(status) || APR_STATUS_IS_ENOTEMPTY(status) ||
-           APR_STATUS_IS_EACCES(status) || APR_STATUS_IS_EINVAL(status) ||
-           APR_STATUS_IS_ENOTIMPL(status) || status == APR_FROM_OS_ERROR(EISDIR) ||
-           status == APR_FROM_OS_ERROR(EBUSY) || status == APR_FROM_OS_ERROR(EXDEV);
+    return APR_STATUS_IS_ENOENT(status) || APR_STATUS_IS_ENOTDIR(status) ||
+           APR_STATUS_IS_ENOTEMPTY(status) /* or EEXIST */ || APR_STATUS_IS_EACCES(status) ||
+           APR_STATUS_IS_EINVAL(status) || APR_STATUS_IS_ENOTIMPL(status) ||
+           status == APR_FROM_OS_ERROR(EISDIR) || status == APR_FROM_OS_ERROR(EBUSY) ||
+           status == APR_FROM_OS_ERROR(EXDEV);
 }
 
 apr_status_t objects_rmdir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path)
