@@ -12,6 +12,8 @@
 
 #include "tests/stacks/s3server.h"
 
+#ifdef REMOTE_HTTP
+
 static int start_s3(remote_t *remote, const rig_t *rig)
 {
     (void)rig;
@@ -37,6 +39,9 @@ static void uri_dav(remote_t *remote, const rig_t *rig, int port)
     (void)snprintf(remote->uri, sizeof(remote->uri), "dav://127.0.0.1:%d/?proxy=none", port);
 }
 
+#endif
+#ifdef REMOTE_SFTP
+
 static int start_sftp(remote_t *remote, const rig_t *rig)
 {
     (void)rig;
@@ -50,6 +55,8 @@ static void uri_sftp(remote_t *remote, const rig_t *rig, int port)
     cr_assert(sshd_know(&remote->sshd, port));
     (void)sshd_uri(&remote->sshd, port, rig->origin, "", remote->uri, sizeof(remote->uri));
 }
+
+#endif
 
 static const struct {
     const char *name;
