@@ -119,7 +119,7 @@ static int is_theirs(const obj_t *o)
 {
     return (o->flags & OBJ_ATTR) && !o->dirty_bytes && !o->local_mtime_ns && !o->j_id &&
            !(o->flags & (OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_UNLINKED | OBJ_DOUBT | OBJ_STAGED |
-                         OBJ_SETTLING));
+                         OBJ_STAGED_KEPT | OBJ_BESIDE | OBJ_SETTLING));
 }
 
 /* What is too old for an answer is of use to who may answer with what is old. */
