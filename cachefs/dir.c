@@ -81,7 +81,7 @@ typedef struct listing_t {
 static int listing_add(listing_t *l, const vfs_dirent_t *e)
 {
     uint64_t need = l->len + RECORD_HEAD + e->name_len;
-    if (need > l->room) {
+    if (!l->buf || need > l->room) {
         uint64_t room = l->room ? l->room * 2 : 4096;
         while (room < need)
             room *= 2;

@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -122,18 +123,13 @@ static void take(remote_answer_t *answer, const char *name, const char *value)
 /* What has no room is not there. */
 static void keep(remote_answer_t *answer, const char *name, const char *value)
 {
-    size_t name_len = strlen(name), value_len = strlen(value);
-    if (answer->kept == NULL) answer->kept = malloc(REMOTE_KEPT_MAX);
-    if (answer->kept == NULL) return;
-    if (answer->kept_len == 0) answer->kept[0] = '\0';
-    if (answer->kept_len + name_len + value_len + 4 > REMOTE_KEPT_MAX) return;
+    size_t need = strlen(name) + strlen(value) + sizeof(": \n");
+    if (answer->kept == NULL) answer->kept = calloc(1, REMOTE_KEPT_MAX);
+    if (answer->kept == NULL || need > REMOTE_KEPT_MAX - answer->kept_len) return;
     char *out = answer->kept + answer->kept_len;
-    for (size_t i = 0; i < name_len; i++)
-        *out++ = (char)tolower((unsigned char)name[i]);
-    memcpy(out, ": ", 2);
-    memcpy(out + 2, value, value_len);
-    memcpy(out + 2 + value_len, "\n", 2);
-    answer->kept_len += name_len + value_len + 3;
+    answer->kept_len += (size_t)snprintf(out, need, "%s: %s\n", name, value);
+    for (; *out != ':'; out++)
+        *out = (char)tolower((unsigned char)*out);
 }
 
 const char *remote__kept(const remote_answer_t *answer, const char *name, char *out, size_t size)

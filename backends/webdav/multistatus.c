@@ -39,24 +39,24 @@ typedef enum place_e {
 
 /* Which element of DAV: means what, and where. */
 static const struct {
-    place_e parent;
     const char *name;
+    place_e parent;
     place_e place;
-} places[] = {{TOP, "multistatus", MULTISTATUS},
-              {MULTISTATUS, "response", RESPONSE},
-              {RESPONSE, "href", HREF},
-              {RESPONSE, "status", RESPONSE_STATUS},
-              {RESPONSE, "propstat", PROPSTAT},
-              {PROPSTAT, "status", PROPSTAT_STATUS},
-              {PROPSTAT, "prop", PROP},
-              {PROP, "resourcetype", TYPE},
-              {TYPE, "collection", COLLECTION},
-              {PROP, "getcontentlength", LENGTH},
-              {PROP, "getetag", TAG},
-              {PROP, "getlastmodified", MODIFIED},
-              {PROP, "creationdate", CREATED},
-              {PROP, "quota-available-bytes", AVAILABLE},
-              {PROP, "quota-used-bytes", USED}};
+} places[] = {{"multistatus", TOP, MULTISTATUS},
+              {"response", MULTISTATUS, RESPONSE},
+              {"href", RESPONSE, HREF},
+              {"status", RESPONSE, RESPONSE_STATUS},
+              {"propstat", RESPONSE, PROPSTAT},
+              {"status", PROPSTAT, PROPSTAT_STATUS},
+              {"prop", PROPSTAT, PROP},
+              {"resourcetype", PROP, TYPE},
+              {"collection", TYPE, COLLECTION},
+              {"getcontentlength", PROP, LENGTH},
+              {"getetag", PROP, TAG},
+              {"getlastmodified", PROP, MODIFIED},
+              {"creationdate", PROP, CREATED},
+              {"quota-available-bytes", PROP, AVAILABLE},
+              {"quota-used-bytes", PROP, USED}};
 
 struct webdav_multi_t {
     remote_xml_t *xml;
