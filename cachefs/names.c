@@ -50,10 +50,12 @@ apr_status_t cachefs__parent_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_p
     return st;
 }
 
-/* Its change ends, and with it our reference. */
+/* Its change ends, and with it our reference. What it lists is another, whether its attributes are
+ * or not. */
 static void parent_changed(cache_t *c, obj_t *parent, int changed)
 {
-    cachefs__obj_change_end(c, parent, changed);
+    int still = (c->lower->caps.bits & VFS_CAP_STILL_DIRS) != 0;
+    cachefs__obj_change_end(c, parent, changed && !still);
     if (changed) {
         cachefs__obj_lock(c, parent);
         cachefs__dropped_t was = cachefs__obj_was(parent);

@@ -285,6 +285,9 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_CAP_CREDS (1ull << 25)            /**< the credentials of the context are obeyed */
 #define VFS_CAP_CONFINED (1ull << 26)         /**< never leaves its root, through a link either */
 #define VFS_CAP_STAGED (1ull << 27) /**< what was written is below after flush, sync or close */
+#define VFS_CAP_STILL_DIRS                                                                         \
+    (1ull << 28) /**< names that come and go leave the attributes of their directory as they are   \
+                  */
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {

@@ -17,63 +17,6 @@
 #define FILE_ATTR_MODE 0644u
 #define CTIME_STEP_NS (2ll * NS_PER_S) /* Last-Modified has whole seconds, of another clock */
 
-/* ---- directories that were there a moment ago */
-
-void s3__seen(s3_t *s, const char *path, int marked)
-{
-    char *copy = strdup(path);
-    if (copy == NULL) return; /* then it is asked for again */
-    pthread_mutex_lock(&s->seen_lock);
-    s3_seen_t *seen = &s->seen[s->seen_next++ % S3_SEEN];
-    char *old = seen->path;
-    seen->hash = vfs_path_hash(path, strlen(path));
-    seen->marked = marked;
-    seen->when = apr_time_now();
-    seen->path = copy;
-    pthread_mutex_unlock(&s->seen_lock);
-    free(old);
-}
-
-void s3__unseen(s3_t *s, const char *path)
-{
-    size_t len = strlen(path);
-    pthread_mutex_lock(&s->seen_lock);
-    for (size_t i = 0; i < S3_SEEN; i++) {
-        s3_seen_t *seen = &s->seen[i];
-        if (seen->path == NULL || strncmp(seen->path, path, len) != 0 ||
-            (seen->path[len] != '\0' && seen->path[len] != '/'))
-            continue;
-        free(seen->path);
-        seen->path = NULL;
-    }
-    pthread_mutex_unlock(&s->seen_lock);
-}
-
-static int look(s3_t *s, const char *path, int marked, apr_time_t within)
-{
-    uint32_t hash = vfs_path_hash(path, strlen(path));
-    apr_time_t now = apr_time_now();
-    int found = 0;
-    pthread_mutex_lock(&s->seen_lock);
-    for (size_t i = 0; i < S3_SEEN && !found; i++) {
-        const s3_seen_t *seen = &s->seen[i];
-        found = seen->path != NULL && seen->hash == hash && now - seen->when < within &&
-                seen->marked >= marked && strcmp(seen->path, path) == 0;
-    }
-    pthread_mutex_unlock(&s->seen_lock);
-    return found;
-}
-
-int s3__was_seen(s3_t *s, const char *path)
-{
-    return look(s, path, 0, S3_SEEN_US);
-}
-
-int s3__marked(s3_t *s, const char *path)
-{
-    return look(s, path, 1, S3_MARKED_US);
-}
-
 /* ---- metadata */
 
 /* Decimal digits; 0: they are none. */
@@ -259,13 +202,85 @@ apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path)
     return status == APR_SUCCESS ? APR_FROM_OS_ERROR(ENOTDIR) : status;
 }
 
+/* ---- many names that are not there
+
+ * Who makes files asks for each name first. It is no file and no directory: two requests, where one
+ * listing of what begins with the name tells both. For a name that is there that is one too many,
+ so
+ * it comes first only where the last ones were not. */
+
+#define NEAR_MAX 20u /* names that begin in the same way: if there are more it says nothing */
+
+typedef struct s3_near_t {
+    int file, dir;
+} s3_near_t;
+
+static apr_status_t take_near(void *baton, const s3_item_t *item)
+{
+    s3_near_t *near = baton;
+    if (item->key[0] == '\0') near->file = 1;
+    if (item->key[0] == '/') near->dir = 1;
+    return APR_SUCCESS;
+}
+
+static void forget_near(void *baton)
+{
+    memset(baton, 0, sizeof(s3_near_t));
+}
+
+apr_status_t s3__guess(s3_t *s, const vfs_ctx_t *ctx, const char *path, int *other)
+{
+    s3_near_t near = {0, 0};
+    int cut = 0;
+    const s3_lister_t lister = {.near = 1,
+                                .cut = &cut,
+                                .max = NEAR_MAX,
+                                .take = take_near,
+                                .again = forget_near,
+                                .baton = &near};
+    *other = 0;
+    if (atomic_load_explicit(&s->absent, memory_order_relaxed) < S3_ABSENT ||
+        atomic_load_explicit(&s->no_near, memory_order_relaxed))
+        return APR_SUCCESS;
+    apr_status_t status = s3__list(s, ctx, path, &lister);
+    if (status == VFS_EOFFLINE || status == VFS_ECANCELED || APR_STATUS_IS_TIMEUP(status))
+        return status;
+    if (status != APR_SUCCESS) atomic_store_explicit(&s->no_near, 1, memory_order_relaxed);
+    if (status != APR_SUCCESS || near.file || cut) return APR_SUCCESS;
+    if (!near.dir) return s3__absent(s, ctx, path);
+    *other = 1;
+    return APR_SUCCESS;
+}
+
+apr_status_t s3__guessed(s3_t *s, apr_status_t status)
+{
+    if (status == APR_SUCCESS)
+        atomic_store_explicit(&s->absent, 0, memory_order_relaxed);
+    else if (APR_STATUS_IS_ENOENT(status))
+        atomic_fetch_add_explicit(&s->absent, 1, memory_order_relaxed);
+    return status;
+}
+
+/* ---- all of it */
+
+apr_status_t s3__stat_other(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr)
+{
+    apr_status_t status = stat_dir(s, ctx, path, attr);
+    return APR_STATUS_IS_ENOENT(status) ? s3__absent(s, ctx, path) : status;
+}
+
 apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                       vfs_validator_t *validator)
 {
+    int other;
     memset(validator, 0, sizeof(*validator));
     if (path[1] == '\0') return stat_dir(s, ctx, path, attr);
-    apr_status_t status = head(s, ctx, path, VFS_TYPE_FILE, attr, validator);
-    if (!APR_STATUS_IS_ENOENT(status)) return status;
-    status = stat_dir(s, ctx, path, attr);
-    return APR_STATUS_IS_ENOENT(status) ? s3__absent(s, ctx, path) : status;
+    apr_status_t status = s3__guess(s, ctx, path, &other);
+    if (status != APR_SUCCESS) return s3__guessed(s, status);
+    if (!other) {
+        status = head(s, ctx, path, VFS_TYPE_FILE, attr, validator);
+        other = APR_STATUS_IS_ENOENT(status);
+    }
+    if (other) status = s3__stat_other(s, ctx, path, attr);
+    return s3__guessed(s, status);
 }

@@ -267,6 +267,7 @@ apr_status_t s3__commit(s3_t *s, const vfs_ctx_t *ctx, const char *path, const v
         attr->ctime_ns = now;
         if (!s->meta) attr->mtime_ns = attr->atime_ns = now;
         vfs_validator_from_tag(validator, VFS_VALIDATOR_ETAG, g->etag, strlen(g->etag));
+        s3__seen_above(s, path);
     }
     s3__meta_free(&g->meta);
     free(g);

@@ -207,6 +207,7 @@ static apr_status_t one_page(s3_t *s, const vfs_ctx_t *ctx, s3_page_t *p, int *m
     if (status != APR_SUCCESS) return status;
     if (p->lister->whole != NULL) p->lister->whole(p->lister->baton);
     *more = p->truncated && p->lister->max == 0;
+    if (p->lister->cut != NULL) *p->lister->cut = p->truncated;
     /* without a token, or with the same one, it would not end */
     return *more && (p->token[0] == '\0' || strcmp(p->token, token) == 0) ? VFS_EFORMAT : status;
 }
@@ -236,7 +237,8 @@ apr_status_t s3__list(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_
 {
     char root[VFS_PATH_MAX + S3_KEY_MAX + 2];
     int more = 1;
-    (void)snprintf(root, sizeof(root), "%s%s%s", s->prefix, path + 1, path[1] != '\0' ? "/" : "");
+    (void)snprintf(root, sizeof(root), "%s%s%s", s->prefix, path + 1,
+                   path[1] != '\0' && !lister->near ? "/" : "");
     s3_page_t *p = page_new(lister, root);
     apr_status_t status = p != NULL ? APR_SUCCESS : APR_ENOMEM;
     for (unsigned pages = 0; status == APR_SUCCESS && more; pages++)

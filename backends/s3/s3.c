@@ -83,9 +83,19 @@ static apr_status_t s3_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
 {
     s3_t *s = fs->state;
     const vfs_iovec_t iov = {buf, len};
+    int other;
     if (len == 0 || path->len == 1) return s3__stat(s, ctx, path->str, attr, validator);
-    apr_status_t status = read_range(s, ctx, path->str, &iov, 1, 0, got, attr, validator);
-    return APR_STATUS_IS_ENOENT(status) ? s3__stat(s, ctx, path->str, attr, validator) : status;
+    apr_status_t status = s3__guess(s, ctx, path->str, &other);
+    if (status != APR_SUCCESS) return s3__guessed(s, status);
+    if (!other) {
+        status = read_range(s, ctx, path->str, &iov, 1, 0, got, attr, validator);
+        other = APR_STATUS_IS_ENOENT(status);
+    }
+    if (other) {
+        memset(validator, 0, sizeof(*validator));
+        status = s3__stat_other(s, ctx, path->str, attr);
+    }
+    return s3__guessed(s, status);
 }
 
 static apr_status_t may_open(const vfs_attr_t *attr, apr_status_t found, uint32_t flags)
@@ -389,7 +399,7 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
     s3_options_t o;
     vfs_caps_t caps = {.size = sizeof(caps),
                        .bits = VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_CONFINED | VFS_CAP_COMMIT |
-                               VFS_CAP_SYNC,
+                               VFS_CAP_SYNC | VFS_CAP_STILL_DIRS,
                        .time_granularity_ns = GRANULARITY_NS,
                        .file_size_max = FILE_MAX,
                        .name_max = VFS_NAME_MAX,

@@ -23,6 +23,7 @@
 #define S3_COPY_MAX (5ull << 30) /* bytes that one request may copy, says S3 */
 #define S3_SEEN 64u              /* directories that were seen a moment ago */
 #define S3_SEEN_US 1000000       /* how long that is believed */
+#define S3_ABSENT 2u             /* after so many it is asked for the next in another way */
 #define S3_CREDS_PAUSE_US 10000000
 #define S3_MARKED_US 60000000 /* and that they have a marker: that it is lost does little harm */
 
@@ -50,8 +51,8 @@ typedef struct s3_error_t {
 /** A directory that was there. */
 typedef struct s3_seen_t {
     uint32_t hash;
-    int marked; /**< it has a marker */
-    apr_time_t when;
+    apr_time_t when;        /**< it was */
+    apr_time_t marked_when; /**< with a marker; 0: never */
     char *path;
 } s3_seen_t;
 
@@ -92,6 +93,8 @@ typedef struct s3_t {
     const char *sse, *sse_key;  /**< likewise */
     _Atomic int no_part_copy;   /**< the server cannot copy into a part */
     _Atomic int tags_are_md5;   /**< one was, of a body that we know */
+    _Atomic unsigned absent;    /**< so many names in a row were not there */
+    _Atomic int no_near;        /**< the server lists nothing by a part of a name */
     _Atomic int64_t skew_s;     /**< the server's clock less ours */
     pthread_mutex_t creds_lock; /**< guards the next five */
     pthread_cond_t creds_came;  /**< creds_busy has ended */
@@ -203,10 +206,22 @@ apr_status_t s3__head(void *state, const vfs_ctx_t *ctx, const char *path, vfs_a
 /** Attributes and version of a file or of a directory. */
 apr_status_t s3__stat(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
                       vfs_validator_t *validator);
+/** The same of what is no file, by its own answer. */
+apr_status_t s3__stat_other(s3_t *s, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr);
 /** ENOENT, or ENOTDIR where the path leads through a file. */
 apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path);
+/** Is there anything, after many that were not there? ENOENT, ENOTDIR: nothing is. Else it must be
+ * asked for; `other`: it is no file, at least. */
+apr_status_t s3__guess(s3_t *s, const vfs_ctx_t *ctx, const char *path, int *other);
+/** What a question found is counted, for the next guess. Returns `status`. */
+apr_status_t s3__guessed(s3_t *s, apr_status_t status);
+
+/* ---- seen.c */
+
 /** A directory was there, perhaps with a marker; or is not any more, nor what is below it. */
 void s3__seen(s3_t *s, const char *path, int marked);
+/** What is at `path` was, so what is above it is a directory. */
+void s3__seen_above(s3_t *s, const char *path);
 void s3__unseen(s3_t *s, const char *path);
 int s3__was_seen(s3_t *s, const char *path);
 int s3__marked(s3_t *s, const char *path);
@@ -230,6 +245,8 @@ typedef struct s3_item_t {
  * `max`; 0: all of them, page by page. `take` is called once a page is whole, in its order. */
 typedef struct s3_lister_t {
     int deep;
+    int near; /**< those that begin as the path does, without a '/' behind it */
+    int *cut; /**< NULL, or: there are more than `max` */
     unsigned max;
     apr_status_t (*take)(void *baton, const s3_item_t *item);
     void (*again)(void *baton); /**< forget what came since the last page was whole */

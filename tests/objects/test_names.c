@@ -48,6 +48,69 @@ Test(objects_names, a_new_file_is_there_for_everybody)
     rig_close(&rig, APR_SUCCESS);
 }
 
+static void absent(rig_t *rig, const char *path)
+{
+    vfs_attr_t attr;
+    IS(APR_ENOENT, vfs_stat(rig->fs, NULL, path, &attr));
+}
+
+Test(objects_names, a_name_that_was_not_there_a_moment_ago_is_new)
+{
+    rig_t rig;
+    unsigned asked = 1;
+    rig_open(&rig, 0, 0);
+    for (unsigned turn = 0; turn < 5 && asked > 0; turn++) { /* a moment may be over */
+        char path[16];
+        snprintf(path, sizeof(path), "/n%u", turn);
+        absent(&rig, path);
+        uint64_t before = rig_requests(&rig);
+        vfs_file_t *f = rig_file(&rig, path, CR);
+        asked = (unsigned)(rig_requests(&rig) - before);
+        rig_write(f, 0, "new");
+        OK(vfs_close(f, NULL));
+        rig_holds_text(rig.mem, path, "new");
+    }
+    cr_expect_eq(asked, 0);
+    rig_close(&rig, APR_SUCCESS);
+}
+
+Test(objects_names, what_came_to_be_since_is_found)
+{
+    rig_t rig;
+    vfs_file_t *f;
+    rig_open(&rig, 0, 0);
+    absent(&rig, "/excl");
+    rig_text(&rig, "/excl", "theirs");
+    IS(APR_EEXIST, vfs_open(&f, rig.fs, NULL, "/excl", CR | VFS_O_EXCL, 0644, NULL, NULL));
+    absent(&rig, "/dir");
+    OK(vfs_mkdir(rig.fs, NULL, "/dir", 0755));
+    IS(OSERR(EISDIR), vfs_open(&f, rig.fs, NULL, "/dir", CR, 0644, NULL, NULL));
+    rig_text(&rig, "/from", "moved");
+    absent(&rig, "/to");
+    OK(vfs_rename(rig.fs, NULL, "/from", "/to", 0));
+    f = rig_file(&rig, "/to", CR);
+    rig_reads(f, 0, "moved");
+    OK(vfs_close(f, NULL));
+    absent(&rig, "/dir/sub");
+    OK(vfs_rmdir(rig.fs, NULL, "/dir"));
+    IS(APR_ENOENT, vfs_open(&f, rig.fs, NULL, "/dir/sub", CR, 0644, NULL, NULL));
+    absent(&rig, "/twice");
+    f = rig_file(&rig, "/twice", CR);
+    rig_write(f, 0, "once");
+    OK(vfs_close(f, NULL));
+    f = rig_file(&rig, "/twice", CR);
+    rig_reads(f, 0, "once");
+    OK(vfs_close(f, NULL));
+    absent(&rig, "/late");
+    rig_text(&rig, "/late", "theirs");
+    f = rig_file(&rig, "/late", VFS_O_WRITE | VFS_O_CREATE);
+    rig_write(f, 0, "ours");
+    apr_status_t closed = vfs_close(f, NULL); /* APR_SUCCESS: that was no moment any more */
+    cr_expect(closed == VFS_ECONFLICT || closed == APR_SUCCESS);
+    rig_holds_text(rig.mem, "/late", closed == VFS_ECONFLICT ? "theirs" : "oursrs");
+    rig_close(&rig, APR_SUCCESS);
+}
+
 /* Else it would change when it is committed. */
 Test(objects_names, a_new_file_is_told_as_all_others_where_no_modes_and_owners_are_kept)
 {

@@ -170,6 +170,7 @@ static apr_status_t send_below(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     if (status == APR_SUCCESS) {
         status = vfs_call_commit(o->lower, as_maker(o, g, ctx, &maker), path, &source, &g->how,
                                  &g->attr, &g->val);
+        if (status == APR_SUCCESS) objects__dir_seen_above(o, path);
         if (status == APR_SUCCESS &&
             (g->val.kind == VFS_VALIDATOR_NONE || g->attr.type != VFS_TYPE_FILE))
             (void)vfs_call_stat(o->lower, ctx, path, &g->attr, &g->val); /* else it is not known */

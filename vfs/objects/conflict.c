@@ -73,6 +73,7 @@ static apr_status_t commit_beside(objects_t *o, const vfs_ctx_t *ctx, const vfs_
         }
         if (status == APR_SUCCESS)
             status = vfs_call_commit(o->lower, ctx, &beside, &source, &how, NULL, NULL);
+        objects__made(o, &beside);
         if (status != VFS_ECONFLICT) break;
     }
     if (status == APR_SUCCESS) tell(o, path, &beside, from->borrowed);

@@ -30,10 +30,20 @@ static int tell(objects_t *o, node_t *n, vfs_attr_t *attr, vfs_validator_t *vali
     return staged;
 }
 
+/* What the lower layer says of a path that it does not have. */
+static apr_status_t missed(objects_t *o, const vfs_path_t *path, const node_t *n, uint32_t made,
+                           apr_status_t status)
+{
+    status = objects__missing(o, path, status);
+    if (n == NULL && APR_STATUS_IS_ENOENT(status)) objects__absent_seen(o, path, made);
+    return status;
+}
+
 static apr_status_t ask(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, int follow,
                         vfs_attr_t *attr, vfs_validator_t *validator)
 {
     objects_t *o = objects__of(fs);
+    uint32_t made = objects__made_before(o, path);
     node_t *n = objects__node(o, path, 0);
     apr_status_t status = APR_SUCCESS;
     if (n == NULL || !tell(o, n, attr, validator)) {
@@ -47,7 +57,7 @@ static apr_status_t ask(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
         } else if (n != NULL && APR_STATUS_IS_ENOENT(status) && tell(o, n, attr, validator)) {
             status = APR_SUCCESS; /* made meanwhile */
         } else {
-            status = objects__missing(o, path, status);
+            status = missed(o, path, n, made, status);
         }
     }
     if (n != NULL) objects__node_put(o, n);
@@ -88,6 +98,7 @@ apr_status_t objects_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path
     objects_t *o = objects__of(fs);
     node_t *n;
     apr_status_t status;
+    uint32_t made = objects__made_before(o, path);
     if (!is_staged(o, path, &n) ||
         !get_staged(o, n, ctx, buf, len, got, attr, validator, &status)) {
         uint32_t epoch = objects__epoch(n);
@@ -97,7 +108,7 @@ apr_status_t objects_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path
             objects__strip(attr);
             if (attr->type == VFS_TYPE_DIR) objects__dir_seen(o, path);
         } else {
-            status = objects__missing(o, path, status);
+            status = missed(o, path, n, made, status);
         }
     }
     if (n != NULL) objects__node_put(o, n);
@@ -137,6 +148,7 @@ static apr_status_t nothing_staged(objects_t *o, const vfs_path_t *path)
         if (status != APR_SUCCESS) return status;                                                  \
         status = nothing_staged(o, path);                                                          \
         if (status == APR_SUCCESS) status = vfs_call_##name args;                                  \
+        objects__made(o, NULL); /* names behind a link, too */                                     \
         objects__release(o, &c);                                                                   \
         return status;                                                                             \
     }
@@ -160,6 +172,7 @@ apr_status_t objects_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *pa
     if (status != APR_SUCCESS) return status;
     status = nothing_staged(o, path);
     if (status == APR_SUCCESS) status = vfs_call_mknod(o->lower, ctx, path, type, mode, rdev);
+    objects__made(o, path);
     objects__release(o, &c);
     return status;
 }

@@ -1,6 +1,5 @@
 /*
- * node.c - files by their path, claims on paths, and what was seen of directories.
- * Floor 1, private to vfs/objects/.
+ * node.c - files by their path, and claims on paths. Floor 1, private to vfs/objects/.
  */
 #include <stdlib.h>
 
@@ -419,46 +418,4 @@ int objects__holds_fresh(objects_t *o, const vfs_path_t *path)
         }
     pthread_mutex_unlock(&o->lock);
     return holds;
-}
-
-/* ---- directories */
-
-void objects__dir_seen(objects_t *o, const vfs_path_t *path)
-{
-    char *str = malloc(path->len + 1);
-    if (str == NULL) return; /* then it is asked for again */
-    memcpy(str, path->str, path->len + 1);
-    pthread_mutex_lock(&o->lock);
-    dir_seen_t *slot = NULL;
-    for (unsigned k = 0; k < OBJECTS_DIRS && slot == NULL; k++)
-        if (o->dirs[k].str != NULL && o->dirs[k].hash == path->hash &&
-            strcmp(o->dirs[k].str, str) == 0)
-            slot = &o->dirs[k];
-    if (slot == NULL) slot = &o->dirs[o->dirs_next++ % OBJECTS_DIRS];
-    free(slot->str);
-    *slot = (dir_seen_t){path->hash, path->len, apr_time_now(), str};
-    pthread_mutex_unlock(&o->lock);
-}
-
-int objects__dir_known(objects_t *o, const vfs_path_t *path)
-{
-    int known = 0;
-    if (vfs__is_root(path)) return 1;
-    pthread_mutex_lock(&o->lock);
-    for (unsigned k = 0; k < OBJECTS_DIRS && !known; k++)
-        known = o->dirs[k].str != NULL && o->dirs[k].hash == path->hash &&
-                o->dirs[k].len == path->len && memcmp(o->dirs[k].str, path->str, path->len) == 0 &&
-                apr_time_now() - o->dirs[k].when < OBJECTS_DIR_US;
-    pthread_mutex_unlock(&o->lock);
-    return known;
-}
-
-void objects__dirs_forget(objects_t *o)
-{
-    pthread_mutex_lock(&o->lock);
-    for (unsigned k = 0; k < OBJECTS_DIRS; k++) {
-        free(o->dirs[k].str);
-        o->dirs[k] = (dir_seen_t){.str = NULL};
-    }
-    pthread_mutex_unlock(&o->lock);
 }

@@ -18,14 +18,14 @@
     (VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_XATTR | VFS_CAP_SPECIAL | VFS_CAP_MODE |               \
      VFS_CAP_OWNER | VFS_CAP_TIMES | VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE |            \
      VFS_CAP_RENAME_EXCHANGE | VFS_CAP_COMMIT | VFS_CAP_CONDITIONAL | VFS_CAP_WATCH |              \
-     VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_CONFINED)
+     VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_CONFINED | VFS_CAP_STILL_DIRS)
 
 static apr_status_t objects_destroy(vfs_t *fs)
 {
     objects_t *o = fs->state;
     size_t left = 0;
     apr_status_t status = objects__commit_tree(o, NULL, NULL);
-    objects__dirs_forget(o);
+    objects__seen_end(o);
     for (unsigned k = 0; k < OBJECTS_BUCKETS; k++)
         while (o->buckets[k] != NULL) {
             node_t *n = o->buckets[k];

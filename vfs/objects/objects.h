@@ -27,9 +27,10 @@
 #include "vfs/internal.h"
 
 #define OBJECTS_BUCKETS 1024u
-#define OBJECTS_TOLD_MAX 4096u /* nodes that are kept for the version that was told alone */
-#define OBJECTS_DIRS 64u       /* directories that were seen a moment ago */
-#define OBJECTS_DIR_US 1000000 /* how long that is believed */
+#define OBJECTS_TOLD_MAX 4096u  /* nodes that are kept for the version that was told alone */
+#define OBJECTS_SEEN 64u        /* names of a kind that were asked for a moment ago */
+#define OBJECTS_SEEN_US 1000000 /* how long the answer is believed */
+#define OBJECTS_MADE 64u        /* slots, by the hash of a path */
 
 /* ---- stages (stage.c) */
 
@@ -122,11 +123,15 @@ typedef struct claim_t {
     char buf[VFS_PATH_MAX + 1]; /**< of the path of a node */
 } claim_t;
 
-typedef struct dir_seen_t {
-    uint32_t hash, len;
-    apr_time_t when;
-    char *str;
-} dir_seen_t;
+/** Names of one kind that were asked for a moment ago. */
+typedef struct recent_t {
+    struct {
+        uint32_t hash, len;
+        apr_time_t when;
+        char *str;
+    } list[OBJECTS_SEEN];
+    unsigned next;
+} recent_t;
 
 typedef struct objects_t {
     vfs_t *fs, *lower;
@@ -142,9 +147,9 @@ typedef struct objects_t {
     node_t *told_first, *told_last; /**< the one told longest ago first */
     size_t told_count;
     uint64_t numbers;
-    dir_seen_t dirs[OBJECTS_DIRS];
-    unsigned dirs_next;
-    atomic_size_t fresh; /**< staged files that are not below yet, about: 0 means none */
+    recent_t dirs, absent;       /**< directories; what was not there */
+    uint32_t made[OBJECTS_MADE]; /**< changes of it: names that came to be */
+    atomic_size_t fresh;         /**< staged files that are not below yet, about: 0 means none */
 } objects_t;
 
 /** An open file. */
@@ -199,10 +204,24 @@ apr_status_t objects__missing(objects_t *o, const vfs_path_t *path, apr_status_t
 /** Is one of these below the directory `path`? */
 int objects__holds_fresh(objects_t *o, const vfs_path_t *path);
 
-/* Directories that were seen to exist a moment ago. */
+/* ---- what was seen a moment ago (seen.c) */
+
+/** Directories that were there. */
 void objects__dir_seen(objects_t *o, const vfs_path_t *path);
 int objects__dir_known(objects_t *o, const vfs_path_t *path);
+/** A name in it was there. */
+void objects__dir_seen_above(objects_t *o, const vfs_path_t *path);
+/** Some of them may be gone. */
 void objects__dirs_forget(objects_t *o);
+
+/** Names of which nothing was there. `made`: of the name, before its node was looked for and the
+ * lower layer was asked. */
+uint32_t objects__made_before(objects_t *o, const vfs_path_t *path);
+void objects__absent_seen(objects_t *o, const vfs_path_t *path, uint32_t made);
+int objects__absent_known(objects_t *o, const vfs_path_t *path);
+/** It came to be, here or below; NULL: any may have. */
+void objects__made(objects_t *o, const vfs_path_t *path);
+void objects__seen_end(objects_t *o);
 
 /* ---- the base of a node (base.c) */
 

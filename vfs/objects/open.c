@@ -2,8 +2,9 @@
  * open.c - opening files. Floor 1, private to vfs/objects/.
  *
  * What is staged is there for everybody, and nothing below is asked. Else one question below: an
- * open to read, whose handle serves as the base. To make a file costs no more than that, and a
- * question about its directory, if that was not seen a moment ago.
+ * open to read, whose handle serves as the base. To make a file costs no more than that, or nothing
+ * where its name was asked for a moment ago, and a question about its directory, if that was not
+ * seen a moment ago.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -135,6 +136,7 @@ static apr_status_t make_file(vfs_file_t **file, objects_t *o, const vfs_ctx_t *
     objects__touch(n);
     atomic_fetch_add(&o->fresh, 1);
     pthread_mutex_unlock(&n->mutex);
+    objects__made(o, path);
     if (idle != NULL) (void)vfs_close(idle, NULL); /* it only read */
     return open_node(file, o, n, flags & ~VFS_O_TRUNC, 1, attr, validator);
 }
@@ -187,6 +189,14 @@ static apr_status_t take_other(vfs_file_t **file, uint32_t flags, vfs_file_t *lo
     return status;
 }
 
+/* Nothing was there a moment ago: if others are quicker the commit finds that out. Who has to know
+ * asks once more. */
+static int is_new(objects_t *o, const vfs_path_t *path, uint32_t flags)
+{
+    return (flags & VFS_O_CREATE) && !(flags & (VFS_O_EXCL | VFS_O_DIRECTORY)) &&
+           objects__absent_known(o, path);
+}
+
 static apr_status_t open_claimed(vfs_file_t **file, objects_t *o, const vfs_ctx_t *ctx,
                                  const vfs_path_t *path, uint32_t flags, uint32_t mode,
                                  vfs_attr_t *attr, vfs_validator_t *validator)
@@ -196,6 +206,7 @@ static apr_status_t open_claimed(vfs_file_t **file, objects_t *o, const vfs_ctx_
     uint32_t below = VFS_O_READ | (flags & (VFS_O_NOFOLLOW | VFS_O_DIRECTORY | VFS_O_DIRECT));
     if (open_staged(file, o, path, flags, attr, validator, &status)) return status;
     if (flags & VFS_O_EXCL) below |= VFS_O_NOFOLLOW;
+    if (is_new(o, path, flags)) return make_file(file, o, ctx, path, flags, mode, attr, validator);
     status = vfs_call_open(&lower, o->lower, ctx, path, below, 0, attr, validator);
     if (APR_STATUS_IS_ENOENT(status) && (flags & VFS_O_CREATE))
         return make_file(file, o, ctx, path, flags, mode, attr, validator);

@@ -139,6 +139,7 @@ apr_status_t objects_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *f
     objects__keep_end(&m.kept, 0); /* where it did not come to it */
     if (m.target != NULL) objects__node_put(o, m.target);
     objects__dirs_forget(o);
+    objects__made(o, NULL);
     objects__release(o, &c);
     return status;
 }

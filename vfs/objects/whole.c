@@ -117,6 +117,7 @@ apr_status_t objects_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
     status = objects__under_file(o, path)
                  ? APR_ENOTDIR
                  : commit_claimed(o, ctx, path, source, how, attr, validator);
+    objects__made(o, path);
     objects__release(o, &c);
     if (status == APR_SUCCESS) objects__strip(attr);
     return status;
