@@ -3,9 +3,13 @@
  * Floor 2, private to cachefs/.
  *
  * What is dirty goes below first, nobody reads or writes the range meanwhile, and what is cached of
- * it is forgotten.
+ * it is forgotten. A copy is made here where below it would be one of bytes that go there and back.
  */
+#include <stdlib.h>
+
 #include "cachefs/engine.h"
+
+#define COPY_PIECE (1u << 20)
 
 static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate)
 {
@@ -62,11 +66,35 @@ apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_
         st = vfs_call_allocate(lower, ctx, flags, off, len);
         cachefs__forget(c, o, (uint64_t)off,
                         gate.end == UINT64_MAX ? atomic_load(&o->size) : gate.end);
+        cachefs__below_staged(c, o);
         if (!st && (moves || !(flags & VFS_ALLOC_KEEP_SIZE))) take_size(c, o, ctx, lower);
         if (st && !cachefs__refused(st)) cachefs__doubt(c, o, UINT64_MAX);
         cachefs__lower_done(c, o);
     }
     range_end(c, o, ctx, &gate, (uint64_t)off, gate.end);
+    return st;
+}
+
+/* As its user would: read and written. */
+static apr_status_t copy_here(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                              vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    vfs_attr_t attr;
+    vfs_validator_t unwanted;
+    apr_status_t st = cachefs_op_fstat(src, ctx, &attr, &unwanted);
+    if (st || (uint64_t)src_off >= attr.size) return st;
+    if (len > attr.size - (uint64_t)src_off) len = (size_t)(attr.size - (uint64_t)src_off);
+    char *buf = malloc(len < COPY_PIECE ? len : COPY_PIECE);
+    if (!buf) return APR_ENOMEM;
+    while (!st && *copied < len) {
+        size_t want = len - *copied < COPY_PIECE ? len - *copied : COPY_PIECE, got = 0, done = 0;
+        st = cachefs_op_read_at(src, ctx, buf, want, src_off + (apr_off_t)*copied, &got);
+        if (st || !got) break;
+        st =
+            cachefs_op_write_at(dst, ctx, buf, got, dst_off + (apr_off_t)*copied, &done, &unwanted);
+        *copied += done;
+    }
+    free(buf);
     return st;
 }
 
@@ -80,6 +108,9 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     int same = hs->obj == hd->obj;
     if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
         return APR_EINVAL;
+    /* to a synchronous file it is one commit below, and would be one for each piece here */
+    if ((c->lower->caps.bits & VFS_CAP_STAGED) && !(dst->flags & VFS_O_SYNC))
+        return copy_here(src, ctx, src_off, dst, dst_off, len, copied);
     apr_status_t st = cachefs__flush_data(c, hs->obj, ctx);
     if (!st) st = range_begin(c, hd->obj, ctx, &gate);
     if (st) return st;
@@ -91,6 +122,7 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
         uint64_t end = (uint64_t)dst_off + *copied;
         cachefs__forget(c, hd->obj, (uint64_t)dst_off, atomic_load(&hd->obj->size));
         if (*copied) cachefs__grow(c, hd->obj, end);
+        cachefs__below_staged(c, hd->obj);
         if (st && (*copied || !cachefs__refused(st))) cachefs__doubt(c, hd->obj, UINT64_MAX);
     }
     if (ld) cachefs__lower_done(c, hd->obj);

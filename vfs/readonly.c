@@ -8,8 +8,9 @@
 
 #define WRITING                                                                                    \
     (VFS_CAP_WRITE | VFS_CAP_RANDOM_WRITE | VFS_CAP_EXCL_CREATE | VFS_CAP_COMMIT |                 \
-     VFS_CAP_CONDITIONAL | VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE | VFS_CAP_APPEND |                \
-     VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE | VFS_CAP_STAGED)
+     VFS_CAP_CONDITIONAL | VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE | VFS_CAP_SHIFT |                 \
+     VFS_CAP_APPEND | VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE | \
+     VFS_CAP_STAGED)
 
 static apr_status_t readonly_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                                   const vfs_path_t *path, uint32_t flags, uint32_t mode,

@@ -277,7 +277,7 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_CAP_CONDITIONAL (1ull << 17)      /**< commit checks the validator atomically */
 #define VFS_CAP_LOCK (1ull << 18)             /**< vfs_lock */
 #define VFS_CAP_COPY_RANGE (1ull << 19)       /**< vfs_copy_range */
-#define VFS_CAP_ALLOCATE (1ull << 20)         /**< vfs_allocate */
+#define VFS_CAP_ALLOCATE (1ull << 20)         /**< vfs_allocate, but for what VFS_CAP_SHIFT is */
 #define VFS_CAP_WATCH (1ull << 21)            /**< vfs_watch */
 #define VFS_CAP_SYNC (1ull << 22)             /**< sync really reaches stable storage */
 #define VFS_CAP_UNLINKED_OPEN (1ull << 23)    /**< an open file survives the unlink of its name */
@@ -288,6 +288,7 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_CAP_STILL_DIRS                                                                         \
     (1ull << 28) /**< names that come and go leave the attributes of their directory as they are   \
                   */
+#define VFS_CAP_SHIFT (1ull << 29) /**< VFS_ALLOC_COLLAPSE and VFS_ALLOC_INSERT */
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {
@@ -653,8 +654,8 @@ VFS_API apr_status_t vfs_sync(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t f
  *  @param flags  VFS_ALLOC_*; 0 reserves and grows the file
  *  @param off,len  the range, in bytes; len above 0
  *  @return APR_SUCCESS; APR_EINVAL (flags that do not go together, a range that the backend cannot
- * take); APR_EBADF (not open for writing); EFBIG; ENOSPC; call errors. Threads: any. Blocks: as the
- * backend does. Owns: nothing. */
+ * take); APR_ENOTIMPL (not this kind: VFS_CAP_SHIFT); APR_EBADF (not open for writing); EFBIG;
+ * ENOSPC; call errors. Threads: any. Blocks: as the backend does. Owns: nothing. */
 VFS_API apr_status_t vfs_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t flags,
                                   apr_off_t off, apr_off_t len);
 /** Copy between two files of one file system without moving the bytes through the caller.

@@ -44,8 +44,8 @@ static void fill_caps(const local_t *self, vfs_caps_t *caps)
                  VFS_CAP_MODE | VFS_CAP_OWNER | VFS_CAP_TIMES | VFS_CAP_ATOMIC_RENAME |
                  VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE | VFS_CAP_STABLE_ID |
                  VFS_CAP_EXCL_CREATE | VFS_CAP_COMMIT | VFS_CAP_LOCK | VFS_CAP_COPY_RANGE |
-                 VFS_CAP_ALLOCATE | VFS_CAP_WATCH | VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN |
-                 VFS_CAP_APPEND | VFS_CAP_CONFINED;
+                 VFS_CAP_ALLOCATE | VFS_CAP_SHIFT | VFS_CAP_WATCH | VFS_CAP_SYNC |
+                 VFS_CAP_UNLINKED_OPEN | VFS_CAP_APPEND | VFS_CAP_CONFINED;
     if (self->root.privileged) caps->bits |= VFS_CAP_CREDS;
     caps->time_granularity_ns = LOCAL_GRANULARITY_NS;
     caps->file_size_max = INT64_MAX;

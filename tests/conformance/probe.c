@@ -70,6 +70,10 @@ static void probe_ranges(conf_t *t, uint64_t missing, vfs_file_t *f)
     if (missing & VFS_CAP_SPARSE)
         IS(APR_ENOTIMPL, vfs_seek_extent(f, NULL, 0, VFS_SEEK_DATA, &where));
     if (missing & VFS_CAP_ALLOCATE) IS(APR_ENOTIMPL, vfs_allocate(f, NULL, 0, 0, 100));
+    if (missing & VFS_CAP_SHIFT) {
+        IS(APR_ENOTIMPL, vfs_allocate(f, NULL, VFS_ALLOC_COLLAPSE, 0, 4096));
+        IS(APR_ENOTIMPL, vfs_allocate(f, NULL, VFS_ALLOC_INSERT, 0, 4096));
+    }
     if (missing & VFS_CAP_COPY_RANGE)
         IS(APR_ENOTIMPL, vfs_copy_range(f, NULL, 0, f, 100, 4, &copied));
     if (missing & VFS_CAP_LOCK) IS(APR_ENOTIMPL, vfs_lock(f, NULL, &lock));

@@ -202,9 +202,10 @@ static void capabilities_are_plausible(conf_t *t)
     CHECK(caps->size >= sizeof(vfs_caps_t));
     EQ(caps->name_max, VFS_NAME_MAX);
     CHECK((caps->bits & VFS_CAP_WRITE) != 0);
-    CHECK((caps->bits >> 29) == 0);
+    CHECK((caps->bits >> 30) == 0);
     CHECK(caps->time_granularity_ns < 10000000000u);
     CHECK(!(caps->bits & VFS_CAP_CONDITIONAL) || (caps->bits & VFS_CAP_COMMIT) != 0);
+    CHECK(!(caps->bits & VFS_CAP_SHIFT) || (caps->bits & VFS_CAP_ALLOCATE) != 0);
 }
 
 static void a_layer_masks_what_is_missing_below(conf_t *t)
@@ -215,6 +216,8 @@ static void a_layer_masks_what_is_missing_below(conf_t *t)
          * itself. */
         more &= ~(VFS_CAP_RANDOM_WRITE | VFS_CAP_APPEND | VFS_CAP_UNLINKED_OPEN |
                   VFS_CAP_STABLE_ID | VFS_CAP_STAGED);
+        if (vfs_caps(fs)->bits & VFS_CAP_STAGED) /* which is done in the stage */
+            more &= ~(VFS_CAP_ALLOCATE | VFS_CAP_COPY_RANGE);
         EQ(more, 0);
     }
 }

@@ -416,3 +416,53 @@ Test(staged, a_sync_of_all_makes_up_for_a_close_that_failed)
             stack_close(&s);
         }
 }
+
+Test(staged, holes_and_allocations_are_committed_with_what_is_written)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        char text[24] = "0123456789";
+        stack_open(&s, modes[m]);
+        OK(vfs_write_file(s.mem, NULL, "/f", text, 10, 0644));
+        vfs_file_t *f = rig_file(s.fs, "/f", RIG_W);
+        rig_read(f, 0, text, 10);
+        OK(vfs_allocate(f, NULL, VFS_ALLOC_PUNCH_HOLE | VFS_ALLOC_KEEP_SIZE, 2, 3));
+        memset(text + 2, 0, 3);
+        rig_read(f, 0, text, 10);
+        OK(vfs_allocate(f, NULL, 0, 0, 20));
+        rig_write(f, 18, "x", 1);
+        text[18] = 'x';
+        rig_read(f, 0, text, 20);
+        rig_holds_text(s.mem, "/f", "0123456789");
+        vfs_count_reset(s.count);
+        OK(vfs_close(f, NULL));
+        cr_expect_eq(calls(&s, VFS_OPID_commit), 1u, "%s", modes[m]);
+        rig_holds(s.mem, "/f", text, 20);
+        stack_close(&s);
+    }
+}
+
+Test(staged, what_is_cached_is_copied_without_asking_for_it)
+{
+    for (int m = 0; m < 3; m++) {
+        tall_t s;
+        char text[3000];
+        size_t copied = 0;
+        memset(text, 'c', sizeof(text));
+        stack_open(&s, modes[m]);
+        OK(vfs_write_file(s.mem, NULL, "/a", text, sizeof(text), 0644));
+        vfs_file_t *a = rig_file(s.fs, "/a", VFS_O_READ), *b = rig_file(s.fs, "/b", RIG_C);
+        rig_read(a, 0, text, sizeof(text));
+        vfs_count_reset(s.count);
+        OK(vfs_copy_range(a, NULL, 1000, b, 0, 5000, &copied));
+        cr_expect_eq(copied, 2000u);
+        OK(vfs_close(b, NULL));
+        cr_expect_eq(calls(&s, VFS_OPID_commit), 1u);
+        cr_expect_eq(calls(&s, VFS_OPID_fetch) + calls(&s, VFS_OPID_readv_at) +
+                         calls(&s, VFS_OPID_read_at) + calls(&s, VFS_OPID_get),
+                     0u, "%s", modes[m]);
+        rig_holds(s.mem, "/b", text, 2000);
+        OK(vfs_close(a, NULL));
+        stack_close(&s);
+    }
+}

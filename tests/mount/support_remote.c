@@ -67,10 +67,10 @@ static const struct {
 } servers[] = {
 #ifdef REMOTE_HTTP
     {"S3", REMOTE_MODES,
-     "links,special,xattr,symlinks,exchange,noreplace,setgid,dirtimes,allocate,unlinked", start_s3,
+     "links,special,xattr,symlinks,exchange,noreplace,setgid,dirtimes,unlinked", start_s3,
      uri_s3},
     {"WebDAV", REMOTE_ON_DISK,
-     "links,special,xattr,symlinks,modes,times,exchange,allocate,unlinked", start_dav, uri_dav},
+     "links,special,xattr,symlinks,modes,times,exchange,unlinked", start_dav, uri_dav},
 #endif
 #ifdef REMOTE_SFTP
     {"SFTP", REMOTE_MODES | REMOTE_LINKS | REMOTE_ON_DISK,

@@ -203,8 +203,7 @@ apr_status_t objects_fetch(vfs_file_t *file, const vfs_ctx_t *ctx, const vfs_iov
 
 /* ---- writing */
 
-/* The stage that takes changes. Mutex held; the base is known. */
-static stage_t *top_stage(objects_t *o, node_t *n)
+stage_t *objects__top_stage(objects_t *o, node_t *n)
 {
     if (n->stages == 0) {
         uint64_t size = n->base.exists ? n->base.attr.size : 0;
@@ -216,8 +215,7 @@ static stage_t *top_stage(objects_t *o, node_t *n)
     return &n->stage[n->stages - 1];
 }
 
-/* Nothing came of it after all. Mutex held. */
-static void untouch(node_t *n, unsigned before)
+void objects__untouch(node_t *n, unsigned before)
 {
     if (n->stages == before) return;
     objects__stage_end(&n->stage[--n->stages]);
@@ -232,8 +230,7 @@ static apr_status_t wait_settled(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
     return status == VFS_ESTALE ? APR_SUCCESS : status;
 }
 
-/* Lock the mutex with the base known: what the node had before it moved is gone. */
-static apr_status_t lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
+apr_status_t objects__lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
 {
     for (;;) {
         apr_status_t status = objects__base_ask(o, n, ctx, 0);
@@ -247,14 +244,12 @@ static apr_status_t lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx)
     }
 }
 
-apr_status_t objects_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf, size_t len,
-                              apr_off_t off, size_t *written, vfs_validator_t *validator)
+apr_status_t objects__node_write(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const void *buf,
+                                 size_t len, apr_off_t off, size_t *written,
+                                 vfs_validator_t *validator)
 {
-    handle_t *h = handle_of(file);
-    objects_t *o = h->o;
-    node_t *n = h->node;
     uint64_t most = o->fs->caps.file_size_max;
-    apr_status_t status = lock_based(o, n, ctx);
+    apr_status_t status = objects__lock_based(o, n, ctx);
     if (status != APR_SUCCESS) return status;
     uint64_t at = off == VFS_OFFSET_END ? objects__size(n) : (uint64_t)off;
     if (most == 0 || most > (uint64_t)VFS__OFF_MAX) most = (uint64_t)VFS__OFF_MAX;
@@ -262,14 +257,23 @@ apr_status_t objects_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void
     if (len > most || at > most - len)
         status = APR_FROM_OS_ERROR(EFBIG);
     else
-        status = objects__stage_write(top_stage(o, n), buf, len, at, written);
+        status = objects__stage_write(objects__top_stage(o, n), buf, len, at, written);
     if (*written > 0) {
         objects__touch(n);
         objects__version(o, n, validator);
     } else {
-        untouch(n, before);
+        objects__untouch(n, before);
     }
     pthread_mutex_unlock(&n->mutex);
+    return status;
+}
+
+apr_status_t objects_write_at(vfs_file_t *file, const vfs_ctx_t *ctx, const void *buf, size_t len,
+                              apr_off_t off, size_t *written, vfs_validator_t *validator)
+{
+    handle_t *h = handle_of(file);
+    apr_status_t status =
+        objects__node_write(h->o, h->node, ctx, buf, len, off, written, validator);
     if (status == APR_SUCCESS && (file->flags & VFS_O_SYNC)) {
         status = objects_sync(file, ctx, VFS_SYNC_DATA);
         if (status != APR_SUCCESS) *written = 0; /* staged, and not safe */
@@ -282,7 +286,7 @@ apr_status_t objects__node_cut(objects_t *o, node_t *n, uint64_t size)
     uint64_t most = o->fs->caps.file_size_max;
     if (most != 0 && size > most) return APR_FROM_OS_ERROR(EFBIG);
     if (size > 0 && size == objects__size(n)) return APR_SUCCESS; /* mutex held */
-    objects__stage_cut(top_stage(o, n), size);
+    objects__stage_cut(objects__top_stage(o, n), size);
     objects__touch(n);
     return APR_SUCCESS;
 }
@@ -290,7 +294,7 @@ apr_status_t objects__node_cut(objects_t *o, node_t *n, uint64_t size)
 apr_status_t objects_ftruncate(vfs_file_t *file, const vfs_ctx_t *ctx, apr_off_t size)
 {
     handle_t *h = handle_of(file);
-    apr_status_t status = lock_based(h->o, h->node, ctx);
+    apr_status_t status = objects__lock_based(h->o, h->node, ctx);
     if (status != APR_SUCCESS) return status;
     status = objects__node_cut(h->o, h->node, (uint64_t)size);
     pthread_mutex_unlock(&h->node->mutex);

@@ -51,6 +51,7 @@ static const vfs_ops_t objects_ops = {
     .opendir = objects_opendir,
     .close = objects_close,
     .closedir = objects_closedir,
+    .copy_range = objects_copy_range,
     .get = objects_get,
     .stat = objects_stat,
     .lstat = objects_lstat,
@@ -88,6 +89,7 @@ static const vfs_ops_t objects_ops = {
     .fremovexattr = objects_fremovexattr,
     .flush = objects_flush,
     .sync = objects_sync,
+    .allocate = objects_allocate,
     .fetch = objects_fetch,
     .readdir = objects_readdir,
     .seekdir = objects_seekdir,
@@ -131,7 +133,8 @@ apr_status_t vfs_objects_create(vfs_t **out, vfs_t *lower, const vfs_objects_con
     pthread_mutex_init(&o->lock, NULL);
     pthread_cond_init(&o->cond, NULL);
     vfs_caps_t caps = *vfs_caps(lower);
-    caps.bits = (caps.bits & CARRIED) | VFS_CAP_RANDOM_WRITE | VFS_CAP_APPEND | VFS_CAP_STAGED;
+    caps.bits = (caps.bits & CARRIED) | VFS_CAP_RANDOM_WRITE | VFS_CAP_APPEND | VFS_CAP_STAGED |
+                VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE;
     apr_status_t status = open_spool(o, config->spool_dir, config->spool_bytes, pool);
     if (status == APR_SUCCESS) status = apr_generate_random_bytes(o->id, sizeof(o->id));
     if (status == APR_SUCCESS)

@@ -64,6 +64,8 @@ size_t objects__stage_find(const stage_t *s, uint64_t off);
 apr_status_t objects__stage_write(stage_t *s, const void *buf, size_t len, uint64_t off,
                                   size_t *written);
 apr_status_t objects__stage_read(const stage_t *s, void *buf, size_t len, uint64_t off);
+/** [from, to), within its size, reads as zeros. On an error a part of it may. */
+apr_status_t objects__stage_zero(stage_t *s, uint64_t from, uint64_t to);
 void objects__stage_cut(stage_t *s, uint64_t size);
 /** What lies in `top` goes into `s`. On an error both are as good as before. */
 apr_status_t objects__stage_merge(stage_t *s, stage_t *top);
@@ -308,11 +310,19 @@ apr_status_t objects__keep(objects_t *o, node_t *n, const vfs_ctx_t *ctx, kept_t
 /** Then: is it `gone`? Before objects__node_gone. */
 void objects__keep_end(kept_t *k, int gone);
 
-/* ---- the table (open.c, file.c, names.c, attr.c, rename.c, dir.c, whole.c) */
+/* ---- the table (open.c, file.c, range.c, names.c, attr.c, rename.c, dir.c, whole.c) */
 
 apr_status_t objects__node_read(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
                                 const vfs_iovec_t *iov, size_t count, uint64_t off, size_t *got,
                                 vfs_validator_t *val);
+apr_status_t objects__node_write(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const void *buf,
+                                 size_t len, apr_off_t off, size_t *written, vfs_validator_t *val);
+/** Lock the mutex with the base known: what the node had before it moved is gone. */
+apr_status_t objects__lock_based(objects_t *o, node_t *n, const vfs_ctx_t *ctx);
+/** The stage that takes changes. Mutex held; the base is known. */
+stage_t *objects__top_stage(objects_t *o, node_t *n);
+/** Nothing came of it after all; `before`: how many stages there were. Mutex held. */
+void objects__untouch(node_t *n, unsigned before);
 /** Size 0 or any, of a node whose base is known. */
 apr_status_t objects__node_cut(objects_t *o, node_t *n, uint64_t size);
 
@@ -323,6 +333,8 @@ apr_status_t objects_close(vfs_file_t *file, const vfs_ctx_t *ctx);
 apr_status_t objects_opendir(vfs_dir_t **dir, vfs_t *fs, const vfs_ctx_t *ctx,
                              const vfs_path_t *path, uint32_t flags);
 apr_status_t objects_closedir(vfs_dir_t *dir);
+apr_status_t objects_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                                vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied);
 #define VFS_OP_FS(name, class, params, args, doc)                                                  \
     apr_status_t objects_##name(vfs_t *fs, VFS_UNPACK params);
 #define VFS_OP_FILE(name, class, params, args, doc)                                                \

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "vfs/objects/objects.h"
@@ -170,6 +171,74 @@ static void drop_behind(stage_t *s, uint64_t size)
     atomic_fetch_sub(&s->spool->used, before - bytes_of(s));
     /* only to give the disk its room back: nothing looks at what is in no extent */
     if (s->fd >= 0 && before != bytes_of(s)) (void)!ftruncate(s->fd, (off_t)size);
+}
+
+/* The spool file has zeros there, and takes no room for them where it can be without. */
+static apr_status_t put_zeros(int fd, uint64_t from, uint64_t to)
+{
+    enum { PIECE = 64 << 10 };
+    static const char zeros[PIECE];
+    const int how = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    struct stat st;
+    apr_status_t status = fstat(fd, &st) == 0 ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
+    if (status == APR_SUCCESS && (uint64_t)st.st_size < to && ftruncate(fd, (off_t)to) != 0)
+        status = APR_FROM_OS_ERROR(errno);
+    if (status != APR_SUCCESS || (uint64_t)st.st_size <= from) return status; /* all is new */
+    if (fallocate(fd, how, (off_t)from, (off_t)(to - from)) == 0) return APR_SUCCESS;
+    while (from < to && status == APR_SUCCESS) {
+        size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE, done;
+        status = put_bytes(fd, zeros, n, from, &done);
+        from += n;
+    }
+    return status;
+}
+
+/* [from, to) becomes an extent of zeros. */
+static apr_status_t zero(stage_t *s, uint64_t from, uint64_t to)
+{
+    uint64_t fresh = new_bytes(s, from, to);
+    apr_status_t status = reserve(s->spool, fresh, 1);
+    if (status != APR_SUCCESS) return status;
+    if (s->fd < 0) status = objects__spool_file(s->spool, &s->fd);
+    if (status == APR_SUCCESS) status = put_zeros(s->fd, from, to);
+    if (status == APR_SUCCESS)
+        add(s, from, to);
+    else
+        atomic_fetch_sub(&s->spool->used, fresh);
+    return status;
+}
+
+/* No extent is left in [from, to), under which nothing shows. */
+static void drop(stage_t *s, uint64_t from, uint64_t to)
+{
+    uint64_t before = bytes_of(s);
+    size_t first = objects__stage_find(s, from), end = first;
+    if (first < s->count && s->list[first].from < from) {
+        VFS_ASSERT(s->count < s->room);
+        memmove(s->list + first + 1, s->list + first, (s->count - first) * sizeof(*s->list));
+        s->count++;
+        s->list[first].to = from;
+        s->list[first + 1].from = from;
+        end = ++first;
+    }
+    while (end < s->count && s->list[end].to <= to)
+        end++;
+    if (end < s->count && s->list[end].from < to) s->list[end].from = to;
+    memmove(s->list + first, s->list + end, (s->count - end) * sizeof(*s->list));
+    s->count -= end - first;
+    atomic_fetch_sub(&s->spool->used, before - bytes_of(s));
+    /* only to give the disk its room back: nothing looks at what is in no extent */
+    if (before != bytes_of(s)) (void)put_zeros(s->fd, from, to);
+}
+
+apr_status_t objects__stage_zero(stage_t *s, uint64_t from, uint64_t to)
+{
+    uint64_t shown = s->keep < from ? from : s->keep < to ? s->keep : to;
+    apr_status_t status = make_room(s);
+    if (status == APR_SUCCESS && shown > from) status = zero(s, from, shown);
+    if (status == APR_SUCCESS) status = make_room(s);
+    if (status == APR_SUCCESS && to > shown) drop(s, shown, to);
+    return status;
 }
 
 void objects__stage_cut(stage_t *s, uint64_t size)
