@@ -180,6 +180,7 @@ apr_status_t cachefs_invalidate_batch(vfs_t *fs, const char *const *paths, size_
     VFS_CHECK_ARG(paths || !count);
     uint64_t n = 0, dirty = 0;
     apr_status_t st = APR_SUCCESS;
+    cachefs__listed_forget(c, NULL);
     for (size_t i = 0; i < count; i += SOME) {
         apr_status_t one = invalidate_some(c, paths + i, some(count - i), &n, &dirty);
         if (!st) st = one;

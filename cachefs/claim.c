@@ -41,7 +41,18 @@ apr_status_t cachefs__mut_begin(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
         m->was[i] = atomic_exchange(&c->name_mut[m->slot[i]], NAME_CLAIMED);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
     m->asked = atomic_load_explicit(&c->mut_seq, memory_order_acquire);
-    return st;
+    m->a = a;
+    m->b = b;
+    if (st) return st;
+    cachefs__listed_change(c, a);
+    if (b) cachefs__listed_change(c, b);
+    return APR_SUCCESS;
+}
+
+int cachefs__mut_under_way(cache_t *c, const vfs_path_t *path)
+{
+    return atomic_load(&c->name_mut[path->hash % NAME_SLOTS]) >= NAME_BELOW ||
+           atomic_load(&c->tree_ops);
 }
 
 void cachefs__mut_release(cache_t *c, cachefs__mut_t *m)
@@ -107,11 +118,15 @@ apr_status_t cachefs__mut_tree(cache_t *c, const vfs_ctx_t *ctx, cachefs__mut_t 
     if (st) pthread_cond_broadcast(&c->mut_cond);
     cachefs__unlock(&c->mut_lock, RANK_LEAF);
     m->tree = !st;
+    if (!st) cachefs__listed_forget(c, NULL);
     return st;
 }
 
 void cachefs__mut_end(cache_t *c, cachefs__mut_t *m, int tree)
 {
+    cachefs__listed_change(c, m->a);
+    if (m->b) cachefs__listed_change(c, m->b);
+    if (tree || m->tree) cachefs__listed_forget(c, NULL);
     cachefs__lock(&c->mut_lock, RANK_LEAF);
     uint64_t now = atomic_fetch_add_explicit(&c->mut_seq, 1, memory_order_acq_rel) + 1;
     for (int i = 0; i < m->count; i++)

@@ -83,6 +83,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     cachefs__obj_unlock(c, o);
     for (int k = 0; k < 100; k++) {
         st = vfs__conflict_path(path, k, &beside, buf);
+        if (!st) cachefs__listed_forget(c, &beside);
         if (!st)
             st = vfs_call_open(&out, c->lower, ctx, &beside,
                                VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE | VFS_O_EXCL, mode, NULL,
@@ -93,6 +94,7 @@ static apr_status_t keep_both(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     st = vfs_call_open(&theirs, c->lower, ctx, path, VFS_O_READ, 0, NULL, NULL);
     if (APR_STATUS_IS_ENOENT(st)) st = APR_SUCCESS; /* theirs was to remove it */
     if (!st) st = copy_ours(c, o, ctx, theirs, out, &borrowed);
+    cachefs__listed_forget(c, &beside);
     if (theirs) (void)vfs_close(theirs, ctx);                     /* only read */
     if (!st && c->journal) st = vfs_sync(out, ctx, VFS_SYNC_ALL); /* its records go now */
     end = vfs_close(out, ctx);
@@ -151,6 +153,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
     int same = !found && cachefs__may_be(o, attr);
     cachefs__obj_unlock(c, o);
     (void)cachefs__obj_change_begin(c, o);
+    cachefs__listed_forget(c, path);
     apr_status_t st = vfs_call_open(&file, c->lower, ctx, path,
                                     VFS_O_READ | VFS_O_WRITE | VFS_O_CREATE, mode, NULL, NULL);
     if (!st) st = copy_ours(c, o, ctx, found ? NULL : file, file, &borrowed);
@@ -159,6 +162,7 @@ static apr_status_t take_ours(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, const 
         apr_status_t end = vfs_close(file, ctx);
         if (!st) st = end;
     }
+    cachefs__listed_forget(c, path);
     cachefs__obj_change_end(c, o, !st);
     if (st) return st; /* tried again as a whole */
     tell(c, path, "replaced it", "", borrowed);

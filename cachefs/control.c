@@ -26,6 +26,7 @@ static apr_status_t sweep(cache_t *c, const vfs_path_t *below, const char *patte
                           uint64_t *dirty_kept)
 {
     uint64_t dirty = 0;
+    cachefs__listed_forget(c, NULL);
     uint64_t n = cachefs__node_sweep(c, below, pattern ? match_glob : NULL,
                                      (void *)(uintptr_t)pattern, SWEEP_CLEAN, &dirty);
     if (count) *count = n;
@@ -72,6 +73,7 @@ apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept)
 {
     CACHE_OF(c, fs);
     vfs_path_t all = root();
+    cachefs__listed_forget(c, NULL);
     if (c->l2) cachefs__l2_clear(c->l2); /* nothing old comes from there during the sweep */
     (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_CLEAN, NULL);
     (void)cachefs__node_sweep(c, &all, NULL, NULL, SWEEP_FORGET, NULL);

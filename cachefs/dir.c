@@ -179,6 +179,33 @@ static apr_status_t list_below(dirh_t *d, const vfs_ctx_t *ctx)
     return APR_SUCCESS;
 }
 
+/* Which names there are none of: all that are not in this whole listing. */
+static void note_names(cache_t *c, cachefs__listing_t *l, const listing_t *list)
+{
+    uint64_t names = 0;
+    uint16_t n;
+    for (uint64_t at = 0; at < list->len; at += RECORD_HEAD + n, names++)
+        memcpy(&n, list->buf + at + 8, 2);
+    if (!cachefs__listing_room(c, l, names)) return;
+    for (uint64_t at = 0; at < list->len; at += RECORD_HEAD + n) {
+        memcpy(&n, list->buf + at + 8, 2);
+        cachefs__listing_name(c, l, list->buf + at + RECORD_HEAD, n);
+    }
+    cachefs__listing_known(c, l);
+}
+
+/* The same, and what is learnt of names that are not there. */
+static apr_status_t list_whole(dirh_t *d, const vfs_ctx_t *ctx)
+{
+    cachefs__listing_t l;
+    vfs_path_t path = dir_path(d);
+    cachefs__listing_begin(d->cache, &l, &path, d->obj);
+    apr_status_t st = list_below(d, ctx);
+    if (!st && !d->base.lower) note_names(d->cache, &l, &d->list);
+    cachefs__listing_end(d->cache, &l);
+    return st;
+}
+
 /* How long a listing is good. Who wants attributes as well has them for one question where the
  * lower layer lists with them, else for one each as soon as they are older than they may be. */
 static int64_t listing_ttl(cache_t *c, const vfs_path_t *path, uint32_t flags)
@@ -204,7 +231,7 @@ static apr_status_t load(dirh_t *d, const vfs_ctx_t *ctx)
     int stale = (d->obj->flags & OBJ_LISTED) != 0;
     cachefs__obj_unlock(c, d->obj);
     if (fresh) kept = cachefs__content_get(c, d->obj, &len);
-    apr_status_t st = kept ? APR_SUCCESS : list_below(d, ctx);
+    apr_status_t st = kept ? APR_SUCCESS : list_whole(d, ctx);
     if (st && stale && cachefs__unreachable(st) && atomic_load(&c->t.serve_stale)) {
         kept = cachefs__content_get(c, d->obj, &len);
         if (kept) {

@@ -33,6 +33,7 @@
 #include "cachefs/cachefs.h"
 #include "cachefs/config.h"
 #include "cachefs/counters.h"
+#include "cachefs/listed.h"
 #include "cachefs/policy.h"
 #include "cachefs/rank.h"
 #include "cachefs/store/l2.h"
@@ -385,6 +386,8 @@ struct cache_t {
     unsigned tree_waits, names_below; /* who wants to move one; other names that change below */
     _Atomic uint32_t meta_epoch, ns_epoch;
     _Atomic int links_seen; /* a file of several names was met */
+
+    cachefs__listed_dirs_t listed;
 
     ring_t *rings;
     metrics_registry_t *metrics;

@@ -43,6 +43,7 @@ static obj_t *expire(cache_t *c, uint32_t events, const vfs_path_t *path)
     obj_t *o = NULL;
     unsigned said;
     if (events & (VFS_EVENT_CREATED | VFS_EVENT_REMOVED)) expire_listing(c, path);
+    cachefs__listed_forget(c, path);
     if (events & VFS_EVENT_OVERFLOW) {
         /* what the store has of a file is of one version: the next answer says whether of this one
          */

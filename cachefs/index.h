@@ -173,7 +173,8 @@ apr_status_t cachefs__version_keep(cache_t *c, uint64_t ver, uint64_t count, int
 /* ---- claim.c */
 typedef struct cachefs__mut_t {
     uint32_t slot[2];
-    uint64_t was[2]; /* what the slots held before */
+    uint64_t was[2];         /* what the slots held before */
+    const vfs_path_t *a, *b; /* the names; b may be NULL */
     int count;
     int tree;  /* a directory moves */
     int below; /* counted in names_below */
@@ -212,6 +213,9 @@ int cachefs__name_quiet(cache_t *c, const vfs_path_t *path, uint64_t asked);
 /* The same, but for the caller's own change of the name. */
 int cachefs__name_believed(cache_t *c, const vfs_path_t *path, uint64_t asked,
                            cachefs__claim_e mine);
+
+/* Somebody changes the name, or a tree, at this moment, or claimed it for that. */
+int cachefs__mut_under_way(cache_t *c, const vfs_path_t *path);
 
 /* ---- identity.c, obj.c: objects, identities, gates, lower handles */
 obj_t *cachefs__obj_get(cache_t *c, const vfs_attr_t *attr, int *made);

@@ -181,8 +181,9 @@ static void cond_init(pthread_cond_t *cond)
 
 static void locks_create(cache_t *c)
 {
-    pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,   &c->handle_lock, &c->flight_lock,
-                                &c->mut_lock,    &c->tune_lock, &c->watch_lock,  &c->j_lock};
+    pthread_mutex_t *locks[] = {&c->config_lock, &c->wb_lock,  &c->handle_lock,
+                                &c->flight_lock, &c->mut_lock, &c->tune_lock,
+                                &c->watch_lock,  &c->j_lock,   &c->listed.lock};
     pthread_cond_t *conds[] = {&c->wb_cond, &c->flight_cond, &c->mut_cond, &c->tune_cond,
                                &c->j_cond};
     for (size_t i = 0; i < sizeof(locks) / sizeof(*locks); i++)

@@ -19,7 +19,7 @@ int cachefs__unreachable(apr_status_t st)
            APR_STATUS_IS_ECONNABORTED(st) || st == APR_FROM_OS_ERROR(EIO);
 }
 
-static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned want, obj_t **obj,
+static cachefs__known_e find_node(cache_t *c, const vfs_path_t *path, unsigned want, obj_t **obj,
                                   unsigned *said)
 {
     cachefs__known_e known = cachefs__node_find(c, path, 0, obj, said);
@@ -35,6 +35,15 @@ static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned w
         return known;
     }
     return cachefs__node_find(c, path, 1, obj, said);
+}
+
+/* The same, or that it is no name of a directory that was listed. */
+static cachefs__known_e find_name(cache_t *c, const vfs_path_t *path, unsigned want, obj_t **obj,
+                                  unsigned *said)
+{
+    cachefs__known_e known = find_node(c, path, want, obj, said);
+    if (*obj || known == KNOWN_ABSENT || (want & LOOKUP_FORCE)) return known;
+    return cachefs__listed_absent(c, path) ? KNOWN_ABSENT : known;
 }
 
 /* ---- asking */

@@ -95,6 +95,7 @@ void cachefs__staged_closed(cache_t *c, obj_t *o, const cachefs__lowers_t *l, ap
     cachefs__obj_unlock(c, o);
     if (st == VFS_ECONFLICT) { /* as in cachefs__commit_below; a flush may be under way here */
         cachefs__count(&c->counters, CNT_CONFLICTS, 1);
+        cachefs__listed_forget(c, NULL);
         cachefs__obj_drop_clean(c, o, NULL);
     }
     if (l->committing) give_flag(c, o);
@@ -134,6 +135,7 @@ apr_status_t cachefs__commit_below(cache_t *c, obj_t *o, const vfs_ctx_t *ctx)
     }
     committed(c, o, ctx, start, st, lost);
     if (st == VFS_ECONFLICT) { /* ours is beside it; what is cached is of ours */
+        cachefs__listed_forget(c, NULL); /* by a name that only the lower layer knows */
         cachefs__count(&c->counters, CNT_CONFLICTS, 1);
         cachefs__conflict_below(c, o, ctx);
     }

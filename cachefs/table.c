@@ -404,6 +404,7 @@ void cachefs__chunk_put(cache_t *c, uint32_t chunk)
 uint64_t cachefs__shrink(cache_t *c, uint64_t target)
 {
     uint32_t hint = 0;
+    cachefs__listed_forget(c, NULL);
     while (atomic_load_explicit(&c->arena.used_bytes, memory_order_relaxed) > target) {
         cachefs__wish_t wish = WISH_SLAB;
         if (!free_slab(c, hint++, 0, &wish)) break;

@@ -289,6 +289,9 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
     (1ull << 28) /**< names that come and go leave the attributes of their directory as they are   \
                   */
 #define VFS_CAP_SHIFT (1ull << 29) /**< VFS_ALLOC_COLLAPSE and VFS_ALLOC_INSERT */
+/** A listing has every name of the directory that can be looked up, though perhaps in other letters
+ * (upper or lower case, another form of Unicode): what it has not is not there. */
+#define VFS_CAP_LISTS_ALL (1ull << 30)
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {

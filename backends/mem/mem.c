@@ -19,7 +19,7 @@ static const vfs_caps_t mem_caps = {
             VFS_CAP_RENAME_EXCHANGE | VFS_CAP_STABLE_ID | VFS_CAP_EXCL_CREATE | VFS_CAP_COMMIT |
             VFS_CAP_CONDITIONAL | VFS_CAP_LOCK | VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE |
             VFS_CAP_SHIFT | VFS_CAP_WATCH | VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_APPEND |
-            VFS_CAP_CREDS | VFS_CAP_CONFINED,
+            VFS_CAP_CREDS | VFS_CAP_CONFINED | VFS_CAP_LISTS_ALL,
     .time_granularity_ns = 1,
     .file_size_max = MEM_FILE_MAX,
     .name_max = VFS_NAME_MAX,

@@ -96,6 +96,6 @@ apr_status_t sut_noid_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool)
     vfs_caps_t caps = *vfs_caps(lower);
     caps.bits &= VFS_CAP_WRITE | VFS_CAP_RANDOM_WRITE | VFS_CAP_DIRS | VFS_CAP_UNLINKED_OPEN |
                  VFS_CAP_APPEND | VFS_CAP_EXCL_CREATE | VFS_CAP_ATOMIC_RENAME |
-                 VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE;
+                 VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE | VFS_CAP_LISTS_ALL;
     return vfs_create(out, &noid_ops, lower, NULL, &caps, pool);
 }

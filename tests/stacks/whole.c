@@ -134,7 +134,7 @@ apr_status_t sut_whole_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool)
     vfs_caps_t caps = *vfs_caps(lower);
     caps.bits &= VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_MODE | VFS_CAP_TIMES | VFS_CAP_XATTR |
                  VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE |
-                 VFS_CAP_COMMIT | VFS_CAP_CONDITIONAL | VFS_CAP_UNLINKED_OPEN;
+                 VFS_CAP_COMMIT | VFS_CAP_CONDITIONAL | VFS_CAP_UNLINKED_OPEN | VFS_CAP_LISTS_ALL;
     caps.time_granularity_ns = 0; /* a tag tells each version */
     return vfs_create(out, &whole_ops, lower, NULL, &caps, pool);
 }
