@@ -245,6 +245,8 @@ struct mount_t {
     notify_t notify;
     hot_t hot;
     atomic_int agreed;  /* the answer to INIT comes next */
+    uint32_t offered;   /* by the kernel, in INIT */
+    atomic_int drops;   /* agreed: we take set-id bits away */
     atomic_int reads;   /* of READS_ALL: how likely a file that is looked up is read next */
     atomic_int listens; /* somebody hears of calls */
     int locks;          /* below are locks */
@@ -262,7 +264,9 @@ struct mount_t {
 /* Read and write the device of the session. Returns an errno. */
 int mount__device_take(mount_t *m);
 /* What the kernel is told next is what was agreed. */
-void mount__device_agreed(mount_t *m, const struct fuse_conn_info *conn);
+void mount__device_agreed(mount_t *m);
+/* Does the call that this thread serves take set-id bits away? */
+int mount__drops_bits(void);
 
 /* ---- request.c: one call */
 
@@ -339,6 +343,8 @@ void mount__rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void mount__rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent,
                    const char *to_name, unsigned flags);
 
+/* Take away the set-id bits of an open file, if its caller has no right to keep them. */
+apr_status_t mount__drop_bits(fuse_req_t req, const vfs_ctx_t *ctx, open_file_t *file);
 void mount__getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
                     struct fuse_file_info *fi);

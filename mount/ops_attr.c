@@ -100,9 +100,8 @@ static apr_status_t set_owner(mount_t *m, const vfs_ctx_t *ctx, const target_t *
 }
 
 static apr_status_t set_mode(mount_t *m, const vfs_ctx_t *ctx, const target_t *target,
-                             const struct stat *st)
+                             uint32_t mode)
 {
-    uint32_t mode = st->st_mode & 07777u;
     return target->file != NULL ? vfs_fchmod(target->file->file, ctx, mode)
                                 : vfs_chmod(m->fs, ctx, target->path.text, mode, VFS_NOFOLLOW);
 }
@@ -145,6 +144,55 @@ static int is_so(mount_t *m, const vfs_ctx_t *ctx, const target_t *target, const
            (!(which & SET_TIMES) || ((which & FUSE_SET_ATTR_MTIME_NOW) && is_now(m, &attr)));
 }
 
+/* ---- set-id bits */
+
+static int is_of_group(const vfs_ctx_t *ctx, uint32_t gid)
+{
+    for (size_t i = 0; i < ctx->ngroups; i++)
+        if (ctx->groups[i] == gid) return 1;
+    return ctx->gid == gid;
+}
+
+static int keeps_group_bit(fuse_req_t req, uint32_t gid)
+{
+    caller_t caller;
+    if (fuse_req_ctx(req)->uid == 0) return 1;
+    mount__caller(req, &caller);
+    int keeps = is_of_group(&caller.ctx, gid);
+    mount__caller_end(&caller);
+    return keeps;
+}
+
+/* The bit of a group that cannot execute the file stays for its members. */
+static apr_status_t drop_bits(fuse_req_t req, const vfs_ctx_t *ctx, const target_t *target)
+{
+    mount_t *m = mount__of(req);
+    vfs_attr_t attr;
+    apr_status_t status = ask(m, ctx, target, &attr);
+    if (status != APR_SUCCESS || attr.type != VFS_TYPE_FILE) return status;
+    uint32_t mode = attr.mode & ~(uint32_t)S_ISUID;
+    if ((mode & S_ISGID) && ((mode & S_IXGRP) || !keeps_group_bit(req, attr.gid)))
+        mode &= ~(uint32_t)S_ISGID;
+    return mode == attr.mode ? APR_SUCCESS : set_mode(m, ctx, target, mode);
+}
+
+/* For a write the kernel has said so before, by an empty SETATTR, and was told the mode that was
+ * left. For an open that cuts the file it has not, and shall ask again: of attributes alone it may
+ * be told from here, since it waits for nobody then. */
+apr_status_t mount__drop_bits(fuse_req_t req, const vfs_ctx_t *ctx, open_file_t *file)
+{
+    mount_t *m = mount__of(req);
+    inode_t *inode = file->inode;
+    target_t target = {.file = file};
+    (void)pthread_mutex_lock(&m->table.mutex);
+    uint32_t mode = inode->attr.mode;
+    (void)pthread_mutex_unlock(&m->table.mutex);
+    if (!(mode & (S_ISUID | S_ISGID))) return APR_SUCCESS;
+    apr_status_t status = drop_bits(req, ctx, &target);
+    (void)fuse_lowlevel_notify_inval_inode(m->session, mount__ino_of(m, inode), -1, 0);
+    return status;
+}
+
 /* The owner before the mode, since a change of owner takes bits of the mode away; the size before
  * the times, which it sets. */
 static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const target_t *target,
@@ -155,7 +203,7 @@ static apr_status_t set(mount_t *m, const vfs_ctx_t *ctx, inode_t *inode, const 
     if (status == APR_ENOTIMPL && is_so(m, ctx, target, st, which & SET_OWNER))
         status = APR_SUCCESS;
     if (status == APR_SUCCESS && (which & FUSE_SET_ATTR_MODE)) {
-        status = set_mode(m, ctx, target, st);
+        status = set_mode(m, ctx, target, st->st_mode & 07777u);
         if (status == APR_ENOTIMPL && is_so(m, ctx, target, st, FUSE_SET_ATTR_MODE))
             status = APR_SUCCESS;
     }
@@ -182,7 +230,12 @@ void mount__setattr(fuse_req_t req, fuse_ino_t ino, struct stat *st, int which,
         (void)fuse_reply_err(req, error);
         return;
     }
-    apr_status_t status = set(m, ctx, inode, &target, st, which);
+    int drops = mount__drops_bits() && !(which & FUSE_SET_ATTR_MODE);
+    apr_status_t status = APR_SUCCESS;
+    if (drops && !(which & SET_OWNER)) status = drop_bits(req, ctx, &target);
+    if (status == APR_SUCCESS) status = set(m, ctx, inode, &target, st, which);
+    if (status == APR_SUCCESS && drops && (which & SET_OWNER)) /* who is refused loses nothing */
+        status = drop_bits(req, ctx, &target);
     if (status == APR_SUCCESS) status = ask(m, ctx, &target, &attr);
     target_end(m, fi, &target);
     mount__heard(req, .op = which & FUSE_SET_ATTR_SIZE ? "truncate" : "setattr", .inode = inode,
@@ -291,6 +344,20 @@ static void get_state(fuse_req_t req, inode_t *inode, const char *name, size_t s
     reply_bytes(req, status, text, size, len);
 }
 
+/* The kernel asks for the length of these before a write, and takes any error for none: an origin
+ * that does not answer shall not keep it from writing to the cache. Where there are some after all,
+ * they go when the write arrives below. */
+#define CAPS_NAME "security.capability"
+#define CAPS_WAIT_US 1000000
+
+static const vfs_ctx_t *soon(const vfs_ctx_t *ctx, vfs_ctx_t *room)
+{
+    if (ctx == NULL) return ctx;
+    *room = *ctx;
+    room->deadline = apr_time_now() + CAPS_WAIT_US;
+    return room;
+}
+
 void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
     mount_t *m = mount__of(req);
@@ -299,9 +366,11 @@ void mount__getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t si
         return;
     }
     const vfs_ctx_t *ctx = mount__ctx(req);
+    vfs_ctx_t until;
     target_t target;
     size_t len = 0;
     char *buf = room(size);
+    if (size == 0 && strcmp(name, CAPS_NAME) == 0) ctx = soon(ctx, &until);
     int error = buf != NULL ? target_begin(m, mount__inode_of(m, ino), NULL, &target) : ENOMEM;
     if (error != 0) {
         free(buf);
@@ -361,30 +430,14 @@ void mount__listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
     free(buf);
 }
 
-static int is_of_group(const vfs_ctx_t *ctx, uint32_t gid)
-{
-    for (size_t i = 0; i < ctx->ngroups; i++)
-        if (ctx->groups[i] == gid) return 1;
-    return ctx->gid == gid;
-}
-
 /* Access rules are permissions: who changes them takes the set-group-id bit away, as by chmod,
  * unless he is of the group. The kernel would say so to a newer libfuse. */
-static void drop_group_bit(mount_t *m, fuse_req_t req, const target_t *target)
+static void drop_group_bit(mount_t *m, fuse_req_t req, const vfs_ctx_t *ctx, const target_t *target)
 {
     vfs_attr_t attr;
-    caller_t caller;
-    if (fuse_req_ctx(req)->uid == 0) return;
-    mount__caller(req, &caller);
-    apr_status_t status = ask(m, caller.own, target, &attr);
-    uint32_t mode = attr.mode & ~(uint32_t)S_ISGID;
-    if (status == APR_SUCCESS && mode != attr.mode && !is_of_group(&caller.ctx, attr.gid)) {
-        if (target->file != NULL) /* the rules are set: an error here takes nothing back */
-            (void)vfs_fchmod(target->file->file, caller.own, mode);
-        else
-            (void)vfs_chmod(m->fs, caller.own, target->path.text, mode, VFS_NOFOLLOW);
-    }
-    mount__caller_end(&caller);
+    if (fuse_req_ctx(req)->uid == 0 || ask(m, ctx, target, &attr) != APR_SUCCESS) return;
+    if ((attr.mode & S_ISGID) && !keeps_group_bit(req, attr.gid)) /* the rules are set already */
+        (void)set_mode(m, ctx, target, attr.mode & ~(uint32_t)S_ISGID);
 }
 
 void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value,
@@ -405,7 +458,7 @@ void mount__setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const cha
             ? vfs_fsetxattr(target.file->file, ctx, name, value, size, how)
             : vfs_setxattr(m->fs, ctx, target.path.text, name, value, size, how, VFS_NOFOLLOW);
     if (status == APR_SUCCESS && strcmp(name, "system.posix_acl_access") == 0)
-        drop_group_bit(m, req, &target);
+        drop_group_bit(m, req, ctx, &target);
     target_end(m, NULL, &target);
     mount__heard(req, .op = "setxattr", .inode = mount__inode_of(m, ino), .text = name,
                  .error = mount__errno(status));

@@ -159,6 +159,11 @@ void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else if (error == ESTALE) {
         file = open_again(m, ctx, inode, flags, &status);
     }
+    if (status == APR_SUCCESS && file != NULL && mount__drops_bits()) { /* it was cut */
+        status = mount__drop_bits(req, ctx, file);
+        if (status != APR_SUCCESS) mount__file_put(m, file);
+        if (status != APR_SUCCESS) file = NULL;
+    }
     if (status != APR_SUCCESS) error = mount__errno(status);
     mount__heard(req, .op = "open", .inode = inode, .error = file == NULL ? error : 0);
     if (file == NULL) {
@@ -286,8 +291,10 @@ void mount__write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, 
     open_file_t *file = mount__file_of(fi);
     int appends = (fi->flags & O_APPEND) && !fi->writepage;
     size_t written = 0;
-    apr_status_t status =
-        vfs_write_at(file->file, ctx, buf, size, appends ? VFS_OFFSET_END : off, &written, NULL);
+    apr_status_t status = mount__drops_bits() ? mount__drop_bits(req, ctx, file) : APR_SUCCESS;
+    if (status == APR_SUCCESS)
+        status = vfs_write_at(file->file, ctx, buf, size, appends ? VFS_OFFSET_END : off, &written,
+                              NULL);
     wrote(m, mount__inode_of(m, ino));
     mount__hot(m, mount__inode_of(m, ino));
     mount__heard(req, .op = "write", .inode = mount__inode_of(m, ino), .offset = (uint64_t)off,

@@ -4,7 +4,8 @@
  *
  * What is asked of the kernel, and why:
  *  - default_permissions, and access rules (ACL) where the stack has them: it checks all rights.
- *  - no HANDLE_KILLPRIV: it takes set-user-id bits away itself, by calls that we get.
+ *  - HANDLE_KILLPRIV_V2 (device.c), so that it does not ask for capabilities before each write. A
+ *    kernel that does not have it takes set-id bits away itself, by calls that we get.
  *  - DONT_MASK: the umask comes with the call, since a directory may have a default ACL instead.
  *  - no WRITEBACK_CACHE: it would keep times and sizes of its own, and no write error could be told
  *    to the one who wrote. Write-back is our cache's work.
@@ -30,15 +31,10 @@ static const struct {
     uint64_t cap;
     unsigned want;
 } wishes[] = {
-    {0, FUSE_CAP_ASYNC_READ},
-    {0, FUSE_CAP_ATOMIC_O_TRUNC},
-    {0, FUSE_CAP_DONT_MASK},
-    {0, FUSE_CAP_AUTO_INVAL_DATA},
-    {0, FUSE_CAP_READDIRPLUS},
-    {0, FUSE_CAP_READDIRPLUS_AUTO},
-    {0, FUSE_CAP_ASYNC_DIO},
-    {0, FUSE_CAP_PARALLEL_DIROPS},
-    {VFS_CAP_LOCK, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS},
+    {0, FUSE_CAP_ASYNC_READ},  {0, FUSE_CAP_ATOMIC_O_TRUNC},
+    {0, FUSE_CAP_DONT_MASK},   {0, FUSE_CAP_AUTO_INVAL_DATA},
+    {0, FUSE_CAP_READDIRPLUS}, {0, FUSE_CAP_READDIRPLUS_AUTO},
+    {0, FUSE_CAP_ASYNC_DIO},   {VFS_CAP_LOCK, FUSE_CAP_POSIX_LOCKS | FUSE_CAP_FLOCK_LOCKS},
 };
 
 /* Does the stack have access rules? A file without any is ENODATA there. */
@@ -61,7 +57,7 @@ static void agree(void *userdata, struct fuse_conn_info *conn)
     conn->max_readahead = 1u << 20;
     conn->max_background = m->config.threads;
     conn->congestion_threshold = m->config.threads * 3 / 4;
-    mount__device_agreed(m, conn);
+    mount__device_agreed(m);
     if (m->ready != NULL) m->ready(m->ready_baton);
 }
 

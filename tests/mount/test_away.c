@@ -46,8 +46,9 @@ static void with_moods(const char *script)
     rig_end(&rig);
 }
 
-/* With a store `fsync` needs the journal alone. Nobody has to write anything again. A write asks
- * for the file's capabilities, below too: so while that hangs there are none here. */
+/* With a store `fsync` needs the journal alone. Nobody has to write anything again. Before the
+ * write to an origin that hangs the kernel asks for the file's capabilities, and is answered
+ * without. */
 Test(mount_away, what_is_dirty_survives_and_arrives_when_the_origin_is_back)
 {
     with_moods(
@@ -74,7 +75,13 @@ Test(mount_away, what_is_dirty_survives_and_arrives_when_the_origin_is_back)
         "else: fails(lambda: os.fsync(f))\n"
         "until(lambda: status('retrying_files') == 1); fails(lambda: open('mnt/f4').read())\n"
         "assert status('retry_error') != 'none'; arrives()\n"
-        "tell('set', 'mnt', 'flush_interval', '1h'); put(b'hang'); feel('hang')\n"
+        "tell('set', 'mnt', 'flush_interval', '1h'); tell('set', 'mnt', 'attr_ttl', '0')\n"
+        "put(b'dirty')\n"
+        "tell('set', 'mnt', 'access_log', os.path.abspath('tmp/log')); os.fstat(f); feel('hang'); "
+        "put(b'hang')\n"
+        "tell('set', 'mnt', 'access_log', 'off'); tell('set', 'mnt', 'attr_ttl', '1h')\n"
+        "asked = [line for line in text('tmp/log').split(b'\\n') if b'getxattr,/f1' in line]\n"
+        "assert asked and all(b',110,' in line for line in asked), asked\n"
         "tell('set', 'mnt', 'flush_interval', '20ms')\n"
         "if journal: os.fsync(f)\n"
         "time.sleep(0.5); arrives(); os.close(f)\n"
