@@ -89,17 +89,37 @@ static const control_place_t *walk(const apr_array_header_t *mounts, const char 
     return NULL;
 }
 
-/* The end of a path, without "." and "..", which must not lead out of the mount. */
-static const char *within(const char *left, apr_pool_t *pool)
+/* The end of a path, without "." and "..". NULL: it leads out of the mount, and on by `behind`. */
+static const char *within(const char *left, const char **behind, apr_pool_t *pool)
 {
     const char *at = "";
     while (*left != '\0') {
         size_t len = strcspn(left, "/");
-        if (at[0] == '\0' && len == 2 && strncmp(left, "..", 2) == 0) return NULL;
+        int up = len == 2 && strncmp(left, "..", 2) == 0;
+        *behind = left + len + (left[len] == '/');
+        if (up && at[0] == '\0') return NULL;
         at = step(at, left, len, pool);
-        left += len + (left[len] == '/');
+        left = *behind;
     }
     return at[0] != '\0' ? at : "/";
+}
+
+/* The last mount that a path leads to, such as ../other, said in one; 0: to none. */
+static int place_of(const char *path, control_place_t *place, apr_pool_t *pool)
+{
+    apr_array_header_t *mounts = our_mounts(pool);
+    const char *left = "", *behind = "";
+    const control_place_t *found;
+    while ((found = walk(mounts, path, &left, pool)) != NULL) {
+        *place = *found;
+        place->path = within(left, &behind, pool);
+        if (place->path != NULL) return 1;
+        const char *name = strrchr(found->point, '/');
+        path =
+            apr_pstrcat(pool, apr_pstrndup(pool, found->point, (apr_size_t)(name - found->point)),
+                        "/", behind, NULL);
+    }
+    return 0;
 }
 
 static const char *names_of(const apr_array_header_t *mounts, apr_pool_t *pool)
@@ -114,7 +134,7 @@ static const char *names_of(const apr_array_header_t *mounts, apr_pool_t *pool)
 int control_find(cli_t *cli, const char *os_path, control_place_t *place)
 {
     char here[VFS_PATH_MAX + 1] = "";
-    const char *left = "", *path = os_path;
+    const char *path = os_path;
     if (cli_is_origin(os_path)) {
         cli_error(cli, "%s is an origin; %s speaks to a mount: name its directory", os_path,
                   cli->verb->name);
@@ -127,16 +147,8 @@ int control_find(cli_t *cli, const char *os_path, control_place_t *place)
         }
         path = apr_pstrcat(cli->pool, here, "/", os_path, NULL);
     }
-    apr_array_header_t *mounts = our_mounts(cli->pool);
-    const control_place_t *found = walk(mounts, path, &left, cli->pool);
-    if (found != NULL) {
-        *place = *found;
-        place->path = within(left, cli->pool);
-        if (place->path != NULL) return CLI_DONE;
-        cli_error(cli, "%s leads out of the mount %s", os_path, place->point);
-        return CLI_USAGE;
-    }
-    const char *names = names_of(mounts, cli->pool);
+    if (place_of(path, place, cli->pool)) return CLI_DONE;
+    const char *names = names_of(our_mounts(cli->pool), cli->pool);
     cli_error(cli, "%s: no cachefs is mounted there%s%s", os_path,
               names[0] != '\0' ? "; there is one at " : ", nor anywhere else", names);
     return CLI_USAGE;

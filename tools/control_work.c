@@ -75,7 +75,7 @@ static const char *leave_tree(control_client_t *client, const char *how, uint64_
         return "not all could be written to the origin in time; it is still mounted";
     int error = mount_point_leave(run->point, strcmp(how, "detach") == 0);
     if (error == 0) return NULL;
-    return error == EBUSY ? "it is in use; it is still mounted" : strerror(error);
+    return error == EBUSY ? MOUNT_IN_USE : strerror(error);
 }
 
 const char *control_unmount(control_client_t *client, const control_line_t *line)

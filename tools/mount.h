@@ -23,6 +23,10 @@ const char *mount_point(const char *path, apr_pool_t *pool);
 int mount_point_is_ours(const char *point, apr_pool_t *pool);
 /* May one be mounted there? CLI_DONE, or an exit code after a message. */
 int mount_point_check(cli_t *cli, const char *point, const char *origin);
+/* What is said of EBUSY. */
+#define MOUNT_IN_USE                                                                               \
+    "it is in use, and still mounted (fuser -vm MOUNTPOINT tells by whom; --how detach takes it "  \
+    "away all the same)"
 /* Take it out of the tree; `lazy`: at once, whoever uses it. 0, or an errno. */
 int mount_point_leave(const char *point, int lazy);
 /* The socket of a mount at `point` that we make, with the directory that it is in. NULL: errno. */

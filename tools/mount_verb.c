@@ -264,8 +264,7 @@ static int leave_alone(cli_t *cli, const control_place_t *place)
         if (left == NULL) return CLI_DONE;
         (void)unlink(left); /* it may not be there */
     }
-    cli_error(cli, "%s: %s", point,
-              error == EBUSY ? "it is in use; it is still mounted" : strerror(error));
+    cli_error(cli, "%s: %s", point, error == EBUSY ? MOUNT_IN_USE : strerror(error));
     return CLI_SOME_FAILED;
 }
 

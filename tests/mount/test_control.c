@@ -153,7 +153,7 @@ Test(mount_control, what_is_wrong_is_told)
                   "\"$CACHEFS\" mount file://$O $M; mkdir other; \"$CACHEFS\" mount mem: other\n"
                   "no 2 \"$CACHEFS\" status /tmp; grep \"there is one at .*$M\" tmp/said\n"
                   "no 2 \"$CACHEFS\" flush file://$O; grep 'is an origin' tmp/said\n"
-                  "no 2 \"$CACHEFS\" invalidate mnt/../x; grep 'leads out' tmp/said\n"
+                  "no 2 \"$CACHEFS\" invalidate mnt/../x; grep 'no cachefs is mounted there' tmp/said\n"
                   "no 2 \"$CACHEFS\" invalidate mnt/x --prefix --glob; grep 'not both' tmp/said\n"
                   "no 1 \"$CACHEFS\" invalidate 'mnt/[' --glob; grep 'no pattern' tmp/said\n"
                   "no 2 \"$CACHEFS\" flush mnt --timeout 5s; grep 'is for --wait' tmp/said\n"
@@ -283,4 +283,21 @@ Test(mount_control, the_state_of_a_file_is_in_its_attributes)
         "getfattr -n user.cachefs.none mnt/x 2>tmp/e && exit 1; grep 'No such attr' tmp/e\n"
         "setfattr -n user.cachefs.dirty -v 1 mnt/x 2>tmp/e && exit 1; grep 'not perm' tmp/e\n"
         "setfattr -x user.cachefs.dirty mnt/x 2>tmp/e && exit 1; grep 'not perm' tmp/e");
+}
+
+/* Who stands in a mount may say where it is, or another, as seen from there. */
+Test(mount_control, a_mount_is_found_by_a_path_that_leads_out_of_another)
+{
+    rig_t rig;
+    rig_make(&rig);
+    rig_mount(&rig, "file:", NULL);
+    rig_sh_beside(&rig,
+                  "mkdir -p mnt/d other; echo x >origin/d/f; \"$CACHEFS\" mount mem: other\n"
+                  "(cd mnt/d; \"$CACHEFS\" status ../../mnt; \"$CACHEFS\" status ../../other\n"
+                  "\"$CACHEFS\" ls --cached ../../other/../mnt/d) >tmp/told\n"
+                  "grep $M tmp/told; grep $PWD/other tmp/told; grep f tmp/told\n"
+                  "no 2 sh -c 'cd mnt; \"$CACHEFS\" status ..'; grep 'no cachefs is mounted there' "
+                  "tmp/said\n"
+                  "\"$CACHEFS\" unmount other");
+    rig_end(&rig);
 }
