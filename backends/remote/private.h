@@ -61,8 +61,6 @@ remote_end_t remote__attempt(remote_t *remote, remote_slot_t *slot, const vfs_ct
                              const remote_request_t *request, remote_answer_t *answer);
 /** Take `n`. Returns microseconds until they may go. */
 int64_t remote__rate_take(remote_rate_t *rate, uint64_t n, int64_t now_us);
-/** Wait, with the deadline and cancellation of the call, which are its errors. */
-apr_status_t remote__wait(remote_t *remote, const vfs_ctx_t *ctx, int64_t us);
 /** Take `n`, and wait until they may go; *waited_us: so long. */
 apr_status_t remote__pace(remote_t *remote, remote_rate_t *rate, const vfs_ctx_t *ctx, uint64_t n,
                           int64_t *waited_us);

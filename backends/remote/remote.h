@@ -194,6 +194,8 @@ void remote__figures(remote_t *remote, vfs_remote_figures_t *out);
 apr_status_t remote__send(remote_t *remote, const vfs_ctx_t *ctx, const remote_request_t *request,
                           remote_answer_t *answer);
 void remote__answer_free(remote_answer_t *answer);
+/** Wait, with the deadline and cancellation of the call, which are its errors. */
+apr_status_t remote__wait(remote_t *remote, const vfs_ctx_t *ctx, int64_t us);
 /** The value of a header that was kept, in `out`; NULL: it is not there, or does not fit. */
 const char *remote__kept(const remote_answer_t *answer, const char *name, char *out, size_t size);
 /** Make it what an answer says that has this tag and time, for remote__validator. */

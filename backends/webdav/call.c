@@ -148,15 +148,29 @@ static void turn_end(webdav_t *w)
     pthread_mutex_unlock(&w->turn_lock);
 }
 
+static int is_one_of(const char *method, const char *const *methods)
+{
+    for (; *methods != NULL; methods++)
+        if (strcmp(method, *methods) == 0) return 1;
+    return 0;
+}
+
 apr_status_t webdav__call(webdav_t *w, const vfs_ctx_t *ctx, webdav_call_t *call,
                           remote_answer_t *answer)
 {
+    static const char *const meet_locks[] = {"PUT", "LOCK", "DELETE", "MOVE", NULL};
+    static const char *const change_names[] = {"MKCOL", "DELETE", "MOVE", NULL};
+    apr_status_t status = APR_SUCCESS;
     memset(answer, 0, sizeof(*answer));
-    if (!call->locks || !atomic_load(&w->confused)) return call_any(w, ctx, call, answer);
-    apr_status_t status = turn_begin(w, ctx);
+    /* who asks has given his back, as far as he knows */
+    if (is_one_of(call->method, meet_locks)) status = webdav__unlocked(w, ctx, call->path);
+    if (status != APR_SUCCESS) return status;
+    const int turn = call->locks && atomic_load(&w->confused);
+    if (turn) status = turn_begin(w, ctx);
     if (status != APR_SUCCESS) return status;
     status = call_any(w, ctx, call, answer);
-    turn_end(w);
+    if (turn) turn_end(w);
+    if (is_one_of(call->method, change_names)) webdav__dir_moved(w, call->path);
     return status;
 }
 

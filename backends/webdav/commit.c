@@ -12,11 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <apr_time.h>
+
 #include "backends/webdav/webdav.h"
 
 #define NS_PER_S 1000000000
 #define PIECE (256u << 10)
 #define HEADER_MAX (REMOTE_TAG_MAX + 32)
+#define TRIAL_S 784111777 /* a day in 1994 */
 static const char none_line[] = "If-None-Match: *";
 
 typedef struct put_t {
@@ -27,6 +30,7 @@ typedef struct put_t {
     const vfs_commit_t *how;
     char tag[REMOTE_TAG_MAX]; /* that the server gave what we put, or "" */
     int64_t modified_s, date_s;
+    int64_t sent_s;      /* the time that it has, at a server that takes it from us; or -1 */
     int unknown;         /* the answer was lost */
     int cut;             /* the source failed: what was sent is no whole body */
     webdav_lock_t *lock; /* that we have meanwhile, or NULL */
@@ -86,15 +90,33 @@ static int has_time(const vfs_commit_t *how)
     return how->mtime_ns != VFS_TIME_NOW && how->mtime_ns != VFS_TIME_OMIT;
 }
 
+/* The time is the server's own, of when it was locked, so that it tells versions as any other does:
+ * who comes later has a later one, or a young one. */
+static int takes_date(const put_t *p)
+{
+    return p->lock != NULL && p->lock->date_s >= 0 && !has_time(p->how) &&
+           atomic_load(&p->w->dates) == WEBDAV_YES;
+}
+
+static const char *date_line(char *out, size_t size, int64_t date_s)
+{
+    char date[APR_RFC822_DATE_LEN];
+    (void)apr_rfc822_date(date, date_s * APR_USEC_PER_SEC); /* it always succeeds */
+    (void)snprintf(out, size, "Date: %s", date);
+    return out;
+}
+
 /* `line`: a condition, or NULL; then it may be done twice. */
 static apr_status_t put_source(put_t *p, const char *line)
 {
     const vfs_source_t source = {read_source, p, p->source->size};
     const remote_send_t send = {.source = &source, .len = source.size};
-    const char *lines[3] = {NULL, NULL, NULL};
-    char mtime[64];
+    const char *lines[4] = {NULL, NULL, NULL, NULL};
+    char mtime[64], date[HEADER_MAX];
     size_t n = 0;
     if (line != NULL) lines[n++] = line;
+    p->sent_s = takes_date(p) ? p->lock->date_s : -1;
+    if (p->sent_s >= 0) lines[n++] = date_line(date, sizeof(date), p->sent_s);
     if (has_time(p->how)) {
         (void)snprintf(mtime, sizeof(mtime), "X-OC-Mtime: %" PRId64, p->how->mtime_ns / NS_PER_S);
         lines[n++] = mtime;
@@ -115,12 +137,24 @@ int webdav__trial_name(webdav_t *w, const char *path, char out[WEBDAV_TRIAL_MAX]
     return strlen(out) <= VFS_PATH_MAX;
 }
 
+/* nginx makes the Date of a PUT the time of the file. So it need not be asked for it then. */
+static void try_date(const put_t *p, const char *name)
+{
+    vfs_attr_t attr;
+    vfs_validator_t validator;
+    if (webdav__stat(p->w, p->ctx, name, &attr, &validator, NULL) != APR_SUCCESS) return;
+    int took = attr.mtime_ns == (int64_t)TRIAL_S * NS_PER_S;
+    atomic_store(&p->w->dates, took ? WEBDAV_YES : WEBDAV_NO);
+}
+
 /* A file that is not there must not come by If-Match, nor one that is be replaced against
  * If-None-Match. Nothing is learnt from an answer that has other reasons. */
 static int try_conditions(put_t *p)
 {
     static const remote_send_t nothing = {.data = "", .len = 0};
-    static const char *const match[] = {"If-Match: \"none\"", NULL};
+    char date[HEADER_MAX];
+    const char *const match[] = {"If-Match: \"none\"", date_line(date, sizeof(date), TRIAL_S),
+                                 NULL};
     static const char *const none[] = {none_line, NULL};
     char name[WEBDAV_TRIAL_MAX];
     webdav_call_t call = {
@@ -130,6 +164,7 @@ static int try_conditions(put_t *p)
     int known = WEBDAV_UNKNOWN;
     apr_status_t status = put_bytes(p, name, &nothing, 0, match);
     if (status == APR_SUCCESS) known = WEBDAV_NO;
+    if (status == APR_SUCCESS) try_date(p, name);
     if (status == VFS_ECONFLICT && p->said == 412 &&
         put_bytes(p, name, &nothing, REMOTE_AGAIN, NULL) == APR_SUCCESS) {
         status = put_bytes(p, name, &nothing, 0, none);
@@ -181,6 +216,7 @@ static apr_status_t lost(put_t *p, apr_status_t was)
     const apr_status_t undone = was == VFS_EFORMAT ? VFS_EOFFLINE : was; /* or not yet done */
     vfs_attr_t attr;
     vfs_validator_t now;
+    p->sent_s = -1;
     if (was == APR_TIMEUP || was == VFS_ECANCELED) return was; /* there is no time to look */
     apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, NULL);
     if (status == APR_SUCCESS && made && attr.size == 0) { /* as our lock made it */
@@ -212,14 +248,20 @@ static const char *opaque(const char *tag)
     return strncmp(tag, "W/", 2) == 0 ? tag + 2 : tag;
 }
 
-/* The answer to our PUT has its tag, and that is what tells versions here: nothing else is asked.
- * Its time is what the server says it is, or the server's own when it answered. */
+/* The answer to our PUT has its tag, and that is what tells versions here, or the time does, which
+ * was ours to say: nothing else is asked. With a tag its time is what the server says it is, or
+ * the server's own when it answered. */
 static int told(put_t *p)
 {
-    if (atomic_load(&p->w->tags) != WEBDAV_YES || p->tag[0] != '"' || has_time(p->how)) return 0;
+    const int tags = atomic_load(&p->w->tags);
+    const int tagged = tags == WEBDAV_YES && p->tag[0] == '"';
+    const int timed = tags == WEBDAV_NO && p->sent_s >= 0;
+    if ((!tagged && !timed) || has_time(p->how)) return 0;
+    int64_t modified_s = p->modified_s >= 0 ? p->modified_s : p->date_s;
+    if (timed) modified_s = p->sent_s;
     remote_answer_t *answer = calloc(1, sizeof(*answer));
     if (answer == NULL) return 0;
-    remote__answer_tag(answer, p->tag, p->modified_s >= 0 ? p->modified_s : p->date_s);
+    remote__answer_tag(answer, tagged ? p->tag : "", modified_s);
     answer->date_s = p->date_s;
     webdav__attr(p->w, answer, VFS_TYPE_FILE, p->source->size, p->path, p->attr);
     remote__validator(p->validator, answer, p->attr);
@@ -303,7 +345,10 @@ static apr_status_t put_guarded(put_t *p)
     if (status == APR_SUCCESS) p->described = describe(p) == APR_SUCCESS;
     if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
     p->lock = NULL;
-    webdav__unlock(p->w, &lock);
+    if (status == APR_SUCCESS)
+        webdav__unlock_later(p->w, &lock);
+    else
+        webdav__unlock(p->w, &lock);
     return status;
 }
 
@@ -345,6 +390,7 @@ apr_status_t webdav__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
                  .path = path->str,
                  .source = source,
                  .how = how,
+                 .sent_s = -1,
                  .attr = attr,
                  .validator = validator};
     apr_status_t status = path->len == 1 ? APR_FROM_OS_ERROR(EISDIR) : APR_SUCCESS;
@@ -357,6 +403,7 @@ apr_status_t webdav__commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
         webdav__attr(p->w, NULL, VFS_TYPE_FILE, source->size, path->str, attr);
         attr->mtime_ns = attr->ctime_ns = attr->atime_ns = vfs_now_ns();
     }
+    if (status == APR_SUCCESS) webdav__dir_got(p->w, p->path, p->date_s);
     free(p);
     return status;
 }

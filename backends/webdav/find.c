@@ -3,7 +3,7 @@
  * Floor 2.
  *
  * A server that says "not found" does not say whether something on the way is no directory. That
- * is asked for, unless the directory was seen as such within DIR_S.
+ * is asked for, unless the directory was seen as such some seconds ago (dirs.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +12,6 @@
 #include "backends/webdav/webdav.h"
 
 #define NS_PER_S 1000000000
-#define DIR_S 5
 #define UNKNOWN_BYTES (1ull << 50) /* free, where nobody says: programs that ask shall go on */
 
 static const char find_body[] =
@@ -23,49 +22,6 @@ static const char space_body[] =
     "<quota-available-bytes/><quota-used-bytes/></prop></propfind>";
 static const remote_send_t find_send = {.data = find_body, .len = sizeof(find_body) - 1};
 static const remote_send_t space_send = {.data = space_body, .len = sizeof(space_body) - 1};
-
-/* ---- directories that were seen */
-
-static uint64_t seen_mark(const char *path, _Atomic uint64_t **slot, webdav_t *w)
-{
-    uint32_t hash = vfs_path_hash(path, strlen(path));
-    *slot = &w->dirs[hash % WEBDAV_DIRS];
-    return (uint64_t)hash << 32;
-}
-
-static uint32_t now_s(void)
-{
-    return (uint32_t)(vfs_now_ns() / NS_PER_S);
-}
-
-void webdav__saw_dir(webdav_t *w, const char *path)
-{
-    _Atomic uint64_t *slot = NULL;
-    uint64_t mark = seen_mark(path, &slot, w);
-    atomic_store_explicit(slot, mark | now_s(), memory_order_relaxed);
-}
-
-int webdav__seen_dir(webdav_t *w, const char *path)
-{
-    _Atomic uint64_t *slot = NULL;
-    uint64_t mark = seen_mark(path, &slot, w);
-    uint64_t was = atomic_load_explicit(slot, memory_order_relaxed);
-    return was >> 32 == mark >> 32 && now_s() - (uint32_t)was <= DIR_S;
-}
-
-void webdav__forget_dir(webdav_t *w, const char *path)
-{
-    _Atomic uint64_t *slot = NULL;
-    uint64_t mark = seen_mark(path, &slot, w);
-    uint64_t was = atomic_load_explicit(slot, memory_order_relaxed);
-    if (was >> 32 == mark >> 32) atomic_store_explicit(slot, 0, memory_order_relaxed);
-}
-
-void webdav__forget_dirs(webdav_t *w)
-{
-    for (unsigned i = 0; i < WEBDAV_DIRS; i++)
-        atomic_store_explicit(&w->dirs[i], 0, memory_order_relaxed);
-}
 
 /* ---- one file */
 
@@ -134,7 +90,7 @@ static apr_status_t describe(webdav_t *w, const webdav_props_t *props, const cha
     if (props->has & WEBDAV_HAS_CREATED) attr->btime_ns = props->created_s * NS_PER_S;
     memset(validator, 0, sizeof(*validator));
     if (props->is_dir) {
-        webdav__saw_dir(w, path);
+        webdav__saw_dir_as(w, path, attr);
         return APR_SUCCESS;
     }
     remote__answer_tag(answer, version_tag(w, props), modified(props));
@@ -144,13 +100,13 @@ static apr_status_t describe(webdav_t *w, const webdav_props_t *props, const cha
 }
 
 /* Without asking for what is above it; `answer` is the caller's to free. */
-static apr_status_t look(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
+static apr_status_t look(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
                          remote_answer_t *answer, webdav_props_t *props)
 {
     found_t found = {.w = w, .path = path};
     webdav_call_t call = {.method = "PROPFIND",
                           .path = path,
-                          .slash = path[1] == '\0',
+                          .slash = slash || path[1] == '\0',
                           .flags = REMOTE_AGAIN,
                           .send = &find_send,
                           .found = take_one,
@@ -167,12 +123,25 @@ static apr_status_t look(webdav_t *w, const vfs_ctx_t *ctx, const char *path,
     return found.there ? APR_SUCCESS : VFS_EFORMAT;
 }
 
-apr_status_t webdav__stat(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
-                          vfs_validator_t *validator, char tag[REMOTE_TAG_MAX])
+/* Apache sends who asks for a directory without its slash on to the one with it: what was one a
+ * moment ago is asked for so at once. If it is none any more, the name without tells what it is. */
+static apr_status_t look_known(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                               remote_answer_t *answer, webdav_props_t *props)
+{
+    if (slash || !webdav__seen_dir(w, path)) return look(w, ctx, path, slash, answer, props);
+    apr_status_t status = look(w, ctx, path, 1, answer, props);
+    if (answer->status == 0 || (status == APR_SUCCESS && props->is_dir)) return status;
+    remote__answer_free(answer);
+    webdav__forget_dir(w, path);
+    return look(w, ctx, path, 0, answer, props);
+}
+
+static apr_status_t stat_as(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                            vfs_attr_t *attr, vfs_validator_t *validator, char tag[REMOTE_TAG_MAX])
 {
     remote_answer_t answer;
     webdav_props_t props;
-    apr_status_t status = look(w, ctx, path, &answer, &props);
+    apr_status_t status = look_known(w, ctx, path, slash, &answer, &props);
     if (status == APR_SUCCESS)
         status = describe(w, &props, path, &answer, attr, validator);
     else if (answer.status >= 400)
@@ -182,12 +151,24 @@ apr_status_t webdav__stat(webdav_t *w, const vfs_ctx_t *ctx, const char *path, v
     return status;
 }
 
+apr_status_t webdav__stat(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                          vfs_validator_t *validator, char tag[REMOTE_TAG_MAX])
+{
+    return stat_as(w, ctx, path, 0, attr, validator, tag);
+}
+
+apr_status_t webdav__stat_dir(webdav_t *w, const vfs_ctx_t *ctx, const char *path, vfs_attr_t *attr,
+                              vfs_validator_t *validator)
+{
+    return stat_as(w, ctx, path, 1, attr, validator, NULL);
+}
+
 apr_status_t webdav__root(webdav_t *w, const vfs_ctx_t *ctx, remote_answer_t *answer,
                           vfs_attr_t *attr)
 {
     webdav_props_t props;
     vfs_validator_t validator;
-    apr_status_t status = look(w, ctx, "/", answer, &props);
+    apr_status_t status = look(w, ctx, "/", 1, answer, &props);
     return status == APR_SUCCESS ? describe(w, &props, "/", answer, attr, &validator) : status;
 }
 
@@ -212,7 +193,7 @@ apr_status_t webdav__parent(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
     while (cut(at) && at[1] != '\0' && !webdav__seen_dir(w, at)) {
         remote_answer_t answer;
         webdav_props_t props = {0};
-        apr_status_t status = look(w, ctx, at, &answer, &props);
+        apr_status_t status = look(w, ctx, at, 0, &answer, &props);
         long said = answer.status;
         remote__answer_free(&answer);
         if (status == APR_SUCCESS && !props.is_dir) return APR_FROM_OS_ERROR(ENOTDIR);

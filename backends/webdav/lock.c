@@ -21,6 +21,8 @@
  * needs it for longer asks again. */
 #define TIMEOUT_LINE "Timeout: Second-60"
 #define TIMEOUT_S 60
+#define SOON_US 1000000 /* who has it for longer means it */
+#define SOON_FIRST_US 10000
 
 static const char lock_body[] =
     "<?xml version=\"1.0\" encoding=\"utf-8\"?><lockinfo xmlns=\"DAV:\"><lockscope><exclusive/>"
@@ -174,7 +176,22 @@ static apr_status_t lock_at(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lo
     }
     lock->slash = call.slash;
     lock->made = answer.status == 201;
+    lock->date_s = answer.date_s;
     remote__answer_free(&answer);
+    return status;
+}
+
+/* Others like us, who are done, give their lock back a moment later. */
+static apr_status_t lock_soon(webdav_t *w, const vfs_ctx_t *ctx, webdav_lock_t *lock, int depth,
+                              long *said)
+{
+    const int64_t until_us = apr_time_now() + SOON_US;
+    apr_status_t status = lock_at(w, ctx, lock, depth, said);
+    for (int64_t us = SOON_FIRST_US; *said == 423 && apr_time_now() + us < until_us; us *= 2) {
+        status = remote__wait(w->state.remote, ctx, us);
+        if (status != APR_SUCCESS) break;
+        status = lock_at(w, ctx, lock, depth, said);
+    }
     return status;
 }
 
@@ -183,10 +200,11 @@ apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, i
 {
     long said = 0;
     memset(lock, 0, sizeof(*lock));
+    lock->date_s = -1;
     lock->path = path;
     lock->slash = slash;
     if (!webdav__has_locks(w, ctx)) return APR_ENOTIMPL;
-    apr_status_t status = lock_at(w, ctx, lock, slash ? WEBDAV_DEEP : 0, &said);
+    apr_status_t status = lock_soon(w, ctx, lock, slash ? WEBDAV_DEEP : 0, &said);
     /* nginx locks a directory with its names, but not to any depth */
     if (status != APR_SUCCESS && slash && said == 409) status = lock_at(w, ctx, lock, 0, &said);
     if (status != APR_SUCCESS) return status;
@@ -196,23 +214,27 @@ apr_status_t webdav__lock(webdav_t *w, const vfs_ctx_t *ctx, const char *path, i
     return APR_SUCCESS;
 }
 
-void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
+void webdav__unlock_token(webdav_t *w, const vfs_ctx_t *ctx, const char *path, int slash,
+                          const char *token)
 {
     char line[WEBDAV_TOKEN_MAX + 16];
     const char *const lines[] = {line, NULL};
-    if (lock->token[0] != '\0') {
-        webdav_call_t call = {.method = "UNLOCK",
-                              .path = lock->path,
-                              .slash = lock->slash,
-                              .flags = REMOTE_AGAIN,
-                              .locks = 1,
-                              .depth = WEBDAV_FLAT,
-                              .lines = lines};
-        remote_answer_t answer;
-        (void)snprintf(line, sizeof(line), "Lock-Token: %s", lock->token);
-        (void)webdav__call(w, NULL, &call, &answer); /* one that stays ends by itself */
-        remote__answer_free(&answer);
-    }
+    webdav_call_t call = {.method = "UNLOCK",
+                          .path = path,
+                          .slash = slash,
+                          .flags = REMOTE_AGAIN,
+                          .locks = 1,
+                          .depth = WEBDAV_FLAT,
+                          .lines = lines};
+    remote_answer_t answer;
+    (void)snprintf(line, sizeof(line), "Lock-Token: %s", token);
+    (void)webdav__call(w, ctx, &call, &answer); /* one that stays ends by itself */
+    remote__answer_free(&answer);
+}
+
+void webdav__unlock(webdav_t *w, webdav_lock_t *lock)
+{
+    if (lock->token[0] != '\0') webdav__unlock_token(w, NULL, lock->path, lock->slash, lock->token);
     lock->token[0] = '\0';
 }
 

@@ -291,11 +291,14 @@ static apr_status_t move(const rename_t *r, long *said)
     if (url != NULL && destination != NULL && condition != NULL) {
         (void)snprintf(destination, size, "Destination: %s", url);
         (void)snprintf(condition, size, "If: <%s> ([%s])", url, r->target.tag);
-        status = webdav__call(r->w, r->ctx, &call, &answer);
+        memset(&answer, 0, sizeof(answer));
+        status = webdav__unlocked(r->w, r->ctx, r->to);
+        if (status == APR_SUCCESS) status = webdav__call(r->w, r->ctx, &call, &answer);
         *said = answer.status;
         if (status == APR_SUCCESS) status = *said == 409 ? APR_ENOENT : remote__status(&answer);
         if (status != APR_SUCCESS && answer.unknown) status = lost(r, status);
         remote__answer_free(&answer);
+        webdav__dir_moved(r->w, r->to);
         if (slash) webdav__forget_dirs(r->w); /* it may have gone, with those below it */
     }
     free(url);

@@ -94,6 +94,8 @@ static void webdav_free(void *state)
 {
     webdav_t *w = state;
     apr_pool_t *pool = w->pool;
+    webdav__later_end(w);
+    webdav__dirs_end(w);
     if (w->state.remote != NULL) remote__destroy(w->state.remote);
     free(w->base);
     free(w->root);
@@ -117,6 +119,8 @@ static apr_status_t webdav_new(webdav_t **out, const webdav_options_t *o, char *
     atomic_init(&w->confused, o->locks == WEBDAV_YES); /* then nobody asks who it is */
     pthread_mutex_init(&w->turn_lock, NULL);
     pthread_cond_init(&w->turn_over, NULL);
+    pthread_mutex_init(&w->above_lock, NULL);
+    webdav__later_init(w);
     atomic_init(&w->chance, (uint64_t)vfs_now_ns());
     apr_status_t status = APR_SUCCESS;
     if (!webdav__href_path(o->remote.base, o->remote.base, root, sizeof(root))) {

@@ -42,6 +42,40 @@ static apr_status_t noting_head(void *state, const vfs_ctx_t *ctx, const char *p
 static const remote_backend_t noting_backend = {
     .ask = noting_ask, .attr = noting_attr, .head = noting_head};
 
+static apr_status_t drop(void *baton, const void *data, size_t len)
+{
+    (void)baton;
+    (void)data;
+    (void)len;
+    return REMOTE_ENOUGH;
+}
+
+/* A server may have no page for a directory, and say "not found" of one. Most send us on to the
+ * same with a slash, or have a page, or say that there is no GET of it. It is tried with the one
+ * above `path`, once: that is there, and known to be one. That of a whole server always has a
+ * slash, and tells nothing. */
+static int tells_misses(webdav_t *w, const vfs_ctx_t *ctx, const char *path)
+{
+    char above[VFS_PATH_MAX + 1];
+    const char *slash = strrchr(path, '/');
+    const remote_ask_t ask = {.method = "GET", .path = above, .body = drop};
+    remote_answer_t answer;
+    int is_dir = 0, known = atomic_load(&w->misses);
+    if (known != WEBDAV_UNKNOWN) return known == WEBDAV_YES;
+    memcpy(above, path, (size_t)(slash - path));
+    above[slash - path] = '\0';
+    if (above[0] == '\0' ? w->root[0] == '\0' : !webdav__seen_dir(w, above)) return 0;
+    apr_status_t status = webdav__ask(w, ctx, &ask, &answer, &is_dir);
+    const long s = answer.status;
+    remote__answer_free(&answer);
+    if (is_dir || (status == APR_SUCCESS && (s == 200 || s == 403 || s == 405 || s == 501)))
+        known = WEBDAV_YES;
+    else if (s == 404 || s == 410)
+        known = WEBDAV_NO;
+    atomic_store(&w->misses, known);
+    return known == WEBDAV_YES;
+}
+
 static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, void *buf,
                                size_t len, size_t *got, vfs_attr_t *attr,
                                vfs_validator_t *validator)
@@ -52,6 +86,7 @@ static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     vfs_attr_t now;
     vfs_validator_t version;
     int is_dir = 0;
+    if (webdav__dir_told(w, path->str, attr, validator)) return APR_SUCCESS;
     if (len == 0 || path->len == 1 || atomic_load(&w->tags) == WEBDAV_UNKNOWN) {
         apr_status_t status = webdav__stat(w, ctx, path->str, attr, validator, NULL);
         if (status != APR_SUCCESS || len == 0 || attr->type == VFS_TYPE_DIR || attr->size == 0)
@@ -63,8 +98,11 @@ static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
     status = remote__read(&noting_backend, &n, w->skip_max, ctx, path->str, &iov, 1, 0, got, attr,
                           validator, &is_dir);
     if (status == APR_SUCCESS && !is_dir && !n.whole) return APR_SUCCESS;
+    if (is_dir) atomic_store(&w->misses, WEBDAV_YES);
+    if (APR_STATUS_IS_ENOENT(status) && tells_misses(w, ctx, path->str)) return status;
     /* what GET says may be of anything: who is it really? */
-    apr_status_t said = webdav__stat(w, ctx, path->str, &now, &version, NULL);
+    apr_status_t said = is_dir ? webdav__stat_dir(w, ctx, path->str, &now, &version)
+                               : webdav__stat(w, ctx, path->str, &now, &version, NULL);
     if (said == APR_SUCCESS && status == APR_SUCCESS && now.type == VFS_TYPE_FILE) return status;
     *got = 0;
     if (said != APR_SUCCESS || now.type == VFS_TYPE_FILE)
@@ -79,6 +117,7 @@ static apr_status_t webdav_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t
 static apr_status_t webdav_stat(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                 vfs_attr_t *attr, vfs_validator_t *validator)
 {
+    if (webdav__dir_told(fs->state, path->str, attr, validator)) return APR_SUCCESS;
     return webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
 }
 
@@ -127,6 +166,12 @@ static apr_status_t webdav_sync_dir(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_p
     return APR_FROM_OS_ERROR(ENOTDIR);
 }
 
+/* What was put is there; what is still to be told to the server goes now. */
+static apr_status_t webdav_sync_fs(vfs_t *fs, const vfs_ctx_t *ctx)
+{
+    return webdav__unlocked(fs->state, ctx, NULL);
+}
+
 const vfs_ops_t webdav__ops = {
     .abi = VFS_ABI,
     .size = sizeof(vfs_ops_t),
@@ -146,7 +191,7 @@ const vfs_ops_t webdav__ops = {
     .rename = webdav__rename,
     .statfs = webdav_statfs,
     .sync_dir = webdav_sync_dir,
-    .sync_fs = remote__sync_fs,
+    .sync_fs = webdav_sync_fs,
     .commit = webdav__commit,
     .read_at = remote__read_at,
     .readv_at = remote__readv_at,

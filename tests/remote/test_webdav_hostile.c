@@ -385,6 +385,7 @@ static apr_status_t put_slowly(const char *more)
     must_open(replies, QUICK "&locks=yes&conditions=no");
     apr_status_t status = vfs_commit(dav.fs, NULL, "/f", &source, &how, NULL, NULL);
     cr_expect_eq(heard("PUT "), status == APR_SUCCESS, "a whole one");
+    cr_expect_eq(vfs_sync_fs(dav.fs, NULL), APR_SUCCESS);
     cr_expect_eq(heard("UNLOCK "), 1);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <apr_general.h>
@@ -45,10 +46,12 @@ static void close_stack(void)
     OK(vfs_destroy(lower));
 }
 
-/* The requests since the last call, as lines of the trace. */
+/* The requests since the last call, as lines of the trace. What is given back later counts as well.
+ */
 static unsigned asked(char *out, size_t size)
 {
     unsigned count = 0;
+    OK(vfs_sync_fs(lower, NULL));
     FILE *file = fopen(trace, "re");
     cr_assert_not_null(file);
     size_t n = fread(out, 1, size - 1, file);
@@ -127,9 +130,48 @@ static void do_read_listed(unsigned turn)
     OK(vfs_close(file, NULL));
 }
 
+static void do_miss(unsigned turn)
+{
+    vfs_attr_t attr;
+    char buf[64];
+    size_t n = 0;
+    cr_expect_eq(vfs_get(fs, NULL, name("/k/none%u", turn), buf, sizeof(buf), &n, &attr, NULL),
+                 APR_ENOENT, "%s", dav.name);
+}
+
+static void do_get_dir(unsigned turn)
+{
+    vfs_attr_t attr;
+    char buf[64];
+    size_t n = 0;
+    OK(vfs_get(lower, NULL, name("/t%u", turn), buf, sizeof(buf), &n, &attr, NULL));
+    cr_expect_eq(attr.type, VFS_TYPE_DIR, "%s", dav.name);
+}
+
 static void do_create(unsigned turn)
 {
     write_to(name("/n%u", turn), VFS_O_CREATE | VFS_O_TRUNC, 0, "new");
+}
+
+/* What it is like now was told by the answer to the PUT; the server's clock has seconds. */
+static void do_create_and_look(unsigned turn)
+{
+    vfs_attr_t attr;
+    struct stat there;
+    char on_disk[96];
+    snprintf(on_disk, sizeof(on_disk), "%s/k", dav.root);
+    write_to(name("/k/v%u", turn), VFS_O_CREATE, 0, "new");
+    OK(vfs_stat(fs, NULL, "/k", &attr));
+    cr_assert_eq(stat(on_disk, &there), 0);
+    cr_expect_leq(llabs(attr.mtime_ns / 1000000000 - (int64_t)there.st_mtim.tv_sec), 2, "%s",
+                  dav.name);
+}
+
+static void do_unlink_and_look(unsigned turn)
+{
+    vfs_attr_t attr;
+    OK(vfs_unlink(fs, NULL, name("/k/v%u", turn)));
+    OK(vfs_stat(fs, NULL, "/k", &attr));
 }
 
 static void do_overwrite(unsigned turn)
@@ -179,7 +221,8 @@ static void do_make_and_remove_dir(unsigned turn)
 }
 
 /* Where a PUT obeys no condition (nginx), or the tag is weak, as that of a young file of Apache is,
- * a lock keeps others away, and is given back. lighttpd says which version a PUT made. */
+ * a lock keeps others away, and is given back. nginx takes the time of a
+ * new version from the request. lighttpd says which version a PUT made. */
 static const struct {
     const char *what;
     void (*deed)(unsigned turn);
@@ -191,10 +234,14 @@ static const struct {
        slash */
     {"list three directories with attributes", do_list, {4, 5, 4}},
     {"open, read and close what was listed", do_read_listed, {1, 1, 1}},
-    {"create, write and close", do_create, {5, 3, 2}},
-    {"overwrite", do_overwrite, {6, 3, 2}},
-    {"overwrite what is young", do_overwrite_young, {6, 6, 2}},
-    {"change two bytes", do_edit, {9, 5, 5}},
+    {"get what is not there", do_miss, {1, 1, 1}},
+    {"get a directory", do_get_dir, {2, 2, 2}},
+    {"create, write and close", do_create, {4, 3, 2}},
+    {"create a file, and look at its directory", do_create_and_look, {4, 3, 2}},
+    {"unlink it, and look at its directory", do_unlink_and_look, {2, 2, 2}},
+    {"overwrite", do_overwrite, {5, 3, 2}},
+    {"overwrite what is young", do_overwrite_young, {5, 6, 2}},
+    {"change two bytes", do_edit, {8, 5, 5}},
     {"rename to a name that must be new", do_rename_new, {3, 3, 3}},
     {"rename", do_rename, {3, 3, 3}},
     {"rename over a file", do_replace, {3, 3, 3}},
@@ -206,7 +253,8 @@ static const struct {
 /* ---- */
 
 static const char premade[] =
-    "for i in 0 1 2 3 4; do mkdir -m 777 t$i t$i/a t$i/b; for f in s r o e t$i/a/x t$i/b/y; do "
+    "mkdir -m 777 k; for i in 0 1 2 3 4; do mkdir -m 777 t$i t$i/a t$i/b; for f in s r o e t$i/a/x "
+    "t$i/b/y; do "
     "n=$f; case $f in ?) n=$f$i;; esac; echo text >$n; touch -d '1 hour ago' $n; chmod 666 $n; "
     "done; done; for i in 0 1 2 3 4 5 6 7 8; do echo x >u$i; chmod 666 u$i; done; "
     "echo x >w0; echo x >w1; chmod 666 w0 w1";
@@ -218,6 +266,7 @@ static void find_out(void)
         OK(vfs_unlink(fs, NULL, name("/u%u", i)));
     write_to("/first", VFS_O_CREATE, 0, "first");
     OK(vfs_rename(fs, NULL, "/w0", "/w1", 0));
+    do_miss(TURNS);
 }
 
 static void each_deed(size_t server)
