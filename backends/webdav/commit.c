@@ -90,12 +90,12 @@ static int has_time(const vfs_commit_t *how)
     return how->mtime_ns != VFS_TIME_NOW && how->mtime_ns != VFS_TIME_OMIT;
 }
 
-/* The time is the server's own, of when it was locked, so that it tells versions as any other does:
- * who comes later has a later one, or a young one. */
-static int takes_date(const put_t *p)
+/* The time that is sent, or -1. It is the server's own, of when it was locked, so that it tells
+ * versions as any other does: who comes later has a later one, or a young one. */
+static int64_t own_time(const put_t *p)
 {
-    return p->lock != NULL && p->lock->date_s >= 0 && !has_time(p->how) &&
-           atomic_load(&p->w->dates) == WEBDAV_YES;
+    if (p->lock == NULL || has_time(p->how)) return -1;
+    return atomic_load(&p->w->dates) == WEBDAV_YES ? p->lock->date_s : -1;
 }
 
 static const char *date_line(char *out, size_t size, int64_t date_s)
@@ -115,7 +115,7 @@ static apr_status_t put_source(put_t *p, const char *line)
     char mtime[64], date[HEADER_MAX];
     size_t n = 0;
     if (line != NULL) lines[n++] = line;
-    p->sent_s = takes_date(p) ? p->lock->date_s : -1;
+    p->sent_s = own_time(p);
     if (p->sent_s >= 0) lines[n++] = date_line(date, sizeof(date), p->sent_s);
     if (has_time(p->how)) {
         (void)snprintf(mtime, sizeof(mtime), "X-OC-Mtime: %" PRId64, p->how->mtime_ns / NS_PER_S);
@@ -287,6 +287,32 @@ static apr_status_t describe(put_t *p)
 
 /* ---- conditions */
 
+/* Files that only the lock made, and that could not be removed, since the server is away: who tries
+ * again shall not take them for others'. */
+static _Atomic uint64_t *unmade_slot(const put_t *p, uint64_t *mark)
+{
+    uint32_t hash = vfs_path_hash(p->path, strlen(p->path));
+    *mark = (uint64_t)hash << 32 | 1;
+    return &p->w->unmade[hash % WEBDAV_UNMADE];
+}
+
+static void set_unmade(const put_t *p, int is)
+{
+    uint64_t mark;
+    _Atomic uint64_t *slot = unmade_slot(p, &mark);
+    if (is)
+        atomic_store(slot, mark);
+    else
+        (void)atomic_compare_exchange_strong(slot, &mark, 0); /* it may be another's by now */
+}
+
+static int is_unmade(const put_t *p, const vfs_attr_t *attr)
+{
+    uint64_t mark;
+    _Atomic uint64_t *slot = unmade_slot(p, &mark);
+    return attr->type == VFS_TYPE_FILE && attr->size == 0 && atomic_load(slot) == mark;
+}
+
 /* Is it still what the caller expects? `tag` receives its etag. */
 static apr_status_t as_expected(const put_t *p, char tag[REMOTE_TAG_MAX])
 {
@@ -294,7 +320,7 @@ static apr_status_t as_expected(const put_t *p, char tag[REMOTE_TAG_MAX])
     vfs_validator_t now;
     apr_status_t status = webdav__stat(p->w, p->ctx, p->path, &attr, &now, tag);
     if (p->how->flags & VFS_COMMIT_IF_NONE) {
-        if (status == APR_SUCCESS) return VFS_ECONFLICT;
+        if (status == APR_SUCCESS) return is_unmade(p, &attr) ? APR_SUCCESS : VFS_ECONFLICT;
         return APR_STATUS_IS_ENOENT(status) ? APR_SUCCESS : status;
     }
     if (APR_STATUS_IS_ENOENT(status)) return VFS_ECONFLICT;
@@ -310,7 +336,9 @@ static void unmake(const put_t *p, const webdav_lock_t *lock)
     webdav_call_t call = {
         .method = "DELETE", .path = p->path, .depth = WEBDAV_FLAT, .lines = lines};
     remote_answer_t answer;
-    (void)webdav__call(p->w, NULL, &call, &answer); /* what stays is empty */
+    apr_status_t status = webdav__call(p->w, NULL, &call, &answer);
+    if (status == APR_SUCCESS) status = remote__status(&answer);
+    if (status == APR_SUCCESS) set_unmade(p, 0);
     remote__answer_free(&answer);
 }
 
@@ -343,6 +371,7 @@ static apr_status_t put_guarded(put_t *p)
     p->lock = status == APR_SUCCESS ? &lock : NULL;
     status = put_looked_at(p, is_new);
     if (status == APR_SUCCESS) p->described = describe(p) == APR_SUCCESS;
+    if (status == APR_SUCCESS || lock.made) set_unmade(p, status != APR_SUCCESS);
     if (status != APR_SUCCESS && lock.made && !p->unknown) unmake(p, &lock);
     p->lock = NULL;
     if (status == APR_SUCCESS)

@@ -19,6 +19,7 @@
 /** What a server does is found out; until then it is not known. */
 typedef enum webdav_known_e { WEBDAV_UNKNOWN = 0, WEBDAV_YES, WEBDAV_NO } webdav_known_e;
 
+#define WEBDAV_UNMADE 64u
 #define WEBDAV_ABOVE 16u
 
 /** A directory that was asked for, and got a file of ours since. */
@@ -77,6 +78,8 @@ typedef struct webdav_t {
     pthread_mutex_t above_lock;
     webdav_above_t above[WEBDAV_ABOVE]; /**< guarded by above_lock; by the hash of the path */
     _Atomic uint64_t chance;
+    _Atomic uint64_t
+        unmade[WEBDAV_UNMADE];          /**< hash: our lock made it, and it may be empty still */
     _Atomic uint64_t dirs[WEBDAV_DIRS]; /**< hash and second: it was a directory then */
 } webdav_t;
 
