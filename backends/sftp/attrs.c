@@ -18,22 +18,26 @@ typedef struct look_t {
     vfs_validator_t *version;
 } look_t;
 
+/* Is that the name's own? Then no link lies on the way. */
+static int is_own(const sftp_call_t *c, const char *path, const uint8_t *real, size_t len)
+{
+    size_t base = strlen(c->session->base), path_len = strlen(path);
+    if (path_len == 1) return 1;
+    return len == base + path_len && memcmp(real, c->session->base, base) == 0 &&
+           memcmp(real + base, path, path_len) == 0;
+}
+
 /* REALPATH beside it says whether a link lies on the way, and, where there is nothing, that there
  * is a directory where it could be. */
 apr_status_t sftp__look(sftp_call_t *c, size_t at, const char *path, int follow, vfs_attr_t *attr)
 {
     const uint8_t *real = NULL;
-    size_t len = 0, base = strlen(c->session->base), path_len = strlen(path);
+    size_t len = 0;
     apr_status_t status = sftp__reply_attr(c, at, attr);
     apr_status_t way = sftp__reply_name(c, at + 1, &real, &len);
-    if (APR_STATUS_IS_ENOENT(status) && way == APR_SUCCESS) return status;
-    if (status != APR_SUCCESS) return sftp__why_path(c, path, status, follow);
-    if (path_len == 1) {
-        attr->flags |= VFS_ATTR_DIRECT;
-        return status;
-    }
-    if (way == APR_SUCCESS && len == base + path_len && memcmp(real, c->session->base, base) == 0 &&
-        memcmp(real + base, path, path_len) == 0)
+    int absent = APR_STATUS_IS_ENOENT(status) && way == APR_SUCCESS;
+    if (status != APR_SUCCESS && !absent) return sftp__why_path(c, path, status, follow);
+    if (way == APR_SUCCESS ? is_own(c, path, real, len) : path[1] == '\0')
         attr->flags |= VFS_ATTR_DIRECT;
     return status;
 }

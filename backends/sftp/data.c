@@ -100,9 +100,12 @@ static apr_status_t read_it(sftp_call_t *c, void *baton)
 {
     read_t *r = baton;
     vfs_attr_t seen = {0};
-    if (c->file != NULL) sftp__last_seen(c->file, &seen);
+    if (c->file != NULL)
+        sftp__last_seen(c->file, &seen);
+    else
+        seen = *r->out_attr;
     /* what was seen last is from before the bytes, too */
-    apr_status_t status = read_version(c, r, seen, c->file != NULL);
+    apr_status_t status = read_version(c, r, seen, 1);
     if (status == VFS_ECONFLICT) status = read_version(c, r, seen, 0);
     if (status == VFS_ECONFLICT && c->file != NULL) status = read_version(c, r, seen, 0);
     return status == VFS_ECONFLICT ? VFS_ESTALE : status;
@@ -138,28 +141,59 @@ apr_status_t sftp__read_at(vfs_file_t *file, const vfs_ctx_t *ctx, void *buf, si
 
 /* ---- attributes and the first bytes */
 
+/* The name is a link: of what it leads to. The attributes are told by what was opened. */
+static apr_status_t get_behind(sftp_call_t *c, read_t *r, apr_status_t opened)
+{
+    const vfs_attr_t none = {0};
+    apr_status_t bytes = opened == APR_SUCCESS ? read_version(c, r, none, 0) : opened;
+    if (bytes == APR_SUCCESS && r->attr.type == VFS_TYPE_FILE) {
+        *r->out_attr = r->attr;
+        return bytes;
+    }
+    if (bytes == SFTP_LOST) return bytes;
+    r->done = 0; /* it is none that bytes are read of, or none that we may read */
+    sftp__ask_path(c, FXP_STAT, r->path);
+    sftp__ask_path(c, FXP_REALPATH, r->path);
+    apr_status_t status = sftp__wait(c);
+    if (status == APR_SUCCESS) status = sftp__look(c, 0, r->path, 1, r->out_attr);
+    if (status == APR_SUCCESS) sftp__version(c->f, &r->version, r->out_attr);
+    r->out_attr->flags &= ~VFS_ATTR_DIRECT;
+    if (status != APR_SUCCESS || r->out_attr->type != VFS_TYPE_FILE) return status;
+    return bytes == APR_SUCCESS || bytes == VFS_ECONFLICT ? VFS_ESTALE : bytes;
+}
+
+static apr_status_t get_named(sftp_call_t *c, read_t *r, apr_status_t opened)
+{
+    const uint32_t direct = r->out_attr->flags;
+    sftp__version(c->f, &r->version, r->out_attr);
+    if (r->out_attr->type != VFS_TYPE_FILE) return APR_SUCCESS;
+    if (opened != APR_SUCCESS) return opened;
+    if (r->want > r->out_attr->size) r->want = r->out_attr->size;
+    if (r->want == 0) return APR_SUCCESS;
+    apr_status_t status = read_it(c, r);
+    if (status == APR_SUCCESS) *r->out_attr = r->attr;
+    r->out_attr->flags = direct;
+    return status;
+}
+
+/* LSTAT, since it knows a link that leads nowhere from nothing at all. */
 static apr_status_t get_it(sftp_call_t *c, void *baton)
 {
     read_t *r = baton;
     r->done = 0;
     r->want = r->iov[0].len;
     sftp__ask_open(c, r->path, FXF_READ, NULL);
-    sftp__ask_path(c, FXP_STAT, r->path);
+    sftp__ask_path(c, FXP_LSTAT, r->path);
     sftp__ask_path(c, FXP_REALPATH, r->path);
     apr_status_t status = sftp__wait(c);
     if (status != APR_SUCCESS) return status;
     apr_status_t opened = sftp__reply_handle(c, 0, c->handle, &c->handle_len);
     status = sftp__look(c, 1, r->path, 1, r->out_attr);
-    int file = status == APR_SUCCESS && r->out_attr->type == VFS_TYPE_FILE;
-    uint32_t direct = r->out_attr->flags;
-    if (status == APR_SUCCESS) sftp__version(c->f, &r->version, r->out_attr);
-    if (file && opened == APR_SUCCESS && r->want > 0) {
-        if (r->want > r->out_attr->size) r->want = r->out_attr->size;
-        status = r->want > 0 ? read_it(c, r) : APR_SUCCESS;
-        if (status == APR_SUCCESS && r->want > 0) *r->out_attr = r->attr;
-        r->out_attr->flags = direct;
-    }
-    if (opened != APR_SUCCESS) return file ? opened : status;
+    if (status == APR_SUCCESS && r->out_attr->type == VFS_TYPE_LINK)
+        status = get_behind(c, r, opened);
+    else if (status == APR_SUCCESS)
+        status = get_named(c, r, opened);
+    if (opened != APR_SUCCESS) return status;
     sftp__drop_handle(c, c->handle, c->handle_len);
     (void)sftp__wait(c); /* the answer is there */
     return status;

@@ -99,19 +99,24 @@ static uint32_t fx_flags(uint32_t flags)
     return fx;
 }
 
-/* The protocol has no way to say "no link", nor "a directory": so the name is looked at first. */
-static apr_status_t look_first(sftp_call_t *c, const open_t *o)
+static apr_status_t is_link(const open_t *o)
+{
+    return APR_FROM_OS_ERROR(o->flags & VFS_O_DIRECTORY ? ENOTDIR : ELOOP);
+}
+
+/* The protocol has no way to say "no link". Of an open that changes nothing, and of one that makes
+ * the file alone, the name is looked at in the same round; before one that cuts it that is first.
+ */
+static apr_status_t look_first(sftp_call_t *c, const open_t *o, uint32_t fx)
 {
     vfs_attr_t attr;
-    if (!(o->flags & VFS_O_NOFOLLOW) || (o->flags & VFS_O_EXCL)) return APR_SUCCESS;
+    if (!(o->flags & VFS_O_NOFOLLOW) || !(fx & FXF_TRUNC) || (fx & FXF_CREAT)) return APR_SUCCESS;
     sftp__ask_path(c, FXP_LSTAT, o->path);
     apr_status_t status = sftp__wait(c);
     if (status != APR_SUCCESS) return status;
     c->sent = 0; /* it has only been asked for */
     status = sftp__reply_attr(c, 0, &attr);
-    if (status == APR_SUCCESS && attr.type == VFS_TYPE_LINK)
-        return APR_FROM_OS_ERROR(o->flags & VFS_O_DIRECTORY ? ENOTDIR : ELOOP);
-    return APR_SUCCESS; /* of anything else opening it says more */
+    return status == APR_SUCCESS && attr.type == VFS_TYPE_LINK ? is_link(o) : APR_SUCCESS;
 }
 
 static apr_status_t why_not_open(sftp_call_t *c, const open_t *o, apr_status_t status)
@@ -131,6 +136,15 @@ static apr_status_t why_not_open(sftp_call_t *c, const open_t *o, apr_status_t s
     return why;
 }
 
+/* What was opened is closed; the answer stays the same. */
+static apr_status_t give_up(sftp_call_t *c, const uint8_t *handle, size_t len, apr_status_t status)
+{
+    if (len == 0) return status;
+    sftp__drop_handle(c, handle, len);
+    (void)sftp__wait(c);
+    return status;
+}
+
 /* What was opened is a directory, or should have been one. */
 static apr_status_t check_kind(sftp_call_t *c, const open_t *o, const uint8_t *handle, size_t len)
 {
@@ -148,47 +162,71 @@ static apr_status_t check_kind(sftp_call_t *c, const open_t *o, const uint8_t *h
         sftp__session_ref(c->session);
         return status;
     }
-    sftp__drop_handle(c, handle, len);
-    (void)sftp__wait(c); /* as above */
-    return status;
+    return give_up(c, handle, len, status);
+}
+
+typedef struct opened_t {
+    uint8_t handle[SFTP_HANDLE_MAX];
+    size_t len;
+    apr_status_t status; /* of opening it */
+    apr_status_t found;  /* of looking at it */
+    vfs_attr_t attr;
+} opened_t;
+
+static apr_status_t open_round(sftp_call_t *c, const open_t *o, uint32_t fx, opened_t *got)
+{
+    memset(got, 0, sizeof(*got));
+    sftp__ask_open(c, o->path, fx, fx & FXF_CREAT ? &o->mode : NULL);
+    sftp__ask_path(c, o->flags & VFS_O_NOFOLLOW ? FXP_LSTAT : FXP_STAT, o->path);
+    sftp__ask_path(c, FXP_REALPATH, o->path);
+    apr_status_t status = sftp__wait(c);
+    if (status != APR_SUCCESS) return status;
+    got->status = sftp__reply_handle(c, 0, got->handle, &got->len);
+    got->found = sftp__reply_attr(c, 1, &got->attr);
+    if (got->found != APR_SUCCESS || got->attr.type != VFS_TYPE_LINK || (o->flags & VFS_O_EXCL))
+        return APR_SUCCESS;
+    return give_up(c, got->handle, got->len, is_link(o));
+}
+
+/* Where links are not followed, what is to be made is at first made alone: a link is in the way of
+ * that, as all else is. */
+static apr_status_t open_name(sftp_call_t *c, const open_t *o, opened_t *got)
+{
+    const uint32_t fx = fx_flags(o->flags), nofollow = o->flags & VFS_O_NOFOLLOW;
+    apr_status_t status = look_first(c, o, fx);
+    if (status != APR_SUCCESS) return status;
+    if (!nofollow || !(fx & FXF_CREAT) || (fx & FXF_EXCL)) return open_round(c, o, fx, got);
+    status = open_round(c, o, (fx & ~FXF_TRUNC) | FXF_EXCL, got);
+    if (status != APR_SUCCESS) return status;
+    if (got->status == APR_SUCCESS && (got->attr.size == 0 || !(fx & FXF_TRUNC))) return status;
+    (void)give_up(c, got->handle, got->len, status); /* there are servers that make nothing alone */
+    return open_round(c, o, fx, got);
 }
 
 static apr_status_t open_it(sftp_call_t *c, void *baton)
 {
     const open_t *o = baton;
-    uint8_t handle[SFTP_HANDLE_MAX];
-    size_t len = 0;
-    apr_status_t status = look_first(c, o);
+    opened_t got;
+    apr_status_t status = open_name(c, o, &got);
     if (status != APR_SUCCESS) return status;
-    sftp__ask_open(c, o->path, fx_flags(o->flags), o->flags & VFS_O_CREATE ? &o->mode : NULL);
-    sftp__ask_path(c, FXP_STAT, o->path);
-    sftp__ask_path(c, FXP_REALPATH, o->path);
-    status = sftp__wait(c);
-    if (status != APR_SUCCESS) return status;
-    status = sftp__reply_handle(c, 0, handle, &len);
     const uint64_t order = c->reqs[1]->order;
-    vfs_attr_t attr;
-    apr_status_t found = sftp__reply_attr(c, 1, &attr);
-    if (status != APR_SUCCESS && found == APR_SUCCESS && attr.type == VFS_TYPE_DIR &&
+    status = got.status;
+    if (status != APR_SUCCESS && got.found == APR_SUCCESS && got.attr.type == VFS_TYPE_DIR &&
         !(o->flags & (VFS_O_WRITE | VFS_O_CREATE)) && !APR_STATUS_IS_EACCES(status) &&
         status != VFS_EFORMAT)
         status = APR_SUCCESS; /* a server that does not open directories so */
     if (status != APR_SUCCESS) return why_not_open(c, o, status);
-    found = sftp__look(c, 1, o->path, 1, o->attr);
-    if (found != APR_SUCCESS && len > 0) { /* it was there, and has gone again */
-        sftp__ask_handle(c, FXP_FSTAT, handle, len);
+    apr_status_t found = sftp__look(c, 1, o->path, 1, o->attr);
+    if (found != APR_SUCCESS && got.len > 0) { /* it was there, and has gone again */
+        sftp__ask_handle(c, FXP_FSTAT, got.handle, got.len);
         found = sftp__wait(c);
         if (found == APR_SUCCESS) found = sftp__reply_attr(c, 0, o->attr);
     }
-    if (found != APR_SUCCESS && len > 0) {
-        sftp__drop_handle(c, handle, len);
-        (void)sftp__wait(c); /* closes what was opened; the answer stays the same */
-    }
-    if (found != APR_SUCCESS) return found;
+    if (found != APR_SUCCESS) return give_up(c, got.handle, got.len, found);
     sftp__version(c->f, o->version, o->attr);
     o->file->seen = *o->attr;
     o->file->order = order;
-    return check_kind(c, o, handle, len);
+    return check_kind(c, o, got.handle, got.len);
 }
 
 static void file_free(sftp_file_t *file)

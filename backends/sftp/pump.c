@@ -23,6 +23,7 @@
 
 #define IDLE_MS 1000
 #define WIRE_MAX (1u << 20)     /* bytes for the socket, beyond which libssh2 gets no more */
+#define WIRE_READY 65536u       /* so many go to the socket, while libssh2 makes more of them */
 #define GREETING_MAX (1u << 20) /* bytes that a server may send before we are logged in */
 #define CALL_STALLS 10          /* a call waits for so many times the limit of silence */
 #define READ_ROOM 65536u
@@ -219,6 +220,7 @@ static int write_some(sftp_session_t *s)
         if (n == LIBSSH2_ERROR_EAGAIN || n == 0) break; /* the server's window is full */
         if (n < 0) return 0;
         done += (size_t)n;
+        if (s->wire.len >= WIRE_READY && !sftp__wire_flush(s)) return 0;
     }
     sftp__buf_drop(&s->out, done);
     return !s->out.failed;

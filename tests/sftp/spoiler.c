@@ -4,7 +4,8 @@
  *
  * WHICH is the request (its number) whose replies are spoilt. With FLAG, the name of a file, only
  * while that is there, and it goes with the first; or it stays, if HOW begins with '+'. FLAG.log,
- * if that is there, is told what was opened, made durable and closed.
+ * if that is there, is told what was opened, made durable and closed; FLAG.asked what was asked, a
+ * line for what came at once.
  */
 #include <poll.h>
 #include <stdint.h>
@@ -54,6 +55,45 @@ static void write_all(int fd, const uint8_t *at, size_t len)
     }
 }
 
+/* ---- what is asked */
+
+static uint8_t input[2 * MESSAGE_MAX];
+static size_t input_len, told; /* told: messages that begin before are in the log */
+static char asked_name[256];
+
+static void tell_asked(const char *line)
+{
+    FILE *log = access(asked_name, F_OK) == 0 ? fopen(asked_name, "ae") : NULL;
+    if (log == NULL) return;
+    (void)fprintf(log, "%s\n", line); /* who reads it misses it */
+    (void)fclose(log);
+}
+
+static const char *name_of(unsigned type)
+{
+    static const char *const names[] = {
+        "0",     "init",  "version",  "open",     "close",   "read",     "write",
+        "lstat", "fstat", "setstat",  "fsetstat", "opendir", "readdir",  "remove",
+        "mkdir", "rmdir", "realpath", "stat",     "rename",  "readlink", "symlink"};
+    return type < sizeof(names) / sizeof(names[0]) ? names[type] : "extended";
+}
+
+/* What has come; 0: it is the end. */
+static int take_input(void)
+{
+    char line[512] = "";
+    size_t len = 0;
+    ssize_t n = read(0, input + input_len, sizeof(input) - input_len);
+    if (n <= 0) return 0;
+    for (input_len += (size_t)n; told + 4 < input_len; told += 4 + get32(input + told)) {
+        int m = snprintf(line + len, sizeof(line) - len, "%s%s", len > 0 ? " " : "",
+                         name_of(input[told + 4]));
+        if (m > 0 && len + (size_t)m < sizeof(line)) len += (size_t)m;
+    }
+    if (len > 0) tell_asked(line);
+    return 1;
+}
+
 /* ---- the log */
 
 #define HANDLES 256u
@@ -97,6 +137,19 @@ static void note_reply(void)
     *handle = *path;
     *path = NULL;
     tell("open", *handle);
+}
+
+/* The first whole message of the input; 0: there is none. */
+static size_t next_message(void)
+{
+    size_t len = input_len >= 4 ? get32(input) + 4u : 0;
+    if (len > MESSAGE_MAX) exit(1);
+    if (input_len < 4 || input_len < len) return 0;
+    memcpy(message, input, len);
+    input_len -= len;
+    told -= len;
+    memmove(input, input + len, input_len);
+    return len;
 }
 
 /* One message, with its length. */
@@ -234,17 +287,20 @@ int main(int argc, char **argv)
     const char *how = argv[1], *flag = argc > 3 ? argv[3] : NULL;
     if (flag != NULL) (void)snprintf(log_name, sizeof(log_name), "%s.log", flag);
     if (flag != NULL) (void)snprintf(end_name, sizeof(end_name), "%s.end", flag);
+    if (flag != NULL) (void)snprintf(asked_name, sizeof(asked_name), "%s.asked", flag);
     const unsigned which = (unsigned)atoi(argv[2]);
     begin_server(&to, &from);
     for (;;) {
         struct pollfd polls[2] = {{0, POLLIN, 0}, {from, POLLIN, 0}};
         if (poll(polls, 2, -1) < 0) return 1;
         if (polls[0].revents != 0) {
-            size_t len = read_message(0);
-            if (end_name[0] != '\0' && unlink(end_name) == 0) return 0;
-            asked[get32(message + 5) & 0xffff] = message[4];
-            note_request(len);
-            write_all(to, message, len);
+            if (!take_input()) return 0;
+            for (size_t len; (len = next_message()) > 0;) {
+                if (end_name[0] != '\0' && unlink(end_name) == 0) return 0;
+                asked[get32(message + 5) & 0xffff] = message[4];
+                note_request(len);
+                write_all(to, message, len);
+            }
         }
         if (polls[1].revents != 0) {
             size_t len = read_message(from);

@@ -75,6 +75,28 @@ int rig_logged(const rig_t *rig, const char *what, const char *name)
     return n;
 }
 
+void rig_ask_anew(const rig_t *rig)
+{
+    touch(rig, ".asked");
+}
+
+void rig_asked(const rig_t *rig, char *out, size_t size)
+{
+    char path[96];
+    size_t len = 0;
+    snprintf(path, sizeof(path), "%s.asked", rig->flag);
+    FILE *file = fopen(path, "re");
+    cr_assert_not_null(file);
+    out[0] = '\0';
+    while (len + 2 < size && fgets(out + len, (int)(size - len - 1), file) != NULL) {
+        len = strcspn(out, "\n");
+        strcpy(out + len, "; ");
+        len += 2;
+    }
+    if (len > 0) out[len - 2] = '\0';
+    (void)fclose(file); /* it was read only */
+}
+
 int rig_all_closed(const rig_t *rig)
 {
     for (int i = 0; i < 1000; i++) {
@@ -109,10 +131,10 @@ void rig_start(rig_t *rig, const char *how, int which, int once)
 
 void rig_stop(rig_t *rig)
 {
-    char command[384];
+    char command[512];
     sshd_stop(&rig->sshd);
-    snprintf(command, sizeof(command), "rm -rf %s %s %s.log %s.end", rig->root, rig->flag,
-             rig->flag, rig->flag);
+    snprintf(command, sizeof(command), "rm -rf %s %s %s.log %s.end %s.asked", rig->root, rig->flag,
+             rig->flag, rig->flag, rig->flag);
     cr_expect_eq(system(command), 0);
     free(rig->bytes);
     apr_pool_destroy(rig->pool);

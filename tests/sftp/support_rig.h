@@ -30,6 +30,10 @@ void rig_log(const rig_t *rig);
 /** How often does the log have this line, as in "fsync NAME"? The name is below the root; NULL: of
  * any. */
 int rig_logged(const rig_t *rig, const char *what, const char *name);
+/** Forget what was asked, and note it from now on. */
+void rig_ask_anew(const rig_t *rig);
+/** What was asked since: names of requests, with "; " between what did not come at once. */
+void rig_asked(const rig_t *rig, char *out, size_t size);
 /** Wait until all that was opened is closed; 0: it is not, however long that takes. */
 int rig_all_closed(const rig_t *rig);
 /** The next request ends the connection, and is not done; has it? */
