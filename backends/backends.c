@@ -223,9 +223,15 @@ static apr_status_t open_dav(vfs_t **out, const char *uri, char *err, size_t err
 static apr_status_t open_s3(vfs_t **out, const char *uri, char *err, size_t errlen,
                             apr_pool_t *pool)
 {
-    vfs_t *raw = NULL;
+    vfs_t *raw = NULL, *staged = NULL;
     apr_status_t status = vfs_s3_create(&raw, uri, err, errlen, pool);
-    return status == APR_SUCCESS ? stage(out, raw, uri, err, errlen, pool) : status;
+    if (status == APR_SUCCESS) status = stage(&staged, raw, uri, err, errlen, pool);
+    if (status != APR_SUCCESS) return status;
+    *out = staged;
+    if (!(vfs_caps(staged)->bits & VFS_CAP_PLAIN_LINKS)) return APR_SUCCESS;
+    status = vfs_links_create(out, staged, 1, pool);
+    if (status != APR_SUCCESS) (void)vfs_destroy(staged); /* nothing was written to it */
+    return status;
 }
 
 apr_status_t vfs_backends_register_all(void)

@@ -25,8 +25,9 @@ static int figures_of(const vfs_t *fs, vfs_remote_figures_t *out)
 static const vfs_t *backend_of(const vfs_t *fs)
 {
     while (fs != NULL && !figures_of(fs, NULL)) {
-        const vfs_t *staged = vfs__objects_lower(fs);
-        fs = staged != NULL ? staged : fs->lower;
+        const vfs_t *inner = vfs__links_lower(fs);
+        if (inner == NULL) inner = vfs__objects_lower(fs);
+        fs = inner != NULL ? inner : fs->lower;
     }
     return fs;
 }

@@ -292,6 +292,8 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 /** A listing has every name of the directory that can be looked up, though perhaps in other letters
  * (upper or lower case, another form of Unicode): what it has not is not there. */
 #define VFS_CAP_LISTS_ALL (1ull << 30)
+#define VFS_CAP_PLAIN_LINKS                                                                        \
+    (1ull << 31) /**< symbolic links are made and told of, and not followed: vfs_links_create */
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {
@@ -399,6 +401,20 @@ VFS_API apr_status_t vfs_sub_create(vfs_t **out, vfs_t *lower, const char *path,
  *  @return APR_SUCCESS; APR_EINVAL (a NULL); APR_ENOMEM.
  *  Threads: any. Blocks: no. Owns: end it with vfs_destroy; `lower` stays the caller's. */
 VFS_API apr_status_t vfs_readonly_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
+
+/** Symbolic links are followed, over a layer that only tells of them (VFS_CAP_PLAIN_LINKS). Such a
+ * one answers ENOTDIR for a path through a link, and ELOOP where a link at the end of a path would
+ * have to be followed; its stat, and its get, tell of the link itself. So what meets no link costs
+ * no more than below; what meets one, a look at each name of the path. An absolute link counts from
+ * the root; none leads out of it.
+ *  @param out  the file system
+ *  @param lower  what it stands on
+ *  @param owns_lower  the two are one: `lower` ends with the layer, gives it its name, and is not
+ * seen by vfs_lower; if the layer is not created it stays the caller's
+ *  @param pool  parent of the layer's own pool
+ *  @return APR_SUCCESS; APR_EINVAL (a NULL, or a lower without VFS_CAP_PLAIN_LINKS); APR_ENOMEM.
+ *  Threads: any. Blocks: no. Owns: end it with vfs_destroy. */
+VFS_API apr_status_t vfs_links_create(vfs_t **out, vfs_t *lower, int owns_lower, apr_pool_t *pool);
 
 /** How to write files over a layer that takes whole ones: VFS_OBJECTS_CONFIG_INIT, then set. */
 typedef struct vfs_objects_config_t {

@@ -15,6 +15,7 @@
 #define NS_PER_S 1000000000
 #define DIR_ATTR_MODE 0755u
 #define FILE_ATTR_MODE 0644u
+#define LINK_ATTR_MODE 0777u
 #define CTIME_STEP_NS (2ll * NS_PER_S) /* Last-Modified has whole seconds, of another clock */
 
 /* ---- metadata */
@@ -48,10 +49,14 @@ static int meta_time(const remote_answer_t *answer, const char *name, int64_t *o
     return 1;
 }
 
-static void take_meta(const remote_answer_t *answer, vfs_attr_t *attr)
+static void take_meta(const s3_t *s, const remote_answer_t *answer, vfs_attr_t *attr)
 {
     uint64_t n = 0;
     if (meta_number(answer, "x-amz-meta-mode", UINT32_MAX, &n)) attr->mode = (uint32_t)n & 07777;
+    if (S_ISLNK((mode_t)n) && attr->type == VFS_TYPE_FILE && s3__may_be_link(s, attr->size)) {
+        attr->type = VFS_TYPE_LINK;
+        attr->mode = LINK_ATTR_MODE; /* s3fs has written others */
+    }
     if (meta_number(answer, "x-amz-meta-uid", UINT32_MAX, &n)) attr->uid = (uint32_t)n;
     if (meta_number(answer, "x-amz-meta-gid", UINT32_MAX, &n)) attr->gid = (uint32_t)n;
     (void)meta_time(answer, "x-amz-meta-mtime", &attr->mtime_ns); /* else the object's own */
@@ -69,7 +74,9 @@ void s3__attr(const void *state, const remote_answer_t *answer, vfs_type_e type,
     memset(attr, 0, sizeof(*attr));
     attr->flags = VFS_ATTR_DIRECT;
     attr->type = type;
-    attr->mode = type == VFS_TYPE_DIR ? DIR_ATTR_MODE : FILE_ATTR_MODE;
+    attr->mode = type == VFS_TYPE_DIR    ? DIR_ATTR_MODE
+                 : type == VFS_TYPE_LINK ? LINK_ATTR_MODE
+                                         : FILE_ATTR_MODE;
     attr->nlink = 1;
     attr->uid = s->uid;
     attr->gid = s->gid;
@@ -80,7 +87,7 @@ void s3__attr(const void *state, const remote_answer_t *answer, vfs_type_e type,
     if (answer == NULL) return;
     if (answer->modified_s >= 0)
         attr->mtime_ns = attr->ctime_ns = attr->atime_ns = answer->modified_s * NS_PER_S;
-    if (s->meta) take_meta(answer, attr);
+    if (s->meta) take_meta(s, answer, attr);
 }
 
 /* ---- what a path is */

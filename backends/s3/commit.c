@@ -62,6 +62,8 @@ static apr_status_t look_at_old(s3_going_t *g)
             status = VFS_ECONFLICT;
         else if (if_match(g) != NULL && answer.etag[0] == '\0')
             status = VFS_EFORMAT; /* a condition on it would be none */
+        else if (g->attr.type == VFS_TYPE_LINK)
+            status = APR_FROM_OS_ERROR(ELOOP);
         else
             status = s3__meta_of(&g->meta, g->s, &answer);
         if (!same) g->old[0] = '\0'; /* nothing is kept of another version */

@@ -329,11 +329,15 @@ apr_status_t s3__load_text(remote_names_t *names, const char *root, const char *
     return s3__list_text(&lister, root, text, len, piece);
 }
 
-/* With metadata of its own a name has attributes that no listing tells. */
-static void forget_attrs(remote_names_t *names)
+/* With metadata of its own a name has attributes that no listing tells, and may be a link. */
+static void forget_attrs(const s3_t *s, remote_names_t *names)
 {
-    for (size_t i = 0; i < names->count; i++)
-        names->entries[i].has_attr = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        remote_entry_t *entry = &names->entries[i];
+        entry->has_attr = 0;
+        if (entry->type == VFS_TYPE_FILE && s3__may_be_link(s, entry->size))
+            entry->type = VFS_TYPE_UNKNOWN;
+    }
 }
 
 apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remote_names_t *names)
@@ -343,7 +347,7 @@ apr_status_t s3__load(void *state, const vfs_ctx_t *ctx, const char *path, remot
     const s3_lister_t lister = load_lister(&load);
     apr_status_t status = s3__list(s, ctx, path, &lister);
     if (status != APR_SUCCESS) return status;
-    if (s->meta) forget_attrs(names);
+    if (s->meta) forget_attrs(s, names);
     if (load.there || path[1] == '\0') {
         s3__seen(s, path, load.marked);
         return APR_SUCCESS;

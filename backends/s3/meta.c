@@ -98,7 +98,9 @@ static void put_time(char out[S3_META_TEXT], int64_t ns)
 apr_status_t s3__meta_attr(s3_meta_t *meta, const s3_t *s, const vfs_attr_t *attr)
 {
     if (!s->meta) return APR_SUCCESS;
-    uint32_t mode = attr->mode | (attr->type == VFS_TYPE_DIR ? S_IFDIR : S_IFREG);
+    uint32_t mode = attr->mode | (attr->type == VFS_TYPE_DIR    ? S_IFDIR
+                                  : attr->type == VFS_TYPE_LINK ? S_IFLNK
+                                                                : S_IFREG);
     (void)snprintf(meta->mode, S3_META_TEXT, "%" PRIu32, mode);
     (void)snprintf(meta->uid, S3_META_TEXT, "%" PRIu32, attr->uid);
     (void)snprintf(meta->gid, S3_META_TEXT, "%" PRIu32, attr->gid);
@@ -177,6 +179,14 @@ static apr_status_t change_dir(s3_t *s, const vfs_ctx_t *ctx, const char *path, 
     return status;
 }
 
+/* What a link leads to is not looked for here; and it has no mode. */
+static apr_status_t may_change(const vfs_attr_t *attr, const s3_change_t *how)
+{
+    if (attr->type != VFS_TYPE_LINK) return APR_SUCCESS;
+    if (!how->itself) return APR_FROM_OS_ERROR(ELOOP);
+    return how->set & S3_SET_MODE ? APR_ENOTIMPL : APR_SUCCESS;
+}
+
 /* Copy it onto itself. *again: somebody else replaced it meanwhile. */
 static apr_status_t change_file(s3_t *s, const vfs_ctx_t *ctx, const char *path,
                                 const s3_change_t *how, int *again)
@@ -192,8 +202,9 @@ static apr_status_t change_file(s3_t *s, const vfs_ctx_t *ctx, const char *path,
     if (status == APR_SUCCESS) {
         s3__attr(s, &answer, VFS_TYPE_FILE, (uint64_t)answer.length, path, &attr);
         change(&attr, how);
-        status = s3__meta_attr(&meta, s, &attr);
+        status = may_change(&attr, how);
     }
+    if (status == APR_SUCCESS) status = s3__meta_attr(&meta, s, &attr);
     if (status == APR_SUCCESS) {
         const s3_copy_t copy = {
             .from = path, .to = path, .size = attr.size, .etag = answer.etag, .meta = &meta};

@@ -71,6 +71,7 @@ static const char *set_option(void *baton, const char *key, const char *value, a
         *words[i].out = apr_pstrdup(pool, value);
         return value[0] != '\0' && value[strcspn(value, "\r\n")] == '\0' ? NULL : "a name";
     }
+    if (strcmp(key, "links") == 0) return set_flag(&o->links, value);
     if (strcmp(key, "conditional") == 0) {
         o->conditional = remote__choice(value, "ask,yes,no");
         return o->conditional < 0 ? "ask,yes,no" : NULL;
@@ -160,17 +161,18 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
                          apr_pool_t *pool)
 {
     static const char scheme[] = "s3://";
-    const remote_options_t known = {
-        &o->remote,
-        "region, endpoint, path_style, profile, anonymous, meta, conditional, part_size, parallel, "
-        "storage_class, sse, sse_key, requester_pays, probe",
-        set_option};
+    const remote_options_t known = {&o->remote,
+                                    "region, endpoint, path_style, profile, anonymous, meta, "
+                                    "links, conditional, part_size, parallel, "
+                                    "storage_class, sse, sse_key, requester_pays, probe",
+                                    set_option};
     memset(o, 0, sizeof(*o));
     remote__config_init(&o->remote);
     o->probe = 1;
     o->part_bytes = PART_BYTES;
     o->parallel = PARALLEL;
     o->path_style = -1;
+    o->links = -1;
     if (strncmp(uri, scheme, sizeof(scheme) - 1) != 0) {
         (void)snprintf(err, errlen, "s3: write s3://BUCKET/PREFIX");
         return APR_EINVAL;
@@ -194,6 +196,14 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
     if (o->sse_key != NULL && strncmp(o->sse, "aws:kms", 7) != 0) {
         (void)snprintf(err, errlen, "s3://%s: sse_key=%s is a key of KMS: with it goes sse=aws:kms",
                        o->bucket, o->sse_key);
+        return APR_EINVAL;
+    }
+    if (o->links < 0) o->links = o->meta;
+    if (o->links && !o->meta) {
+        (void)snprintf(err, errlen,
+                       "s3://%s: links=yes: that an object is a link is metadata: with it goes "
+                       "meta=yes",
+                       o->bucket);
         return APR_EINVAL;
     }
     if (o->region == NULL) o->region = s3__environment("AWS_REGION", "AWS_DEFAULT_REGION");

@@ -26,7 +26,7 @@ typedef struct s3_file_t {
 
 /* ---- what reads */
 
-/* Nothing leads from one answer to another: S3 has no links, and redirects are not followed. */
+/* Nothing leads from one answer to another: links are told of, and redirects are not followed. */
 static apr_status_t s3_ask(void *state, const vfs_ctx_t *ctx, const remote_ask_t *ask,
                            remote_answer_t *answer, int *is_dir)
 {
@@ -75,6 +75,7 @@ static apr_status_t s3_access(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     vfs_attr_t attr;
     vfs_validator_t validator;
     apr_status_t status = s3__stat(fs->state, ctx, path->str, &attr, &validator);
+    if (status == APR_SUCCESS && attr.type == VFS_TYPE_LINK) return APR_FROM_OS_ERROR(ELOOP);
     return status == APR_SUCCESS ? vfs_attr_access(&attr, ctx, mask) : status;
 }
 
@@ -105,6 +106,7 @@ static apr_status_t may_open(const vfs_attr_t *attr, apr_status_t found, uint32_
     if ((flags & VFS_O_CREATE) && (flags & VFS_O_EXCL)) return APR_EEXIST;
     if ((flags & (VFS_O_CREATE | VFS_O_WRITE)) && attr->type == VFS_TYPE_DIR)
         return APR_FROM_OS_ERROR(EISDIR);
+    if (attr->type == VFS_TYPE_LINK) return APR_FROM_OS_ERROR(ELOOP);
     if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
     return flags & VFS_O_WRITE ? APR_ENOTIMPL : APR_SUCCESS;
 }
@@ -210,27 +212,40 @@ static apr_status_t s3_rename(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
     return flags == 0 ? s3__rename(fs->state, ctx, from->str, to->str) : APR_ENOTIMPL;
 }
 
+static apr_status_t s3_symlink(vfs_t *fs, const vfs_ctx_t *ctx, const char *target,
+                               const vfs_path_t *path)
+{
+    return s3__symlink(fs->state, ctx, target, path->str);
+}
+
+static apr_status_t s3_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, char *buf,
+                                size_t size, size_t *len)
+{
+    return s3__readlink(fs->state, ctx, path->str, buf, size, len);
+}
+
 static apr_status_t s3_chmod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode,
                              uint32_t flags)
 {
-    const s3_change_t how = {.set = S3_SET_MODE, .mode = mode};
-    (void)flags; /* there are no links */
+    const s3_change_t how = {.set = S3_SET_MODE, .itself = flags & VFS_NOFOLLOW, .mode = mode};
     return s3__change(fs->state, ctx, path->str, &how);
 }
 
 static apr_status_t s3_chown(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t uid,
                              uint32_t gid, uint32_t flags)
 {
-    const s3_change_t how = {.set = S3_SET_OWNER, .uid = uid, .gid = gid};
-    (void)flags;
+    const s3_change_t how = {
+        .set = S3_SET_OWNER, .itself = flags & VFS_NOFOLLOW, .uid = uid, .gid = gid};
     return s3__change(fs->state, ctx, path->str, &how);
 }
 
 static apr_status_t s3_utimens(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                int64_t atime_ns, int64_t mtime_ns, uint32_t flags)
 {
-    const s3_change_t how = {.set = S3_SET_TIMES, .atime_ns = atime_ns, .mtime_ns = mtime_ns};
-    (void)flags;
+    const s3_change_t how = {.set = S3_SET_TIMES,
+                             .itself = flags & VFS_NOFOLLOW,
+                             .atime_ns = atime_ns,
+                             .mtime_ns = mtime_ns};
     return s3__change(fs->state, ctx, path->str, &how);
 }
 
@@ -314,6 +329,8 @@ static const vfs_ops_t s3_ops = {
     .rmdir = s3_rmdir,
     .unlink = s3_unlink,
     .rename = s3_rename,
+    .symlink = s3_symlink,
+    .readlink = s3_readlink,
     .chmod = s3_chmod,
     .chown = s3_chown,
     .utimens = s3_utimens,
@@ -361,6 +378,7 @@ static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t 
     s->region = o->region;
     s->profile = o->profile;
     s->meta = o->meta;
+    s->links = o->links;
     s->anonymous = o->anonymous;
     s->payer = o->payer;
     s->part_bytes = o->part_bytes;
@@ -413,6 +431,7 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
         caps.bits |= VFS_CAP_MODE | VFS_CAP_OWNER | VFS_CAP_TIMES;
         caps.time_granularity_ns = 1;
     }
+    if (s->links) caps.bits |= VFS_CAP_PLAIN_LINKS;
     status = vfs_create(out, &s3_ops, NULL, s, &caps, pool);
     if (status == APR_SUCCESS)
         s->pool = own;

@@ -65,6 +65,7 @@ typedef struct s3_options_t {
     const char *host, *bucket, *prefix, *region, *endpoint, *profile;
     int path_style; /**< -1: as it fits the endpoint */
     int meta, anonymous, payer, probe;
+    int links;       /**< -1: as `meta` */
     int conditional; /**< S3_CONDITIONAL_ASK, S3_CONDITIONAL_YES, 2: no */
     uint64_t part_bytes, parallel;
     const char *storage_class, *sse, *sse_key;
@@ -80,6 +81,7 @@ typedef struct s3_t {
     const char *prefix;  /**< before each key: "" or "dir/" */
     const char *profile; /**< of the shared file; NULL: the default one */
     int meta;            /**< mode, owner and times are kept as metadata */
+    int links;           /**< and that it is a symbolic link */
     int anonymous;
     int https;
     uint32_t uid, gid;          /**< whose all is that says nothing else */
@@ -294,10 +296,19 @@ void s3__meta_free(s3_meta_t *meta);
 /** A change of attributes, each as in the op of that name. */
 typedef struct s3_change_t {
     unsigned set; /**< S3_SET_* */
+    int itself;   /**< of a link; else that is ELOOP */
     uint32_t mode, uid, gid;
     int64_t atime_ns, mtime_ns;
 } s3_change_t;
 apr_status_t s3__change(s3_t *s, const vfs_ctx_t *ctx, const char *path, const s3_change_t *how);
+
+/* ---- link.c */
+
+/** Could it be a link, as far as its size tells? */
+int s3__may_be_link(const s3_t *s, uint64_t size);
+apr_status_t s3__symlink(s3_t *s, const vfs_ctx_t *ctx, const char *target, const char *path);
+apr_status_t s3__readlink(s3_t *s, const vfs_ctx_t *ctx, const char *path, char *buf, size_t size,
+                          size_t *len);
 
 /* ---- names.c */
 

@@ -1,6 +1,6 @@
 # One program, one ctest entry for each stack: conformance_SPEC, with the labels conformance, its tier and its layers.
 add_library(test_stacks STATIC ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sut.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/bare.c
-            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/whole.c
+            ${CMAKE_CURRENT_SOURCE_DIR}/stacks/noid.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/plain.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/whole.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/sshd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/webserver.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/nginx.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/apache.c
             ${CMAKE_CURRENT_SOURCE_DIR}/stacks/lighttpd.c ${CMAKE_CURRENT_SOURCE_DIR}/stacks/s3server.c)
@@ -47,6 +47,7 @@ function(conformance_stacks tier)
 endfunction()
 
 conformance_stacks(short mem local null/mem trace/mem sub/mem sub/local bare/mem noid/mem objects/whole/mem
+                   links/plain/mem
                    readonly/mem readonly/local
                    corfs-exact/mem corfs-serve/mem)
 foreach(mode through back around)
@@ -66,8 +67,8 @@ if(CURL_FOUND AND NOT CACHEFS_SANITIZE MATCHES thread) # which does not know the
   conformance_stacks(short http-html/local http-json/local http-apache/local http-lighttpd/local cache-through-large/http-json/local
                      cache-back-tiny-s8/http-html/local cache-around-tiny-s8/readonly/mem)
   # each of their behaviours is hundreds of requests: one of a kind where all is run several times over
-  conformance_stacks(medium objects/s3 objects/webdav-apache)
-  conformance_stacks(long objects/s3-plain cache-back-tiny-s8/objects/s3-plain objects/webdav-nginx objects/webdav-lighttpd
+  conformance_stacks(medium links/objects/s3-links objects/webdav-apache)
+  conformance_stacks(long objects/s3 objects/s3-plain cache-back-tiny-s8/objects/s3-plain objects/webdav-nginx objects/webdav-lighttpd
                      cache-back-tiny-s8/objects/webdav-apache)
 endif()
 

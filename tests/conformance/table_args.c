@@ -218,6 +218,9 @@ static void a_layer_masks_what_is_missing_below(conf_t *t)
                   VFS_CAP_STABLE_ID | VFS_CAP_STAGED);
         if (vfs_caps(fs)->bits & VFS_CAP_STAGED) /* which is done in the stage */
             more &= ~(VFS_CAP_ALLOCATE | VFS_CAP_COPY_RANGE);
+        /* Who tells of links lets another follow them. */
+        if (vfs_caps(vfs_lower(fs))->bits & VFS_CAP_PLAIN_LINKS) more &= ~VFS_CAP_SYMLINK;
+        if (strcmp(vfs_name(fs), "plain") == 0) more &= ~VFS_CAP_PLAIN_LINKS;
         EQ(more, 0);
     }
 }

@@ -66,11 +66,10 @@ static const struct {
     void (*uri)(remote_t *remote, const rig_t *rig, int port);
 } servers[] = {
 #ifdef REMOTE_HTTP
-    {"S3", REMOTE_MODES,
-     "links,special,xattr,symlinks,exchange,noreplace,setgid,dirtimes,unlinked", start_s3,
-     uri_s3},
-    {"WebDAV", REMOTE_ON_DISK,
-     "links,special,xattr,symlinks,modes,times,exchange,unlinked", start_dav, uri_dav},
+    {"S3", REMOTE_MODES | REMOTE_LINKS,
+     "links,special,xattr,exchange,noreplace,setgid,dirtimes,unlinked", start_s3, uri_s3},
+    {"WebDAV", REMOTE_ON_DISK, "links,special,xattr,symlinks,modes,times,exchange,unlinked",
+     start_dav, uri_dav},
 #endif
 #ifdef REMOTE_SFTP
     {"SFTP", REMOTE_MODES | REMOTE_LINKS | REMOTE_ON_DISK,

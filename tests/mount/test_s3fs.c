@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Names, bytes, modes, owners and times. s3fs keeps what it saw for a while, so each name is looked
- * at by it when it is whole. */
+/* Names, bytes, modes, owners, times and symbolic links. s3fs keeps what it saw for a while, so
+ * each name is looked at by it when it is whole. */
 Test(mount_s3fs, files_and_directories_of_each_are_seen_right_by_the_other)
 {
     rig_t rig;
@@ -30,12 +30,19 @@ Test(mount_s3fs, files_and_directories_of_each_are_seen_right_by_the_other)
         "fill() { mkdir $1/$2; chmod 750 $1/$2; head -c 300000 /dev/urandom >tmp/$2\n"
         "cp tmp/$2 $1/$2/file; chmod 640 $1/$2/file; chown 12:34 $1/$2/file\n"
         "echo x >$1/$2/old; mv $1/$2/old $1/$2/new; chmod 4711 $1/$2/new\n"
-        "touch -d '2001-02-03 04:05:06' $1/$2/file; }\n"
+        "touch -d '2001-02-03 04:05:06' $1/$2/file; ln -s file $1/$2/link; ln -s ../$2 "
+        "$1/$2/up\n"
+        "ln -s file $1/$2/gone; rm $1/$2/gone; ln -s 'no where' $1/$2/was; mv $1/$2/was "
+        "$1/$2/lost; }\n"
         "see() { cmp tmp/$2 $1/$2/file; test \"$(cat $1/$2/new)\" = x; test ! -e $1/$2/old\n"
         "test \"$(stat -c %a $1/$2)\" = 750; test \"$(stat -c %a $1/$2/new)\" = 4711\n"
         "test \"$(stat -c '%a %u %g %s %Y' $1/$2/file)\" = "
         "\"640 12 34 300000 $(date -d '2001-02-03 04:05:06' +%s)\"\n"
-        "test \"$(ls $1/$2 | tr '\\n' ' ')\" = 'file new '; }\n"
+        "test \"$(ls $1/$2 | tr '\\n' ' ')\" = 'file link lost new up '\n"
+        "cmp tmp/$2 $1/$2/link; cmp tmp/$2 $1/$2/up/file; test \"$(readlink $1/$2/lost)\" = 'no "
+        "where'\n"
+        "test \"$(stat -c '%F %s' $1/$2/link)\" = 'symbolic link 4'; test ! -e $1/$2/lost\n"
+        "test \"$(find $1/$2 -type l | wc -l)\" = 3; }\n"
         "fill b theirs; see mnt theirs; fill mnt ours; sleep 2; see b ours; see mnt ours; see b "
         "theirs\n"
         "echo more >>mnt/theirs/new; sleep 2; test \"$(cat b/theirs/new)\" = \"$(printf "

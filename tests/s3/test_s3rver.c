@@ -41,6 +41,25 @@ static void check_files(vfs_t *fs, apr_pool_t *pool)
     cr_assert_eq(vfs_remove_all(fs, NULL, "/e"), APR_SUCCESS);
 }
 
+static void check_links(vfs_t *fs, apr_pool_t *pool)
+{
+    char *text = NULL, target[16];
+    size_t len = 0;
+    vfs_attr_t attr;
+    cr_assert_eq(vfs_symlink(fs, NULL, "d/f", "/l"), APR_SUCCESS);
+    cr_expect_eq(vfs_stat(fs, NULL, "/l", &attr), APR_ENOENT);
+    cr_assert_eq(vfs_mkdir(fs, NULL, "/d", 0755), APR_SUCCESS);
+    cr_assert_eq(vfs_write_file(fs, NULL, "/l", "through", 7, 0644), APR_SUCCESS);
+    cr_assert_eq(vfs_rename(fs, NULL, "/l", "/d/m", 0), APR_SUCCESS);
+    cr_assert_eq(vfs_readlink(fs, NULL, "/d/m", target, sizeof(target), NULL), APR_SUCCESS);
+    cr_expect_str_eq(target, "d/f");
+    cr_assert_eq(vfs_symlink(fs, NULL, "d", "/way"), APR_SUCCESS);
+    cr_assert_eq(vfs_read_file(&text, &len, fs, NULL, "/way/f", 0, pool), APR_SUCCESS);
+    cr_expect_str_eq(text, "through");
+    cr_assert_eq(vfs_unlink(fs, NULL, "/way"), APR_SUCCESS);
+    cr_assert_eq(vfs_remove_all(fs, NULL, "/d"), APR_SUCCESS);
+}
+
 /* In parts, then one byte of it: the server cannot copy into a part, so all is sent again. */
 static void check_large(vfs_t *fs, apr_pool_t *pool)
 {
@@ -78,6 +97,7 @@ Test(s3_s3rver, files_are_written_read_and_moved)
     cr_expect_neq(vfs_caps(b.fs)->bits & VFS_CAP_RANDOM_WRITE, 0);
     cr_expect_gt(bucket_requests(&b), 0, "the figures are those of the backend below");
     check_files(b.fs, b.pool);
+    check_links(b.fs, b.pool);
     check_large(b.fs, b.pool);
     cr_assert_eq(vfs_destroy(b.fs), APR_SUCCESS);
     b.fs = NULL;

@@ -231,17 +231,22 @@ static apr_status_t add_s3(sut_t *sut, const char *what, char *err, size_t errle
     static unsigned count;
     vfs_t *fs = NULL;
     char uri[256], place[48];
-    int plain = strcmp(what, "-plain") == 0, rver = strcmp(what, "-rver") == 0;
-    int given = strcmp(what, "-given") == 0;
-    if (sut->nlayers > 0 || (what[0] != '\0' && !plain && !rver && !given)) return APR_EINVAL;
+    int plain = strcmp(what, "-plain") == 0, rver = strncmp(what, "-rver", 5) == 0;
+    int given = strncmp(what, "-given", 6) == 0;
+    int links = strcmp(rver ? what + 5 : given ? what + 6 : what, "-links") == 0;
+    if (sut->nlayers > 0 || (what[0] != '\0' && !plain && !rver && !given && !links))
+        return APR_EINVAL;
     s3server_credentials(rver);
     if (owner != getpid()) { /* one program has stacks of one kind alone */
         if (!start_s3(given, rver, plain)) return apr_get_os_error();
         owner = getpid();
     }
     snprintf(place, sizeof place, "test/p%u-%u", (unsigned)owner, count++);
-    s3server_uri(uri, sizeof uri, s3_web.port, place, plain ? "" : "&meta=yes");
-    sut->traits |= SUT_DEEP | SUT_STILL | (given ? SUT_PICKY : 0);
+    s3server_uri(uri, sizeof uri, s3_web.port, place,
+                 plain   ? ""
+                 : links ? "&meta=yes"
+                         : "&meta=yes&links=no");
+    sut->traits |= SUT_DEEP | SUT_STILL | (given ? SUT_PICKY : 0) | (links ? SUT_VAGUE : 0);
     apr_status_t rv = vfs_s3_create(&fs, uri, err, errlen, sut->pool);
     return rv == APR_SUCCESS ? add(sut, fs) : rv;
 }
@@ -280,6 +285,10 @@ static apr_status_t add_plain(sut_t *sut, const char *name)
         rv = sut_noid_create(&fs, sut->fs, sut->pool);
     } else if (strcmp(name, "whole") == 0) {
         rv = sut_whole_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "plain") == 0) {
+        rv = sut_plain_create(&fs, sut->fs, sut->pool);
+    } else if (strcmp(name, "links") == 0) {
+        rv = vfs_links_create(&fs, sut->fs, 0, sut->pool);
     } else if (strcmp(name, "objects") == 0) {
         rv = vfs_objects_create(&fs, sut->fs, NULL, sut->pool);
         sut->traits |= SUT_STAGED;

@@ -10,13 +10,15 @@
  *   webdav-nginx webdav-apache webdav-lighttpd
  *                             a directory of its own behind such a server
  *   sftp sftp-nolinks         over local: what OpenSSH serves of that directory
- *   s3 s3-plain s3-rver       a part of a bucket: with metadata; without, and the server knows no
- *                             conditions; with metadata, by s3rver
- *   null trace count sub readonly bare noid whole objects fault delay
+ *   s3 s3-links s3-plain s3-rver s3-rver-links
+ *                             a part of a bucket: with metadata; and symbolic links; without, and
+ *                             the server knows no conditions; with metadata, by s3rver; and links
+ *   null trace count sub readonly bare noid whole objects plain links fault delay
  *                             layers; sub is rooted at "/sub/root" of what is below, bare has the
- * fewest ops, whole takes whole objects only, objects writes over such a one corfs-exact
- * corfs-serve   over what is below, with a copy in memory cache[-WORD]... WORD: through back
- * around, tiny large, sN (shards), store (in memory too), key=value
+ * fewest ops, whole takes whole objects only, objects writes over such a one, plain follows no
+ * links, links follows them over such a one corfs-exact corfs-serve   over what is below, with a
+ * copy in memory cache[-WORD]... WORD: through back around, tiny large, sN (shards), store (in
+ * memory too), key=value
  */
 #ifndef TESTS_STACKS_SUT_H
 #define TESTS_STACKS_SUT_H
@@ -43,6 +45,7 @@
 #define SUT_STAGED 0x1000u    /**< what is below a cache stages: VFS_CAP_STAGED */
 #define SUT_STILL 0x2000u     /**< a directory's times do not change with its names */
 #define SUT_DEEP 0x800u       /**< the server knows the root by a path that counts, too */
+#define SUT_VAGUE 0x8000u     /**< a listing does not tell what may be a link */
 #define SUT_PICKY 0x4000u     /**< the server refuses some names, or does not list them */
 
 /** A stack under test. */
@@ -79,6 +82,8 @@ apr_status_t sut_close_upper(sut_t *sut);
 apr_status_t sut_bare_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 /** A layer whose files have no stable identity, and no links. */
 apr_status_t sut_noid_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
+/** A layer whose symbolic links are told of, and not followed. */
+apr_status_t sut_plain_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 /** A layer that takes whole objects only, and calls their versions entity tags. */
 apr_status_t sut_whole_create(vfs_t **out, vfs_t *lower, apr_pool_t *pool);
 

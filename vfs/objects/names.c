@@ -120,7 +120,7 @@ apr_status_t objects_readlink(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t 
 {
     objects_t *o = objects__of(fs);
     node_t *n;
-    if (!(fs->caps.bits & VFS_CAP_SYMLINK)) return APR_ENOTIMPL;
+    if (!(fs->caps.bits & VFS_CAP_PLAIN_LINKS)) return APR_ENOTIMPL;
     int staged = is_staged(o, path, &n);
     if (n != NULL) objects__node_put(o, n);
     if (staged) return APR_EINVAL; /* no link */
@@ -139,11 +139,12 @@ static apr_status_t nothing_staged(objects_t *o, const vfs_path_t *path)
     return objects__under_file(o, path) ? APR_ENOTDIR : APR_SUCCESS;
 }
 
-#define MAKE(params, args, name)                                                                   \
+#define MAKE(params, args, name, cap)                                                              \
     apr_status_t objects_##name params                                                             \
     {                                                                                              \
         objects_t *o = objects__of(fs);                                                            \
         claim_t c;                                                                                 \
+        if ((fs->caps.bits & (cap)) != (cap)) return APR_ENOTIMPL;                                 \
         apr_status_t status = objects__claim(o, ctx, &c, path, NULL, 0);                           \
         if (status != APR_SUCCESS) return status;                                                  \
         status = nothing_staged(o, path);                                                          \
@@ -153,9 +154,9 @@ static apr_status_t nothing_staged(objects_t *o, const vfs_path_t *path)
         return status;                                                                             \
     }
 MAKE((vfs_t * fs, const vfs_ctx_t *ctx, const vfs_path_t *path, uint32_t mode),
-     (o->lower, ctx, path, mode), mkdir)
+     (o->lower, ctx, path, mode), mkdir, 0)
 MAKE((vfs_t * fs, const vfs_ctx_t *ctx, const char *target, const vfs_path_t *path),
-     (o->lower, ctx, target, path), symlink)
+     (o->lower, ctx, target, path), symlink, VFS_CAP_PLAIN_LINKS)
 
 apr_status_t objects_mknod(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path, vfs_type_e type,
                            uint32_t mode, uint64_t rdev)

@@ -19,7 +19,7 @@
      VFS_CAP_OWNER | VFS_CAP_TIMES | VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE |            \
      VFS_CAP_RENAME_EXCHANGE | VFS_CAP_COMMIT | VFS_CAP_CONDITIONAL | VFS_CAP_WATCH |              \
      VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_CONFINED | VFS_CAP_STILL_DIRS |                \
-     VFS_CAP_LISTS_ALL)
+     VFS_CAP_LISTS_ALL | VFS_CAP_PLAIN_LINKS)
 
 static apr_status_t objects_destroy(vfs_t *fs)
 {
@@ -61,6 +61,7 @@ static const vfs_ops_t objects_ops = {
     .rmdir = objects_rmdir,
     .unlink = objects_unlink,
     .rename = objects_rename,
+    .symlink = objects_symlink,
     .readlink = objects_readlink,
     .truncate = objects_truncate,
     .chmod = objects_chmod,
