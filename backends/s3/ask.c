@@ -155,7 +155,8 @@ static int add_signature(const s3_call_t *call, const s3_header_t *all, size_t c
                             .nheaders = count,
                             .payload = call->payload,
                             .date = date,
-                            .region = call->s->region};
+                            .region = call->s->region,
+                            .service = "s3"};
     char *signature = s3__sign(&what, &call->creds);
     int good = signature != NULL && add_line(headers, "authorization", signature);
     free(signature);

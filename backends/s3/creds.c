@@ -1,6 +1,6 @@
 /*
- * creds.c - who signs: the environment, the file that the tools of AWS share, or who lends keys for
- * a time. Floor 2. A secret is in no message.
+ * creds.c - who signs: the environment, a profile of the tools of AWS, or who lends keys for a
+ * time. Floor 2. A secret is in no message.
  *
  * What is lent is fetched again before it ends, by one thread; the others go on with the old key as
  * long as it is good, and wait then.
@@ -12,10 +12,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "backends/s3/s3.h"
+#include "backends/s3/profile.h"
 #include "vfs/wait.h"
 
-#define LINE_MAX_BYTES 16384u
 #define RENEW_US 200000      /* no file is read more often, however much is refused */
 #define EARLY_US 300000000ll /* what ends sooner is replaced */
 
@@ -28,99 +27,12 @@ static int put(char *out, size_t size, const char *value)
     return 1;
 }
 
-static char *trim(char *text)
-{
-    while (isspace((unsigned char)*text))
-        text++;
-    size_t len = strlen(text);
-    while (len > 0 && isspace((unsigned char)text[len - 1]))
-        text[--len] = '\0';
-    return text;
-}
-
-static int take_line(s3_creds_t *creds, char *line)
-{
-    char *value = strchr(line, '=');
-    if (value == NULL) return 1;
-    *value++ = '\0';
-    char *key = trim(line);
-    value = trim(value);
-    if (strcmp(key, "aws_access_key_id") == 0) return put(creds->id, sizeof(creds->id), value);
-    if (strcmp(key, "aws_secret_access_key") == 0)
-        return put(creds->secret, sizeof(creds->secret), value);
-    if (strcmp(key, "aws_session_token") == 0)
-        return put(creds->token, sizeof(creds->token), value);
-    return 1;
-}
-
-static const char no_profile[] = "has no such profile";
-
-/* NULL, or what is wrong. */
-static const char *from_stream(s3_creds_t *creds, FILE *file, const char *profile)
-{
-    static _Thread_local char line[LINE_MAX_BYTES];
-    int ours = 0, found = 0, good = 1;
-    while (good && fgets(line, sizeof(line), file) != NULL) {
-        char *text = trim(line);
-        if (text[0] == '[') {
-            size_t len = strcspn(text + 1, "]");
-            text[1 + len] = '\0';
-            ours = strcmp(trim(text + 1), profile) == 0;
-            found |= ours;
-        } else if (ours && text[0] != '#' && text[0] != ';') {
-            good = take_line(creds, text);
-        }
-    }
-    explicit_bzero(line, sizeof(line));
-    if (!found) return no_profile;
-    if (!good) return "has a line that is too long";
-    return creds->id[0] != '\0' && creds->secret[0] != '\0'
-               ? NULL
-               : "has a profile without aws_access_key_id or aws_secret_access_key";
-}
-
-static const char *profile_of(const s3_t *s)
-{
-    const char *name = s->profile != NULL ? s->profile : getenv("AWS_PROFILE");
-    return name != NULL && name[0] != '\0' ? name : "default";
-}
-
-/* *absent: nobody said that they are there, and they are not. */
-static apr_status_t from_file(const s3_t *s, s3_creds_t *creds, int *absent, char *err,
-                              size_t errlen)
-{
-    char name[VFS_PATH_MAX];
-    const char *file_name = s3__environment("AWS_SHARED_CREDENTIALS_FILE", NULL);
-    *absent =
-        s->profile == NULL && file_name == NULL && s3__environment("AWS_PROFILE", NULL) == NULL;
-    if (file_name == NULL) {
-        const char *home = getenv("HOME");
-        (void)snprintf(name, sizeof(name), "%s/.aws/credentials", home != NULL ? home : "");
-        file_name = name;
-    }
-    FILE *file = fopen(file_name, "re");
-    if (file == NULL) {
-        (void)snprintf(err, errlen,
-                       "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the "
-                       "environment, or write them into %s (%s), or say anonymous=yes for a "
-                       "public bucket",
-                       file_name, strerror(errno));
-        return APR_FROM_OS_ERROR(EACCES);
-    }
-    const char *complaint = from_stream(creds, file, profile_of(s));
-    (void)fclose(file); /* it was read only */
-    if (complaint == NULL) return APR_SUCCESS;
-    *absent &= complaint == no_profile;
-    (void)snprintf(err, errlen, "%s %s (profile '%s')", file_name, complaint, profile_of(s));
-    return APR_FROM_OS_ERROR(EACCES);
-}
-
-/* 1: the environment has them. */
-static int from_environment(const s3_t *s, s3_creds_t *creds)
+int s3__environment_key(s3_creds_t *creds)
 {
     const char *id = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY");
     const char *token = getenv("AWS_SESSION_TOKEN");
-    if (s->profile != NULL || id == NULL || secret == NULL || id[0] == '\0') return 0;
+    memset(creds, 0, sizeof(*creds));
+    if (id == NULL || secret == NULL || id[0] == '\0') return 0;
     return put(creds->id, sizeof(creds->id), id) &&
            put(creds->secret, sizeof(creds->secret), secret) &&
            put(creds->token, sizeof(creds->token), token != NULL ? token : "");
@@ -152,12 +64,12 @@ static apr_status_t find(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char 
     int absent = 0;
     apr_status_t status = APR_SUCCESS;
     memset(creds, 0, sizeof(*creds));
-    if (s->anonymous || from_environment(s, creds)) return APR_SUCCESS;
+    if (s->anonymous || (s->profile == NULL && s3__environment_key(creds))) return APR_SUCCESS;
     memset(creds, 0, sizeof(*creds));
     if (s->profile == NULL && s3__environment("AWS_WEB_IDENTITY_TOKEN_FILE", NULL) != NULL) {
         status = s3__lend_web(s, ctx, creds, err, errlen);
     } else {
-        status = from_file(s, creds, &absent, err, errlen);
+        status = s3__profile_key(s, ctx, creds, &absent, err, errlen);
         if (status == APR_SUCCESS || !absent) return status;
         if (has_container()) {
             status = s3__lend_container(ctx, creds, err, errlen);

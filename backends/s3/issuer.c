@@ -1,7 +1,6 @@
 /*
  * issuer.c - who lends keys for a time: STS for a token (web identity), the agent of a container,
- * the metadata service of a machine. Floor 2. What is said and answered are secrets: nothing of it
- * goes into a trace or a message, but for the code of a refusal.
+ * the metadata service of a machine. Floor 2.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -12,28 +11,11 @@
 
 #include "backends/remote/json.h"
 #include "backends/remote/xml.h"
-#include "backends/s3/s3.h"
+#include "backends/s3/question.h"
 
-#define REPLY_MAX 65536u
 #define TOKEN_MAX 20000u /* of web identity, says STS */
-#define LINE_MAX_BYTES 8192u
-#define URL_MAX 2048u
 
-/* One question, and what was answered. */
-typedef struct s3_question_t {
-    const char *method;
-    char url[URL_MAX];
-    char header[LINE_MAX_BYTES]; /* a line more; "": none */
-    const char *type;            /* of the body; NULL: there is none */
-    char *data;
-    size_t len;
-    remote_config_t config;
-    remote_answer_t answer;
-    char text[REPLY_MAX + 1];
-    size_t text_len;
-} s3_question_t;
-
-static void question_free(s3_question_t *q)
+void s3__question_free(s3_question_t *q)
 {
     if (q == NULL) return;
     if (q->data != NULL) explicit_bzero(q->data, q->len);
@@ -45,7 +27,7 @@ static void question_free(s3_question_t *q)
 
 /* ---- asking */
 
-static apr_status_t add_header(struct curl_slist **headers, const char *line)
+apr_status_t s3__question_header(struct curl_slist **headers, const char *line)
 {
     struct curl_slist *more = curl_slist_append(*headers, line);
     if (more == NULL) return APR_ENOMEM;
@@ -55,12 +37,14 @@ static apr_status_t add_header(struct curl_slist **headers, const char *line)
 
 static apr_status_t prepare(void *baton, struct curl_slist **headers)
 {
-    const s3_question_t *q = baton;
+    s3_question_t *q = baton;
     char line[128];
-    apr_status_t status = q->header[0] != '\0' ? add_header(headers, q->header) : APR_SUCCESS;
+    apr_status_t status =
+        q->header[0] != '\0' ? s3__question_header(headers, q->header) : APR_SUCCESS;
     if (status != APR_SUCCESS || q->type == NULL) return status;
     (void)snprintf(line, sizeof(line), "Content-Type: %s", q->type);
-    return add_header(headers, line);
+    status = s3__question_header(headers, line);
+    return status == APR_SUCCESS && q->more != NULL ? q->more(q, headers) : status;
 }
 
 static apr_status_t begin(void *baton, const remote_answer_t *answer)
@@ -73,15 +57,14 @@ static apr_status_t begin(void *baton, const remote_answer_t *answer)
 static apr_status_t body(void *baton, const void *data, size_t len)
 {
     s3_question_t *q = baton;
-    if (len > REPLY_MAX - q->text_len) return VFS_ELIMIT;
+    if (len > S3_REPLY_MAX - q->text_len) return VFS_ELIMIT;
     memcpy(q->text + q->text_len, data, len);
     q->text_len += len;
     return APR_SUCCESS;
 }
 
-/* APR_SUCCESS: it is a 2xx, and its body is in `text`. Whoever is asked is asked rarely, so there
- * is no connection to keep. */
-static apr_status_t ask(s3_question_t *q, const vfs_ctx_t *ctx)
+/* Whoever is asked is asked rarely, so there is no connection to keep. */
+apr_status_t s3__question_ask(s3_question_t *q, const vfs_ctx_t *ctx)
 {
     remote_t *remote = NULL;
     const remote_send_t send = {.data = q->data, .len = q->len};
@@ -107,7 +90,7 @@ static apr_status_t ask(s3_question_t *q, const vfs_ctx_t *ctx)
 }
 
 /* Somebody near, who answers at once or never. */
-static s3_question_t *question_near(int64_t limit_us, uint64_t retries)
+s3_question_t *s3__question_near(int64_t limit_us, uint64_t retries)
 {
     s3_question_t *q = calloc(1, sizeof(*q));
     if (q == NULL) return NULL;
@@ -121,8 +104,8 @@ static s3_question_t *question_near(int64_t limit_us, uint64_t retries)
 }
 
 /* What is wrong, in a few words. */
-static const char *reason(const s3_question_t *q, const char *code, apr_status_t status, char *out,
-                          size_t size)
+const char *s3__question_reason(const s3_question_t *q, const char *code, apr_status_t status,
+                                char *out, size_t size)
 {
     char text[128];
     if (code[0] != '\0')
@@ -146,6 +129,17 @@ static int put(char *out, size_t size, const char *text, size_t len)
     return 1;
 }
 
+/* A time that may say how far it is from that of Greenwich: "+02:00". */
+static int64_t ends_at(const char *text)
+{
+    int64_t us = s3__time(text) / 1000;
+    const char *behind = strchr(text, 'T'), *zone = NULL;
+    if (behind != NULL) zone = strpbrk(behind, "+-");
+    if (us == 0 || zone == NULL || strlen(zone) < 6 || strspn(zone + 1, "0123456789:") < 5) return us;
+    int64_t minutes = 60 * strtoll(zone + 1, NULL, 10) + strtoll(zone + 4, NULL, 10);
+    return us - (zone[0] == '-' ? -minutes : minutes) * 60000000;
+}
+
 /* 0: that cannot be one. */
 static int take_field(s3_creds_t *creds, const char *name, const char *text, size_t len)
 {
@@ -154,7 +148,8 @@ static int take_field(s3_creds_t *creds, const char *name, const char *text, siz
         return put(creds->secret, sizeof(creds->secret), text, len);
     if (strcmp(name, "Token") == 0 || strcmp(name, "SessionToken") == 0)
         return put(creds->token, sizeof(creds->token), text, len);
-    if (strcmp(name, "Expiration") == 0) creds->expires_us = s3__time(text) / 1000;
+    if (strcmp(name, "Expiration") == 0) creds->expires_us = ends_at(text);
+    if (strcmp(name, "Version") == 0) return strcmp(text, "1") == 0; /* of what programs print */
     return 1;
 }
 
@@ -225,11 +220,11 @@ static const char *read_word(const char *name, char *out, size_t size)
 }
 
 /* What is sent to STS, encoded as a form. NULL after a complaint. */
-static char *web_form(const char *role, const char *file, char *err, size_t errlen)
+static char *web_form(const char *role, const char *file, const char *session, char *err,
+                      size_t errlen)
 {
     const size_t size = 3 * TOKEN_MAX + 8192;
     char name[64], *token = malloc(TOKEN_MAX), *form = calloc(1, size);
-    const char *session = getenv("AWS_ROLE_SESSION_NAME");
     const char *complaint =
         token != NULL && form != NULL ? read_word(file, token, TOKEN_MAX) : "no memory";
     (void)snprintf(name, sizeof(name), "cachefs-%lld", (long long)(vfs_now_ns() / 1000000000));
@@ -276,7 +271,7 @@ static const char *web_advice(const char *code, const remote_answer_t *answer, a
     return "check AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ENDPOINT_URL_STS";
 }
 
-static void web_url(const s3_t *s, char *out, size_t size)
+void s3__sts_url(const s3_t *s, char *out, size_t size)
 {
     const char *endpoint = s3__environment("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL");
     if (endpoint == NULL)
@@ -287,10 +282,30 @@ static void web_url(const s3_t *s, char *out, size_t size)
                        endpoint[strlen(endpoint) - 1] == '/' ? "" : "/");
 }
 
+s3_question_t *s3__question_sts(const s3_t *s)
+{
+    s3_question_t *q = s3__question_near(10000000, 2);
+    if (q == NULL) return NULL;
+    const remote_config_t *ours = remote__config(s->state.remote);
+    q->config.proxy = ours->proxy;
+    q->config.cacert = ours->cacert;
+    q->config.verify = ours->verify;
+    q->method = "POST";
+    q->type = "application/x-www-form-urlencoded";
+    s3__sts_url(s, q->url, sizeof(q->url));
+    return q;
+}
+
 apr_status_t s3__lend_web(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char *err,
                           size_t errlen)
 {
-    const char *role = getenv("AWS_ROLE_ARN"), *file = getenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+    return s3__lend_token(s, ctx, getenv("AWS_ROLE_ARN"), getenv("AWS_WEB_IDENTITY_TOKEN_FILE"),
+                          getenv("AWS_ROLE_SESSION_NAME"), creds, err, errlen);
+}
+
+apr_status_t s3__lend_token(s3_t *s, const vfs_ctx_t *ctx, const char *role, const char *file,
+                            const char *session, s3_creds_t *creds, char *err, size_t errlen)
+{
     char text[256];
     s3_error_t error;
     if (role == NULL || role[0] == '\0') {
@@ -299,31 +314,24 @@ apr_status_t s3__lend_web(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char
                        "set it to the role that the token is for");
         return APR_FROM_OS_ERROR(EACCES);
     }
-    s3_question_t *q = question_near(10000000, 2);
+    s3_question_t *q = s3__question_sts(s);
     if (q == NULL) return APR_ENOMEM;
-    const remote_config_t *ours = remote__config(s->state.remote);
-    q->config.proxy = ours->proxy;
-    q->config.cacert = ours->cacert;
-    q->config.verify = ours->verify;
-    q->method = "POST";
-    q->type = "application/x-www-form-urlencoded";
-    web_url(s, q->url, sizeof(q->url));
-    q->data = web_form(role, file, err, errlen);
+    q->data = web_form(role, file, session, err, errlen);
     apr_status_t status = APR_FROM_OS_ERROR(EACCES);
     if (q->data != NULL) {
         q->len = strlen(q->data);
-        status = ask(q, ctx);
+        status = s3__question_ask(q, ctx);
         s3__parse_error(&error, q->answer.said, q->answer.said_len);
         int answered = status == APR_SUCCESS;
         if (answered) status = s3__lent_xml(creds, q->text, q->text_len);
         if (status != APR_SUCCESS)
-            (void)snprintf(err, errlen, "STS at %s lends no key for the role %s: %s; %s", q->url,
-                           role,
-                           answered ? "what it says is no key"
-                                    : reason(q, error.code, status, text, sizeof(text)),
-                           web_advice(error.code, &q->answer, status));
+            (void)snprintf(
+                err, errlen, "STS at %s lends no key for the role %s: %s; %s", q->url, role,
+                answered ? "what it says is no key"
+                         : s3__question_reason(q, error.code, status, text, sizeof(text)),
+                web_advice(error.code, &q->answer, status));
     }
-    question_free(q);
+    s3__question_free(q);
     return status;
 }
 
@@ -392,7 +400,7 @@ apr_status_t s3__lend_container(const vfs_ctx_t *ctx, s3_creds_t *creds, char *e
 {
     char text[256], code[64] = "";
     s3_creds_t unwanted;
-    s3_question_t *q = question_near(5000000, 2);
+    s3_question_t *q = s3__question_near(5000000, 2);
     if (q == NULL) return APR_ENOMEM;
     const char *complaint =
         s3__container_url(q->url, sizeof(q->url), getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"),
@@ -400,10 +408,10 @@ apr_status_t s3__lend_container(const vfs_ctx_t *ctx, s3_creds_t *creds, char *e
     if (complaint == NULL) complaint = container_token(q->header, sizeof(q->header), err, errlen);
     if (complaint != NULL) {
         if (complaint != err) (void)snprintf(err, errlen, "%s", complaint);
-        question_free(q);
+        s3__question_free(q);
         return APR_FROM_OS_ERROR(EACCES);
     }
-    apr_status_t status = ask(q, ctx);
+    apr_status_t status = s3__question_ask(q, ctx);
     int answered = status == APR_SUCCESS;
     if (answered)
         status = s3__lent_json(creds, code, q->text, q->text_len);
@@ -413,11 +421,12 @@ apr_status_t s3__lend_container(const vfs_ctx_t *ctx, s3_creds_t *creds, char *e
         (void)snprintf(
             err, errlen,
             "the agent of the container (AWS_CONTAINER_CREDENTIALS_*_URI) lends no key: %s; %s",
-            answered ? "what it says is no key" : reason(q, code, status, text, sizeof(text)),
+            answered ? "what it says is no key"
+                     : s3__question_reason(q, code, status, text, sizeof(text)),
             status == VFS_EOFFLINE ? "is it up?"
                                    : "has the task a role, and is "
                                      "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE the right one?");
-    question_free(q);
+    s3__question_free(q);
     return status;
 }
 
@@ -442,7 +451,7 @@ static apr_status_t machine_ask(s3_question_t *q, const vfs_ctx_t *ctx, const ch
     while (len > 0 && base[len - 1] == '/')
         len--;
     int n = snprintf(q->url, sizeof(q->url), "%.*s/latest/%s%s", (int)len, base, path, name);
-    return n < (int)sizeof(q->url) ? ask(q, ctx) : APR_ENAMETOOLONG;
+    return n < (int)sizeof(q->url) ? s3__question_ask(q, ctx) : APR_ENAMETOOLONG;
 }
 
 /* Its first line is a name; 0: it is none. */
@@ -464,7 +473,7 @@ apr_status_t s3__lend_machine(const vfs_ctx_t *ctx, s3_creds_t *creds, char *err
     static const char roles[] = "meta-data/iam/security-credentials/";
     static const char token_head[] = "X-aws-ec2-metadata-token";
     char text[256], role[256] = "", code[64] = "";
-    s3_question_t *q = question_near(1000000, 0);
+    s3_question_t *q = s3__question_near(1000000, 0);
     if (q == NULL) return APR_ENOMEM;
     q->method = "PUT";
     (void)snprintf(q->header, sizeof(q->header), "%s-ttl-seconds: 21600", token_head);
@@ -481,10 +490,11 @@ apr_status_t s3__lend_machine(const vfs_ctx_t *ctx, s3_creds_t *creds, char *err
     if (status == APR_SUCCESS) status = machine_ask(q, ctx, roles, role);
     if (status == APR_SUCCESS) status = s3__lent_json(creds, code, q->text, q->text_len);
     if (status != APR_SUCCESS)
-        (void)snprintf(
-            err, errlen, "the metadata service of the machine (%s) %s: %s", machine_base(), what,
-            status == VFS_EFORMAT && code[0] == '\0' ? "what it says is no key"
-                                                     : reason(q, code, status, text, sizeof(text)));
-    question_free(q);
+        (void)snprintf(err, errlen, "the metadata service of the machine (%s) %s: %s",
+                       machine_base(), what,
+                       status == VFS_EFORMAT && code[0] == '\0'
+                           ? "what it says is no key"
+                           : s3__question_reason(q, code, status, text, sizeof(text)));
+    s3__question_free(q);
     return status;
 }

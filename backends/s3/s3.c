@@ -13,6 +13,8 @@
 
 #include <apr_strings.h>
 
+#include "backends/s3/profile.h"
+
 #define GRANULARITY_NS 1000000000 /* of Last-Modified; etags tell versions apart within it */
 #define ROUND_TRIP_US 30000
 #define FILE_MAX (5ll << 40) /* says S3 */
@@ -391,6 +393,7 @@ static apr_status_t s3_new(s3_t **out, const s3_options_t *o, char *err, size_t 
     s->uid = (uint32_t)geteuid();
     s->gid = (uint32_t)getegid();
     s->creds_pause_us = S3_CREDS_PAUSE_US;
+    s->process_us = S3_PROCESS_US;
     pthread_mutex_init(&s->creds_lock, NULL);
     pthread_cond_init(&s->creds_came, NULL);
     pthread_mutex_init(&s->seen_lock, NULL);

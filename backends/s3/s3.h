@@ -105,6 +105,7 @@ typedef struct s3_t {
     apr_time_t creds_us;       /**< when they were looked for */
     apr_status_t creds_status; /**< how that went */
     int64_t creds_pause_us;    /**< who lends them is not asked more often */
+    int64_t process_us;        /**< how long a program may take to lend one */
     pthread_mutex_t seen_lock; /**< guards the next two */
     s3_seen_t seen[S3_SEEN];
     unsigned seen_next;
@@ -149,6 +150,7 @@ typedef struct s3_sign_t {
     const char *payload; /**< hash of the body in hexadecimal, or UNSIGNED-PAYLOAD */
     const char *date;    /**< "20130524T000000Z" */
     const char *region;
+    const char *service; /**< "s3" */
 } s3_sign_t;
 /** The value of the header Authorization; free it. NULL: no memory. */
 char *s3__sign(const s3_sign_t *what, const s3_creds_t *creds);
@@ -170,6 +172,9 @@ int s3__creds_renew(s3_t *s, const vfs_ctx_t *ctx, const s3_creds_t *old);
  * APR_EACCES: it refuses; VFS_EFORMAT: what it says is no key. */
 apr_status_t s3__lend_web(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char *err,
                           size_t errlen);
+/** The same for any role, by the token in a file. `session` may be NULL. */
+apr_status_t s3__lend_token(s3_t *s, const vfs_ctx_t *ctx, const char *role, const char *file,
+                            const char *session, s3_creds_t *creds, char *err, size_t errlen);
 /** The same of the agent that AWS_CONTAINER_CREDENTIALS_* name. */
 apr_status_t s3__lend_container(const vfs_ctx_t *ctx, s3_creds_t *creds, char *err, size_t errlen);
 /** The same of the metadata service of the machine. */

@@ -75,7 +75,7 @@ static void sign_key(unsigned char key[S3_SHA256_BYTES], const s3_sign_t *what,
     int n = snprintf(secret, sizeof(secret), "AWS4%s", creds->secret);
     s3__hmac(key, secret, (size_t)n, what->date, 8);
     s3__hmac(key, key, S3_SHA256_BYTES, what->region, strlen(what->region));
-    s3__hmac(key, key, S3_SHA256_BYTES, "s3", 2);
+    s3__hmac(key, key, S3_SHA256_BYTES, what->service, strlen(what->service));
     s3__hmac(key, key, S3_SHA256_BYTES, "aws4_request", 12);
     explicit_bzero(secret, sizeof(secret));
 }
@@ -87,7 +87,8 @@ char *s3__sign(const s3_sign_t *what, const s3_creds_t *creds)
     char *text = NULL;
     size_t len = 0;
     if (!canonical(what, hex)) return NULL;
-    (void)snprintf(scope, sizeof(scope), "%.8s/%s/s3/aws4_request", what->date, what->region);
+    (void)snprintf(scope, sizeof(scope), "%.8s/%s/%s/aws4_request", what->date, what->region,
+                   what->service);
     int n =
         snprintf(to_sign, sizeof(to_sign), "AWS4-HMAC-SHA256\n%s\n%s\n%s", what->date, scope, hex);
     sign_key(key, what, creds);

@@ -6,7 +6,7 @@ the region "us-east-1". Its argument is some of: plain (conditions of PUT are ig
 stand anywhere), etags (they are no MD5), last (what a listing says of its encoding comes behind its keys, as MinIO has it), late (the end of an upload
 ignores conditions), careful (it refuses parts copied of any version, and uploads onto any), sealed (what is stored has to be encrypted),
 payer (who asks pays), ceph (If-Match of PUT holds for a tag without its quotes alone), never (for none), tls (with cert.pem and key.pem of the directory that is its second argument). The session "expired" is. The tag of
-what a key of KMS encrypts is no MD5.
+what a key of KMS encrypts is no MD5. A POST to "/" is for STS, which knows AssumeRole.
 """
 import base64
 import hashlib
@@ -94,7 +94,9 @@ class Handler(BaseHTTPRequestHandler):
         for name in self.headers:
             if name.lower().startswith("x-amz-") and name.lower() not in names:
                 raise Refused(403, "AccessDenied", "<Message>not signed: %s</Message>" % name)
-        said = self.headers["x-amz-content-sha256"]
+        if service != ("sts" if self.path == "/" else "s3"):
+            raise Refused(403, "SignatureDoesNotMatch")
+        said = self.headers["x-amz-content-sha256"] if service == "s3" else sha(body)
         if said not in ("UNSIGNED-PAYLOAD", sha(body)):
             raise Refused(400, "XAmzContentSHA256Mismatch")
         stamp = self.headers["x-amz-date"]
@@ -159,6 +161,17 @@ class Handler(BaseHTTPRequestHandler):
     def xml(self, text):
         self.answer(200, ('<?xml version="1.0" encoding="UTF-8"?>\n' + text).encode(), {"Content-Type": "application/xml"})
 
+    def assume(self, form):
+        """AssumeRole of STS. The session says for which role, by whom, and with what."""
+        if form.get("Action") != "AssumeRole" or form.get("Version") != "2011-06-15" or "RoleSessionName" not in form:
+            raise Refused(400, "ValidationError")
+        if form["RoleArn"].endswith("/denied"):
+            raise Refused(403, "AccessDenied", "<Message>topsecret</Message>")
+        said = [form["RoleArn"], self.headers.get("x-amz-security-token", ""), form.get("ExternalId", ""), form.get("DurationSeconds", "")]
+        self.xml('<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>'
+                 "<AccessKeyId>KEY</AccessKeyId><SecretAccessKey>SECRET</SecretAccessKey><SessionToken>" + escape("|".join(said)) +
+                 "</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>")
+
     def refuse(self, e):
         body = f'<?xml version="1.0"?>\n<Error><Code>{e.code}</Code>{e.more}</Error>'.encode()
         self.answer(e.status, body, length=0 if self.command == "HEAD" else None)
@@ -170,6 +183,8 @@ class Handler(BaseHTTPRequestHandler):
         bucket, _, key = url.unquote(path, errors="surrogateescape").lstrip("/").partition("/")
         try:
             self.check_signature(body)
+            if self.path == "/" and self.command == "POST":
+                return self.assume(dict(url.parse_qsl(body.decode())))
             if bucket != "test":
                 raise Refused(404, "NoSuchBucket")
             if PAYER and self.headers.get("x-amz-request-payer") != "requester":

@@ -115,7 +115,7 @@ Test(s3_sign, signatures_are_those_of_the_examples)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const s3_sign_t what = {rows[i].method,     rows[i].path,  rows[i].query,
                                 rows[i].headers,    rows[i].count, rows[i].payload,
-                                "20130524T000000Z", "us-east-1"};
+                                "20130524T000000Z", "us-east-1",   "s3"};
         char *text = s3__sign(&what, &creds);
         cr_assert_not_null(text);
         const char *at = strstr(text, "Signature=");
@@ -133,4 +133,28 @@ Test(s3_sign, a_query_is_encoded)
     cr_expect_neq(s3__query_add(query, sizeof(query), "z", ""), 0);
     cr_expect_str_eq(query, "prefix=a%20b%2F%C3%A4~&z=");
     cr_expect_eq(s3__query_add(query, 30, "q", "abcdef"), 0, "no room");
+}
+
+/* "get-vanilla" of the test suite of AWS for this version of signatures. */
+Test(s3_sign, a_request_to_another_service_is_signed_for_that)
+{
+    static const s3_header_t headers[] = {{"host", "example.amazonaws.com"},
+                                          {"x-amz-date", "20150830T123600Z"}};
+    static const s3_creds_t creds = {.id = "AKIDEXAMPLE",
+                                     .secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"};
+    const s3_sign_t what = {.method = "GET",
+                            .path = "/",
+                            .query = "",
+                            .headers = headers,
+                            .nheaders = 2,
+                            .payload =
+                                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                            .date = "20150830T123600Z",
+                            .region = "us-east-1",
+                            .service = "service"};
+    char *text = s3__sign(&what, &creds);
+    cr_expect_str_eq(text, "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/"
+                           "aws4_request,SignedHeaders=host;x-amz-date,Signature="
+                           "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31");
+    free(text);
 }
