@@ -116,8 +116,11 @@ typedef struct vfs_remote_figures_t {
     uint64_t connections; /**< that were made */
     uint64_t breaker_opened; /**< how often the server was found to be away */
     uint32_t breaker_open;   /**< 1: it is */
-    uint32_t reserved;       /**< 0 */
+    uint32_t priced;         /**< 1: the URI has prices */
     uint64_t hedged;         /**< reads that took long and were asked for once more; of attempts */
+    uint64_t billed_puts;    /**< of attempts, over S3: answered PUT, COPY, POST and LIST */
+    uint64_t billed_gets;    /**< likewise: the others, but for those that remove, which are free */
+    double cost;             /**< of them and of bytes_in, by the prices of the URI; an estimate */
 } vfs_remote_figures_t;
 /** The figures of a remote backend.
  *  @param fs  the backend, or a layer above it

@@ -48,11 +48,20 @@ static double read_away(void *baton)
     return figures.breaker_open;
 }
 
+static double read_cost(void *baton)
+{
+    const metric_t *m = baton;
+    vfs_remote_figures_t figures;
+    (void)figures_of(m->backend, &figures); /* as above */
+    return figures.cost;
+}
+
 apr_status_t vfs_remote_figures(vfs_t *fs, vfs_remote_figures_t *out)
 {
     VFS_CHECK_ARG(fs != NULL && out != NULL && out->size == sizeof(*out));
     const vfs_t *backend = backend_of(fs);
     VFS_CHECK_ARG(backend != NULL);
+    *out = (vfs_remote_figures_t){.size = sizeof(*out)};
     (void)figures_of(backend, out); /* as above */
     return APR_SUCCESS;
 }
@@ -91,6 +100,13 @@ apr_status_t vfs_remote_metrics(vfs_t *fs, metrics_registry_t *registry)
     apr_status_t status =
         metrics_callback(registry, "cachefs_remote_breaker_open", NULL,
                          "1 while the server is known to be away.", 0, read_away, away);
+    vfs_remote_figures_t figures = {.priced = 0};
+    (void)figures_of(backend, &figures); /* as above */
+    if (status == APR_SUCCESS && figures.priced)
+        status = metrics_callback(registry, "cachefs_remote_cost_total", NULL,
+                                  "Estimated cost of requests and received bytes, in the unit of "
+                                  "the prices that the origin's URI has.",
+                                  1, read_cost, away);
     for (size_t i = 0; status == APR_SUCCESS && i < sizeof(rows) / sizeof(rows[0]); i++) {
         metric_t *m = apr_palloc(fs->pool, sizeof(*m));
         m->backend = backend;

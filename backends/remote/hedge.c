@@ -105,6 +105,7 @@ static void second_begin(remote_race_t *race, CURLM *multi)
     }
     atomic_fetch_add_explicit(&first->remote->hedged, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&first->remote->attempts, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&first->remote->billed_gets, 1, memory_order_relaxed);
 }
 
 int64_t remote__race_go(remote_race_t *race, CURLM *multi)

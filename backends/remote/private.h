@@ -39,6 +39,7 @@ struct remote_t {
     vfs__breaker_t breaker;
     remote_rate_t request_rate, byte_rate;
     _Atomic uint64_t requests, attempts, failures, refused, bytes_in, bytes_out, connections;
+    _Atomic uint64_t billed_puts, billed_gets;
     _Atomic uint64_t hedged;
     _Atomic uint64_t chance;
     uint64_t nfirst;                       /**< reads of which first_bytes has the last ones */

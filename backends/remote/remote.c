@@ -137,6 +137,14 @@ const remote_config_t *remote__config(const remote_t *remote)
     return &remote->config;
 }
 
+static double cost(const remote_config_t *c, const vfs_remote_figures_t *figures)
+{
+    const double thousand = 1000, gib = 1u << 30;
+    return (double)figures->billed_puts / thousand * c->price_put +
+           (double)figures->billed_gets / thousand * c->price_get +
+           (double)figures->bytes_in / gib * c->price_gib;
+}
+
 void remote__figures(remote_t *r, vfs_remote_figures_t *out)
 {
     out->requests = atomic_load_explicit(&r->requests, memory_order_relaxed);
@@ -147,6 +155,10 @@ void remote__figures(remote_t *r, vfs_remote_figures_t *out)
     out->bytes_out = atomic_load_explicit(&r->bytes_out, memory_order_relaxed);
     out->connections = atomic_load_explicit(&r->connections, memory_order_relaxed);
     out->hedged = atomic_load_explicit(&r->hedged, memory_order_relaxed);
+    out->billed_puts = atomic_load_explicit(&r->billed_puts, memory_order_relaxed);
+    out->billed_gets = atomic_load_explicit(&r->billed_gets, memory_order_relaxed);
+    out->priced = r->config.priced != 0;
+    out->cost = cost(&r->config, out);
     pthread_mutex_lock(&r->mutex);
     out->breaker_open = (uint32_t)r->breaker.open;
     out->breaker_opened = r->breaker.opened;

@@ -44,6 +44,9 @@ typedef struct remote_config_t {
     uint64_t bytes_per_s;    /**< of bodies, both ways together; 0: any number */
     int64_t slow_us;         /**< with REMOTE_SLOW: at least so long, for both; no option sets it */
     int64_t stall_us;        /**< a body must move REMOTE_STALL_BYTES in such a time */
+    int priced;              /**< one of the next is known; only S3 has options for them */
+    double price_put, price_get; /**< of 1,000 requests */
+    double price_gib;            /**< of what is received */
 } remote_config_t;
 
 #define REMOTE_STALL_BYTES 4096u
@@ -85,6 +88,9 @@ typedef struct remote_answer_t {
 /** The server has much to do for it: it may take minutes, in which it says nothing or a byte now
  * and then. Who is late with it is not asked again, nor taken for away. */
 #define REMOTE_SLOW 0x8u
+
+#define REMOTE_DEAR 0x10u /**< it costs what a PUT does */
+#define REMOTE_FREE 0x20u /**< it costs nothing */
 
 /** From `begin` or `body`: that is enough, end it well. */
 #define REMOTE_ENOUGH (VFS_EEND + 64)

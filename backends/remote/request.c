@@ -89,6 +89,14 @@ static vfs__breaker_e verdict(const remote_end_t *end, const remote_answer_t *an
     return answer->status >= 502 && answer->status <= 504 ? VFS__BREAKER_BAD : VFS__BREAKER_GOOD;
 }
 
+/* Who fails to serve a request does not ask for its price. */
+static void bill(remote_t *r, const remote_request_t *request, const remote_answer_t *answer)
+{
+    if (answer->status == 0 || answer->status >= 500 || (request->flags & REMOTE_FREE)) return;
+    atomic_fetch_add_explicit(request->flags & REMOTE_DEAR ? &r->billed_puts : &r->billed_gets, 1,
+                              memory_order_relaxed);
+}
+
 static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx_t *ctx,
                                  const remote_request_t *request, remote_answer_t *answer)
 {
@@ -105,6 +113,7 @@ static remote_end_t attempt_once(remote_t *r, remote_slot_t *slot, const vfs_ctx
     remote_end_t end = remote__attempt(r, slot, ctx, request, answer);
     inside--;
     atomic_fetch_add_explicit(&r->attempts, 1, memory_order_relaxed);
+    bill(r, request, answer);
     if (end.transient) atomic_fetch_add_explicit(&r->failures, 1, memory_order_relaxed);
     pthread_mutex_lock(&r->mutex);
     (void)vfs__breaker_ended(&r->breaker, verdict(&end, answer), apr_time_now(), trial);

@@ -265,6 +265,15 @@ static int is_stale(const remote_answer_t *answer, const s3_error_t *error)
     return error->code[0] == '\0' && (answer->status == 403 || answer->status == 401);
 }
 
+/* What it costs, as AWS has it: a listing is a question to the bucket. */
+static uint32_t price_of(const s3_request_t *request)
+{
+    int deletes = request->query != NULL && strcmp(request->query, "delete=") == 0;
+    if (deletes || strcmp(request->method, "DELETE") == 0) return REMOTE_FREE;
+    int plain = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    return plain && request->path != NULL ? 0 : REMOTE_DEAR;
+}
+
 apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request,
                       remote_answer_t *answer, s3_error_t *error)
 {
@@ -283,7 +292,7 @@ apr_status_t s3__send(s3_t *s, const vfs_ctx_t *ctx, const s3_request_t *request
         const remote_send_t send = {.data = request->data, .len = request->len};
         const remote_request_t to_send = {.method = request->method,
                                           .url = call->url,
-                                          .flags = request->flags | REMOTE_TELL,
+                                          .flags = request->flags | price_of(request) | REMOTE_TELL,
                                           .prepare = prepare,
                                           .begin = begin,
                                           .body = body,

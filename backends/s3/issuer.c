@@ -135,7 +135,7 @@ static int64_t ends_at(const char *text)
     int64_t us = s3__time(text) / 1000;
     const char *behind = strchr(text, 'T'), *zone = NULL;
     if (behind != NULL) zone = strpbrk(behind, "+-");
-    if (us == 0 || zone == NULL || strlen(zone) < 6 || strspn(zone + 1, "0123456789:") < 5) return us;
+    if (us == 0 || zone == NULL || strspn(zone + 1, "0123456789:") < 5) return us;
     int64_t minutes = 60 * strtoll(zone + 1, NULL, 10) + strtoll(zone + 4, NULL, 10);
     return us - (zone[0] == '-' ? -minutes : minutes) * 60000000;
 }

@@ -24,6 +24,23 @@ static const char *set_flag(int *out, const char *value)
     return at < 0 ? "no,yes" : NULL;
 }
 
+/* "0.005": no sign and no exponent, and a point whatever the locale says. */
+static const char *set_price(s3_options_t *o, double *out, const char *value)
+{
+    const char *at = value;
+    double n = 0, unit = 1;
+    for (; isdigit((unsigned char)*at) && n < 1e6; at++)
+        n = 10 * n + (*at - '0');
+    int good = at > value;
+    if (good && *at == '.')
+        for (at++; isdigit((unsigned char)*at); at++)
+            n += (*at - '0') * (unit /= 10);
+    if (!good || *at != '\0') return "a number, such as 0.005";
+    *out = n;
+    o->remote.priced = 1;
+    return NULL;
+}
+
 static int is_region(const char *text)
 {
     size_t len = strlen(text);
@@ -71,6 +88,14 @@ static const char *set_option(void *baton, const char *key, const char *value, a
         *words[i].out = apr_pstrdup(pool, value);
         return value[0] != '\0' && value[strcspn(value, "\r\n")] == '\0' ? NULL : "a name";
     }
+    const struct {
+        const char *key;
+        double *out;
+    } prices[] = {{"price_put", &o->remote.price_put},
+                  {"price_get", &o->remote.price_get},
+                  {"price_gib", &o->remote.price_gib}};
+    for (size_t i = 0; i < sizeof(prices) / sizeof(prices[0]); i++)
+        if (strcmp(key, prices[i].key) == 0) return set_price(o, prices[i].out, value);
     if (strcmp(key, "links") == 0) return set_flag(&o->links, value);
     if (strcmp(key, "conditional") == 0) {
         o->conditional = remote__choice(value, "ask,yes,no");
@@ -161,11 +186,12 @@ apr_status_t s3__options(s3_options_t *o, const char *uri, char *err, size_t err
                          apr_pool_t *pool)
 {
     static const char scheme[] = "s3://";
-    const remote_options_t known = {&o->remote,
-                                    "region, endpoint, path_style, profile, anonymous, meta, "
-                                    "links, conditional, part_size, parallel, "
-                                    "storage_class, sse, sse_key, requester_pays, probe",
-                                    set_option};
+    const remote_options_t known = {
+        &o->remote,
+        "region, endpoint, path_style, profile, anonymous, meta, "
+        "links, conditional, part_size, parallel, "
+        "storage_class, sse, sse_key, requester_pays, probe, price_put, price_get, price_gib",
+        set_option};
     memset(o, 0, sizeof(*o));
     remote__config_init(&o->remote);
     o->probe = 1;

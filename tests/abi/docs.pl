@@ -101,7 +101,7 @@ sub exported {
     if (-e $remote) {
         my $more = slurp($remote);
         $store .= $more;
-        $metrics{$1}{type} = 'gauge' while $more =~ /metrics_callback\([^;]*?"(cachefs_\w+)"/g;
+        $metrics{$1 . ($2 // '')}{type} = $2 ? 'counter' : 'gauge' while $more =~ /metrics_callback\([^;]*?"(cachefs_\w+?)(_total)?"/g;
     }
     while ($store =~ /ROW\(\w+, ([01]), "(cachefs_\w+)",/g) {
         $metrics{$2}{type} = $1 ? 'counter' : 'gauge';

@@ -211,6 +211,7 @@ Test(remote_nginx, figures_are_metrics_of_a_registry)
     cr_assert_eq(metrics_export(&text, NULL, now, METRICS_PROMETHEUS, pool), APR_SUCCESS);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         cr_expect_not_null(strstr(text, rows[i]), "%s in %s", rows[i], text);
+    cr_expect_null(strstr(text, "cost"), "nobody said a price");
     metrics_registry_destroy(registry);
     cr_expect_eq(vfs_remote_metrics(NULL, registry), APR_EINVAL);
     cr_assert_eq(vfs_destroy(fs), APR_SUCCESS);
