@@ -64,6 +64,22 @@ sub timed {
     return 1 / (time - $begun);
 }
 
+# Of a file of its own, which the system holds: in place, by calls of 4 KiB.
+sub write_over {
+    my ($system) = @_;
+    my ($text, $at) = ('y' x 4096, 1);
+    sysopen my $f, "$where{$system}/small-write-$system", O_RDWR | O_CREAT or die "mount-bench: a file on $system: $!\n";
+    for (1 .. (-s $f ? 0 : 32)) { syswrite($f, 'x' x (1 << 20)) == 1 << 20 or die "mount-bench: write on $system: $!\n" }
+    my $rate = timed(sub {
+        for (1 .. $files) {
+            $at = ($at * 1_103_515_245 + 12_345) % (1 << 13);
+            sysseek($f, $at * 4096, 0) && syswrite($f, $text) == 4096 or die "mount-bench: write on $system: $!\n";
+        }
+    });
+    close $f or die "mount-bench: close on $system: $!\n";
+    return $rate;
+}
+
 my $round = 0;
 sub small { my ($system, $i) = @_; return sprintf '%s/small-%s-%d/%05d', $where{$system}, $system, $round, $i }
 
@@ -114,6 +130,7 @@ my @cases = (
     ['4 KiB random reads, through the daemon',          sub { fio($_[0], qw(--rw=randread --bs=4k --invalidate=1 --io_size=64m)) }],
     ['1 MiB sequential reads',                          sub { fio($_[0], qw(--rw=read --bs=1m --invalidate=0 --runtime=2 --time_based)) }],
     ['1 MiB sequential reads, through the daemon',      sub { fio($_[0], qw(--rw=read --bs=1m --invalidate=1)) }],
+    ['4 KiB random writes',                             \&write_over],
     ['create 10,000 files of 1 KiB',                    \&create_small],
     ['stat them',                                       \&stat_small],
     ['open, read, close them',                          \&read_small],
