@@ -9,7 +9,7 @@
 #include "cachefs/copy.h"
 #include "cachefs/engine.h"
 
-#define BATCH 128u                   /* blocks that one round of a flush takes */
+#define BATCH 252u /* blocks that one round of a flush takes: of 16 KiB, a large stage */
 #define FAR_STAGE_WORTH (256u << 10) /* bytes that one call takes below without the large stage */
 
 /* ---- staging */

@@ -146,7 +146,8 @@ static apr_status_t heads_create(cache_t *c)
 
 #define FAR_STAGE_SHARE 64u /* of the memory */
 #define FAR_STAGE_MIN (1u << 20)
-#define FAR_STAGE_MAX (4u << 20)
+#define FAR_STAGE_MAX                                                                              \
+    ((4u << 20) - (64u << 10)) /* with what it is wrapped in, below two windows of SSH */
 
 /* Room for what one call takes below where each call costs a round trip. */
 static apr_status_t far_stage_create(cache_t *c)
