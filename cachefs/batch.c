@@ -294,6 +294,8 @@ typedef struct each_t {
     apr_status_t first; /* failure; under `lock` */
     const size_t *cold; /* places in paths and status */
     item_t *items;      /* of a flush */
+    obj_t **objs;       /* of a flush of what is below `dir` */
+    const vfs_path_t *dir;
 } each_t;
 
 static int each_next(each_t *e)
@@ -375,6 +377,24 @@ apr_status_t cachefs_flush_batch(vfs_t *fs, const vfs_ctx_t *ctx, const char *co
     }
     batch_free(c, items, count);
     return first;
+}
+
+static void flush_below(each_t *e, size_t i)
+{
+    apr_status_t st = cachefs__flush_within(e->cache, e->objs[i], e->ctx, e->dir);
+    cachefs__obj_put(e->cache, e->objs[i]);
+    cachefs__lock(&e->lock, RANK_LEAF);
+    if (st && !e->first) e->first = st;
+    cachefs__unlock(&e->lock, RANK_LEAF);
+}
+
+apr_status_t cachefs__flush_many(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir)
+{
+    each_t e = {.cache = c, .ctx = ctx, .one = flush_below, .dir = dir};
+    apr_status_t st = cachefs__dirty_all(c, &e.objs, &e.count);
+    if (!st && e.count) each_run(&e, 0);
+    free(e.objs);
+    return st ? st : e.first;
 }
 
 /* ---- prefetch */

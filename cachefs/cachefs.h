@@ -304,7 +304,8 @@ VFS_API apr_status_t cachefs_clear(vfs_t *fs, uint64_t *dirty_kept);
  * file that is under way. Owns: nothing. */
 VFS_API apr_status_t cachefs_discard(vfs_t *fs, const char *path, uint64_t *bytes);
 
-/** Push dirty data below.
+/** Push dirty data below; of several files on `workers` threads where the lower layer takes its
+ * time, so in no order.
  *  @param fs  the cache
  *  @param ctx  the context; may be NULL
  *  @param path  a file, a directory (all below it), or NULL for everything

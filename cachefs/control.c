@@ -209,7 +209,7 @@ static apr_status_t flush_until(cache_t *c, const vfs_ctx_t *ctx, obj_t *o, cons
 {
     int64_t end = cachefs__later_us(cachefs__clock_us(), timeout_us);
     for (;;) {
-        apr_status_t st = o ? cachefs__flush_obj(c, o, ctx) : cachefs__flush_tree(c, ctx, tree);
+        apr_status_t st = o ? cachefs__flush_obj(c, o, ctx) : cachefs__flush_many(c, ctx, tree);
         if (!st || !timeout_us) return st;
         if (cachefs__clock_us() >= end) return APR_TIMEUP;
         apr_status_t gone = vfs_ctx_check(ctx);

@@ -302,7 +302,13 @@ int cachefs__was_last_name(cache_t *c, obj_t *o, const vfs_ctx_t *ctx);
 void cachefs__drop_tree(cache_t *c, const vfs_path_t *path);
 /* Count a change below that began at `start`. */
 void cachefs__observe_change(cache_t *c, int64_t start);
-/* What is below a directory is flushed. */
+/* One object is flushed if it may be below a directory. */
+apr_status_t cachefs__flush_within(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                                   const vfs_path_t *dir);
+/* batch.c: what is below a directory is flushed, with the help of the workers. Nobody who claimed a
+ * name calls it: they may wait for that. */
+apr_status_t cachefs__flush_many(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir);
+/* The same by the caller alone. */
 apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir);
 /* dir.c: content of a version that is no file's: listings and link texts */
 void cachefs__content_put(cache_t *c, obj_t *o, const void *bytes, uint64_t len, uint64_t asked);

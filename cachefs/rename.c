@@ -18,22 +18,27 @@ static int may_be_within(cache_t *c, const obj_t *o, const vfs_path_t *dir)
     return o->attr.nlink > 1 || cachefs__obj_name(c, o, &name, buf) || vfs_path_within(&name, dir);
 }
 
+apr_status_t cachefs__flush_within(cache_t *c, obj_t *o, const vfs_ctx_t *ctx,
+                                   const vfs_path_t *dir)
+{
+    cachefs__obj_lock(c, o);
+    int below = may_be_within(c, o, dir);
+    int gone = (o->flags & OBJ_UNLINKED) && !o->handles;
+    cachefs__obj_unlock(c, o);
+    if (below) return cachefs__flush_obj(c, o, ctx);
+    if (gone && !cachefs__flush_begin(c, o, ctx))
+        cachefs__flush_end(c, o); /* its data ends with the flush that is under way */
+    return APR_SUCCESS;
+}
+
 apr_status_t cachefs__flush_tree(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *dir)
 {
     obj_t **objs;
     size_t n;
     apr_status_t st = cachefs__dirty_all(c, &objs, &n);
     for (size_t i = 0; i < n && objs; i++) {
-        cachefs__obj_lock(c, objs[i]);
-        int below = may_be_within(c, objs[i], dir);
-        int gone = (objs[i]->flags & OBJ_UNLINKED) && !objs[i]->handles;
-        cachefs__obj_unlock(c, objs[i]);
-        if (below) {
-            apr_status_t one = cachefs__flush_obj(c, objs[i], ctx);
-            if (!st) st = one;
-        } else if (gone && !cachefs__flush_begin(c, objs[i], ctx)) {
-            cachefs__flush_end(c, objs[i]); /* its data ends with the flush that is under way */
-        }
+        apr_status_t one = cachefs__flush_within(c, objs[i], ctx, dir);
+        if (!st) st = one;
         cachefs__obj_put(c, objs[i]);
     }
     free(objs);

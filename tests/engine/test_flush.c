@@ -324,7 +324,15 @@ static void *flush_many(void *baton)
     return NULL;
 }
 
-Test(flush, a_batch_of_flushes_waits_for_many_at_once)
+static void *flush_all(void *baton)
+{
+    rig_t *rig = baton;
+
+    OK(cachefs_flush(rig->fs, NULL, NULL, 0));
+    return NULL;
+}
+
+static void waits_for_many(void *(*flush)(void *baton))
 {
     rig_t rig;
     pthread_t thread;
@@ -333,7 +341,7 @@ Test(flush, a_batch_of_flushes_waits_for_many_at_once)
     for (int i = 0; i < FLUSHED; i++)
         rig_save(&rig, flushed[i], flushed[i], strlen(flushed[i]));
     rig_block(&rig, VFS_OPID_write_at, 0);
-    EQ(pthread_create(&thread, NULL, flush_many, &rig), 0);
+    EQ(pthread_create(&thread, NULL, flush, &rig), 0);
     rig_wait_blocked(&rig, 1);
     rig_nap(2); /* so the first takes its time */
     vfs_fault_release(rig.fault);
@@ -344,4 +352,14 @@ Test(flush, a_batch_of_flushes_waits_for_many_at_once)
     for (int i = 0; i < FLUSHED; i++)
         rig_holds_text(rig.bottom, flushed[i], flushed[i]);
     rig_close(&rig);
+}
+
+Test(flush, a_batch_of_flushes_waits_for_many_at_once)
+{
+    waits_for_many(flush_many);
+}
+
+Test(flush, a_flush_of_all_waits_for_many_at_once)
+{
+    waits_for_many(flush_all);
 }
