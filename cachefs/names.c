@@ -209,6 +209,17 @@ void cachefs__observe_change(cache_t *c, int64_t start)
 
 /* ---- removing */
 
+/* No symbolic link lies on the way, as far as is known. */
+static int is_direct(cache_t *c, const vfs_path_t *path)
+{
+    obj_t *o = NULL;
+    unsigned said;
+    if (!(c->lower->caps.bits & VFS_CAP_SYMLINK)) return 1;
+    (void)cachefs__node_find(c, path, 0, &o, &said);
+    if (o) cachefs__obj_put(c, o);
+    return cachefs__node_direct(said) != 0;
+}
+
 static apr_status_t remove_once(cache_t *c, const vfs_ctx_t *ctx, const vfs_path_t *path, int dir)
 {
     cachefs__mut_t m;
@@ -219,6 +230,7 @@ static apr_status_t remove_once(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
     apr_status_t st = cachefs__mut_begin(c, ctx, path, NULL, &m);
     if (st) return st;
     st = cachefs__parent_begin(c, ctx, path, &parent);
+    int direct = is_direct(c, path);
     if (!st) o = cachefs__named_obj(c, ctx, path, 0);
     if (!st && o) {
         kept = cachefs__keep_open(c, o, ctx);
@@ -236,6 +248,8 @@ static apr_status_t remove_once(cache_t *c, const vfs_ctx_t *ctx, const vfs_path
         if (done) {
             cachefs__name_drop(c, path);
             if (dir) cachefs__drop_tree(c, path);
+            if (!dir && !st && parent && direct && !c->watching) /* others are told of in time */
+                cachefs__node_put(c, path, 0, NULL, VFS_ATTR_DIRECT, m.asked);
         } else {
             cachefs__node_expire_name(c, path);
         }
