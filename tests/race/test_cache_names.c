@@ -45,6 +45,18 @@ static void use_file(names_t *n, const char *path, unsigned me, uint32_t seq, ui
     atomic_fetch_add(&n->done[0], 1);
 }
 
+static void list(vfs_t *fs, const char *path)
+{
+    vfs_dir_t *dir = NULL;
+    vfs_dirent_t e;
+    apr_status_t st;
+    CHECK_OK(vfs_opendir(&dir, fs, NULL, path, 0));
+    while ((st = vfs_readdir(dir, NULL, &e)) == APR_SUCCESS) {
+    }
+    CHECK(APR_STATUS_IS_EOF(st));
+    CHECK_OK(vfs_closedir(dir));
+}
+
 static void one_step(names_t *n, unsigned me, uint32_t seq, uint32_t *rnd)
 {
     char a[16], b[16];
@@ -82,6 +94,7 @@ static void one_step(names_t *n, unsigned me, uint32_t seq, uint32_t *rnd)
         atomic_fetch_add(&n->done[3], !st);
         break;
     default:
+        if (seq % 4 == 0) list(n->r.cache, "/"); /* of the names that it has not it says so */
         st = vfs_stat(n->r.cache, NULL, a, &attr);
         CHECK(st == APR_SUCCESS || gone(st));
         if (!st) CHECK(attr.type == VFS_TYPE_FILE && (attr.size == 0 || attr.size == BLOCK));
@@ -214,6 +227,14 @@ static void list_once(vfs_t *fs)
         CHECK(seen[i] == 1);
 }
 
+/* Nobody else changes the name: what the listings of others told is no excuse. */
+static void is_so(vfs_t *fs, const char *path, int there)
+{
+    vfs_attr_t attr;
+    apr_status_t st = vfs_stat(fs, NULL, path, &attr);
+    CHECK(there ? st == APR_SUCCESS : gone(st));
+}
+
 static void dir_thread(void *baton, unsigned me)
 {
     names_t *n = baton;
@@ -234,8 +255,13 @@ static void dir_thread(void *baton, unsigned me)
         CHECK_OK(
             vfs_open(&f, n->r.cache, NULL, path, VFS_O_WRITE | VFS_O_CREATE, 0600, NULL, NULL));
         CHECK_OK(vfs_close(f, NULL));
+        is_so(n->r.cache, path, 1);
         if (k % 2) CHECK_OK(vfs_rename(n->r.cache, NULL, path, to, 0));
+        is_so(n->r.cache, path, !(k % 2));
+        is_so(n->r.cache, to, k % 2);
         CHECK_OK(vfs_unlink(n->r.cache, NULL, k % 2 ? to : path));
+        is_so(n->r.cache, path, 0);
+        is_so(n->r.cache, to, 0);
     }
     atomic_store(&over, 1);
 }
@@ -299,6 +325,8 @@ int main(void)
     one_winner("mode=back,ram=4m,flush_interval=5ms");
     listing_while_names_come_and_go("mode=through,ram=4m");
     listing_while_names_come_and_go("mode=back,ram=1m,shards=2,attr_ttl=0,listing_ttl=1ms");
+    listing_while_names_come_and_go("mode=through,ram=4m,metadata_entries_max=64,attr_ttl=60s,"
+                                    "negative_ttl=60s,listing_ttl=60s");
     storm_of_names("mode=through,ram=4m");
     storm_of_names("mode=back,ram=1m,shards=4,flush_interval=5ms");
     storm_of_names("mode=back,ram=4m,flush_on_close=off,flush_interval=5ms,attr_ttl=0");
