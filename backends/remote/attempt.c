@@ -16,13 +16,20 @@
  * nobody knows whether the request was heard. */
 #define FRESH_S 2L
 
-/* Bytes of a body go by: not too fast. What we wait ourselves is not the server's. */
+/* What we wait ourselves is not the server's. */
+static void put_off(attempt_t *a, int64_t us)
+{
+    a->begun_us += us;
+    a->mark_us += us;
+    if (a->ready_us != 0) a->ready_us += us;
+}
+
+/* Bytes of a body go by: not too fast. */
 static int pace(attempt_t *a, size_t len)
 {
     int64_t waited = 0;
     apr_status_t status = remote__pace(a->remote, &a->remote->byte_rate, a->ctx, len, &waited);
-    a->begun_us += waited;
-    a->mark_us += waited;
+    put_off(a, waited);
     if (status != APR_SUCCESS) a->status = status;
     return status == APR_SUCCESS;
 }
@@ -116,8 +123,7 @@ static size_t on_fill(char *data, size_t one, size_t room, void *baton)
         int64_t begun = remote__now_us();
         a->status =
             send->source->read_at(send->source->baton, data, len, send->off + (apr_off_t)a->given);
-        a->begun_us += remote__now_us() - begun; /* meanwhile the server waited for us */
-        a->mark_us += remote__now_us() - begun;
+        put_off(a, remote__now_us() - begun);
     }
     if (a->status != APR_SUCCESS) return CURL_READFUNC_ABORT;
     a->given += len;

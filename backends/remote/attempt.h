@@ -31,6 +31,7 @@ typedef struct attempt_t {
     uint64_t mark_bytes; /* what had been moved at mark_us */
     int64_t mark_us;
     int64_t begun_us;
+    int64_t ready_us; /* when there was a connection, and the request went out; 0: not yet */
 } attempt_t;
 
 /* The first whose headers are whole is listened to, and the other one ends. Until then nothing of

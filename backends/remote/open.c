@@ -73,6 +73,11 @@ static const char *advice(const remote_answer_t *answer, apr_status_t status)
     if (answer->status == 407)
         return "the proxy asks who we are: http_proxy=http://USER:PASSWORD@HOST in the environment";
     if (answer->status == 403) return "the server forbids it";
+    if (answer->status == 400)
+        return "the server does not understand what it is asked (400): is it https:// or davs://, "
+               "or another port?";
+    if (status == VFS_EFORMAT && answer->status == 0)
+        return "what answers there speaks no HTTP: is it another port?";
     if (status == VFS_EOFFLINE && strstr(answer->why, "wrong version number") != NULL)
         return "what answers there speaks no TLS: is it http:// or dav://, or another port?";
     if (status == VFS_EOFFLINE)

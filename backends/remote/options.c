@@ -123,6 +123,8 @@ const char *remote__config_set(remote_config_t *config, const char *key, const c
         if (strcmp(key, texts[i].key) != 0) continue;
         if (value[0] == '\0') return "a name";
         *texts[i].text = apr_pstrdup(pool, value);
+        if (texts[i].text == &config->user && config->auth == REMOTE_AUTH_NONE)
+            config->auth = REMOTE_AUTH_BASIC; /* as in http://USER@HOST/ */
         return NULL;
     }
     if (strcmp(key, "auth") == 0) return set_auth(config, value);

@@ -55,6 +55,8 @@ static apr_status_t check(const remote_config_t *config, char *err, size_t errle
     const char *complaint = NULL;
     if (config->auth == REMOTE_AUTH_BASIC && config->user == NULL)
         complaint = "auth=basic needs a user: user=NAME";
+    if (config->auth == REMOTE_AUTH_NONE && config->secret_file != NULL)
+        complaint = "secret_file is for nobody: user=NAME, or auth=bearer";
     if (config->socket != NULL && config->proxy != NULL && config->proxy[0] != '\0')
         complaint = "socket and proxy exclude each other";
     if (complaint == NULL) return APR_SUCCESS;

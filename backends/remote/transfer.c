@@ -25,25 +25,36 @@ static int64_t stretch(const attempt_t *a, int64_t us)
     return (a->request->flags & REMOTE_SLOW) && us < slow_us ? slow_us : us;
 }
 
+/* When the headers have to be there. */
+static int64_t headers_limit(attempt_t *a, const remote_config_t *config, int64_t now)
+{
+    curl_off_t ready = 0;
+    if (a->ready_us == 0) {
+        (void)curl_easy_getinfo(a->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+        if (ready > 0) a->ready_us = now;
+    }
+    int64_t from = a->ready_us != 0 ? a->ready_us : a->begun_us + config->connect_us;
+    return from + stretch(a, config->first_byte_us);
+}
+
 /* When is it too late? While a body is under way, ours or that of the answer, it must move; before
  * and after, the server may take its time. */
 static int64_t limit(attempt_t *a, const remote_config_t *config, int64_t now)
 {
     const remote_send_t *send = a->request->send;
     const uint64_t step = a->request->flags & REMOTE_SLOW ? 1 : REMOTE_STALL_BYTES;
-    int64_t first_us = stretch(a, config->first_byte_us);
     curl_off_t up = 0;
     if (send != NULL) (void)curl_easy_getinfo(a->easy, CURLINFO_SIZE_UPLOAD_T, &up);
     uint64_t moved = a->body_bytes + (uint64_t)up;
     if (moved < a->mark_bytes) a->mark_bytes = moved; /* it was sent anew */
     int sending = up > 0 && !a->in_body && (uint64_t)up < send->len;
-    if (!a->in_body && up == 0) return a->begun_us + config->connect_us + first_us;
+    if (!a->in_body && up == 0) return headers_limit(a, config, now);
     if (moved - a->mark_bytes >= step || (!a->in_body && !sending && !a->all_sent)) {
         a->mark_bytes = moved;
         a->mark_us = now;
     }
     a->all_sent = !a->in_body && !sending;
-    return a->mark_us + (a->all_sent ? first_us : stretch(a, config->stall_us));
+    return a->mark_us + stretch(a, a->all_sent ? config->first_byte_us : config->stall_us);
 }
 
 /* How long may it sleep? -1: it is over. */

@@ -373,8 +373,9 @@ static void advise(const s3_t *s, const remote_answer_t *answer, const s3_error_
                  "verify=no turns the check off";
     else if (answer->status == 403 || answer->status == 401)
         advice = "the server forbids it";
-    else if (status == VFS_EFORMAT)
-        advice = "what answers is no S3: check endpoint=URL";
+    else if (status == VFS_EFORMAT || (answer->status >= 400 && answer->status < 500 &&
+                                       error->code[0] == '\0')) /* S3 says a code */
+        advice = "what answers is no S3: check endpoint=URL, its scheme and port, too";
     (void)snprintf(out, size, "%s", advice);
 }
 

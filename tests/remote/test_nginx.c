@@ -74,6 +74,8 @@ Test(remote_nginx, wrong_credentials_are_told_and_right_ones_never)
     cr_assert_eq(fclose(file), 0);
     snprintf(options, sizeof(options), "&user=joe&auth=basic&secret_file=%s", secret);
     cr_expect_eq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
+    snprintf(options, sizeof(options), "&user=joe&secret_file=%s", secret); /* as USER@HOST */
+    cr_expect_eq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
     site_stop(&site);
 }
 
@@ -86,6 +88,8 @@ Test(remote_nginx, a_certificate_is_checked_unless_that_is_turned_off)
                  APR_FROM_OS_ERROR(EACCES));
     cr_expect_not_null(strstr(err, "cacert=FILE"), "%s", err);
     cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, "&verify=no"), 0, "%s", err);
+    cr_expect_neq(try_open("http://127.0.0.1:%d/?proxy=none%s", port, "&retries=0"), APR_SUCCESS);
+    cr_expect_not_null(strstr(err, "is it https://"), "%s", err);
     snprintf(options, sizeof(options), "&cacert=%s/cert.pem", site.web.dir);
     cr_expect_eq(try_open("https://127.0.0.1:%d/?proxy=none%s", port, options), 0, "%s", err);
     site_stop(&site);
@@ -112,6 +116,7 @@ Test(remote_nginx, a_wrong_option_is_refused_with_what_would_be_right)
                                           {"verify=maybe", "yes or no"},
                                           {"skip_max=-1", "a size, such as 16m"},
                                           {"auth=basic", "needs a user"},
+                                          {"secret_file=/none", "user=NAME, or auth=bearer"},
                                           {"user=%zz", "hexadecimal"},
                                           {"probe=perhaps", "no,yes"},
                                           {"redirects=", "any,origin,none"}};

@@ -115,6 +115,20 @@ Test(s3_hostile, listings_that_are_none_are_refused)
     }
 }
 
+Test(s3_hostile, an_error_without_a_code_is_no_S3)
+{
+    static const char *const said[] = {"404 Not Found", "400 Bad Request", "405 Not Allowed"};
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        char text[TEXT_MAX];
+        const reply_t replies[] = {
+            {"GET", answer(text, said[i], "", "<html>none of ours</html>"), 0, 0, NULL, 0},
+            NO_MORE};
+        cr_expect_neq(open_fs(replies, "&retries=0"), APR_SUCCESS, "%s", said[i]);
+        cr_expect_not_null(strstr(err, "no S3"), "%s: %s", said[i], err);
+        stop();
+    }
+}
+
 Test(s3_hostile, a_name_is_one_component_below_its_directory)
 {
     static const char body[] = RESULT(
