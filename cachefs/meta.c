@@ -327,7 +327,9 @@ static apr_status_t commit_below(cache_t *c, const vfs_ctx_t *ctx, const vfs_pat
     cachefs__count(&c->counters, CNT_BACKEND_WRITES, 1);
     if (o) (void)cachefs__obj_change_begin(c, o);
     CACHE_NO_LOCKS_HELD();
-    apr_status_t st = vfs_call_commit(c->lower, ctx, path, source, how, attr, validator);
+    vfs_commit_t below = *how;
+    below.same_as = NULL; /* of a version that is told here, perhaps, and not below */
+    apr_status_t st = vfs_call_commit(c->lower, ctx, path, source, &below, attr, validator);
     if (!st) cachefs__count(&c->counters, CNT_BACKEND_WRITE_BYTES, source->size);
     if (!st || !cachefs__refused(st)) committed(c, ctx, path, o, st, attr);
     if (o) cachefs__obj_change_end(c, o, 1);

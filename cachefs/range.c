@@ -10,6 +10,7 @@
 #include "cachefs/engine.h"
 
 #define COPY_PIECE (1u << 20)
+#define COPY_BELOW_MIN (8u << 20) /* smaller files go below by one request anyway */
 
 static apr_status_t range_begin(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, gate_t *gate)
 {
@@ -75,42 +76,12 @@ apr_status_t cachefs_op_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_
     return st;
 }
 
-/* As its user would: read and written. */
-static apr_status_t copy_here(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
-                              vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+static apr_status_t copy_below(handle_t *hs, const vfs_ctx_t *ctx, apr_off_t src_off, handle_t *hd,
+                               apr_off_t dst_off, size_t len, size_t *copied)
 {
-    vfs_attr_t attr;
-    vfs_validator_t unwanted;
-    apr_status_t st = cachefs_op_fstat(src, ctx, &attr, &unwanted);
-    if (st || (uint64_t)src_off >= attr.size) return st;
-    if (len > attr.size - (uint64_t)src_off) len = (size_t)(attr.size - (uint64_t)src_off);
-    char *buf = malloc(len < COPY_PIECE ? len : COPY_PIECE);
-    if (!buf) return APR_ENOMEM;
-    while (!st && *copied < len) {
-        size_t want = len - *copied < COPY_PIECE ? len - *copied : COPY_PIECE, got = 0, done = 0;
-        st = cachefs_op_read_at(src, ctx, buf, want, src_off + (apr_off_t)*copied, &got);
-        if (st || !got) break;
-        st =
-            cachefs_op_write_at(dst, ctx, buf, got, dst_off + (apr_off_t)*copied, &done, &unwanted);
-        *copied += done;
-    }
-    free(buf);
-    return st;
-}
-
-apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
-                                   vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
-{
-    handle_t *hs = cachefs__handle(src), *hd = cachefs__handle(dst);
     cache_t *c = hd->cache;
     vfs_file_t *ls = NULL, *ld = NULL;
     gate_t gate = {.start = (uint64_t)dst_off, .end = (uint64_t)dst_off + len, .kind = GATE_WRITE};
-    int same = hs->obj == hd->obj;
-    if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
-        return APR_EINVAL;
-    /* to a synchronous file it is one commit below, and would be one for each piece here */
-    if ((c->lower->caps.bits & VFS_CAP_STAGED) && !(dst->flags & VFS_O_SYNC))
-        return copy_here(src, ctx, src_off, dst, dst_off, len, copied);
     apr_status_t st = cachefs__flush_data(c, hs->obj, ctx);
     if (!st) st = range_begin(c, hd->obj, ctx, &gate);
     if (st) return st;
@@ -129,4 +100,63 @@ apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_of
     if (ls) cachefs__lower_done(c, hs->obj);
     range_end(c, hd->obj, ctx, &gate, gate.start, gate.end);
     return st;
+}
+
+/* As its user would: read and written. */
+static apr_status_t copy_here(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                              vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    vfs_validator_t unwanted;
+    VFS_ASSERT(len > 0);
+    char *buf = malloc(len < COPY_PIECE ? len : COPY_PIECE);
+    apr_status_t st = buf ? APR_SUCCESS : APR_ENOMEM;
+    while (!st && *copied < len) {
+        size_t want = len - *copied < COPY_PIECE ? len - *copied : COPY_PIECE, got = 0, done = 0;
+        st = cachefs_op_read_at(src, ctx, buf, want, src_off + (apr_off_t)*copied, &got);
+        if (st || !got) break;
+        st =
+            cachefs_op_write_at(dst, ctx, buf, got, dst_off + (apr_off_t)*copied, &done, &unwanted);
+        *copied += done;
+    }
+    free(buf);
+    return st;
+}
+
+/* Can the layer below copy all of one file over all of the other, without their bytes? */
+static int copies_whole(cache_t *c, obj_t *src, uint64_t size, obj_t *dst)
+{
+    if (!(c->lower->caps.bits & VFS_CAP_COPY) || size < COPY_BELOW_MIN || src == dst) return 0;
+    if (atomic_load(&dst->size) > size) return 0;
+    cachefs__obj_lock(c, src);
+    int below = !src->dirty_bytes && !(src->flags & (OBJ_STAGED | OBJ_COMMITTING));
+    cachefs__obj_unlock(c, src);
+    return below;
+}
+
+/* A layer that stages would bring the bytes from below and send them there. */
+static apr_status_t copy_staged(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                                vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    handle_t *hs = cachefs__handle(src), *hd = cachefs__handle(dst);
+    vfs_attr_t attr;
+    vfs_validator_t unwanted;
+    apr_status_t st = cachefs_op_fstat(src, ctx, &attr, &unwanted);
+    if (st || (uint64_t)src_off >= attr.size) return st;
+    if (len > attr.size - (uint64_t)src_off) len = (size_t)(attr.size - (uint64_t)src_off);
+    if (!src_off && !dst_off && len == attr.size && copies_whole(hd->cache, hs->obj, len, hd->obj))
+        return copy_below(hs, ctx, 0, hd, 0, len, copied);
+    return copy_here(src, ctx, src_off, dst, dst_off, len, copied);
+}
+
+apr_status_t cachefs_op_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t src_off,
+                                   vfs_file_t *dst, apr_off_t dst_off, size_t len, size_t *copied)
+{
+    handle_t *hs = cachefs__handle(src), *hd = cachefs__handle(dst);
+    int same = hs->obj == hd->obj;
+    if (same && src_off < dst_off + (apr_off_t)len && dst_off < src_off + (apr_off_t)len)
+        return APR_EINVAL;
+    /* to a synchronous file it is one commit below, and would be one for each piece here */
+    if ((hd->cache->lower->caps.bits & VFS_CAP_STAGED) && !(dst->flags & VFS_O_SYNC))
+        return copy_staged(src, ctx, src_off, dst, dst_off, len, copied);
+    return copy_below(hs, ctx, src_off, hd, dst_off, len, copied);
 }

@@ -385,6 +385,7 @@ static int commit_ok(const vfs_commit_t *how, uint64_t size)
 {
     if ((how->flags & ~(VFS_COMMIT_IF_MATCH | VFS_COMMIT_IF_NONE)) != 0) return 0;
     if ((how->mode & ~VFS__MODE_BITS) != 0 || !kept_ok(how, size)) return 0;
+    if (how->same_as != NULL && how->same_version.kind == VFS_VALIDATOR_NONE) return 0;
     if (!(how->flags & VFS_COMMIT_IF_MATCH)) return 1;
     return !(how->flags & VFS_COMMIT_IF_NONE) && how->expected.kind != VFS_VALIDATOR_NONE;
 }

@@ -8,7 +8,7 @@
 
 #define WRITING                                                                                    \
     (VFS_CAP_WRITE | VFS_CAP_RANDOM_WRITE | VFS_CAP_EXCL_CREATE | VFS_CAP_COMMIT |                 \
-     VFS_CAP_CONDITIONAL | VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE | VFS_CAP_SHIFT |                 \
+     VFS_CAP_CONDITIONAL | VFS_CAP_COPY_RANGE | VFS_CAP_ALLOCATE | VFS_CAP_SHIFT | VFS_CAP_COPY |  \
      VFS_CAP_APPEND | VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE | VFS_CAP_RENAME_EXCHANGE | \
      VFS_CAP_STAGED)
 

@@ -88,11 +88,21 @@ static apr_status_t map(vfs_path_t *out, const vfs_t *fs, const vfs_path_t *path
 #define SUB_removexattr SUB_PATH
 #define SUB_sync_dir SUB_PATH
 #define SUB_sync_fs SUB_OWN
-#define SUB_commit SUB_PATH
+#define SUB_commit SUB_OWN
 #define SUB_watch SUB_OWN
 #define SUB_unwatch SUB_OWN
 #define VFS_OP_FS(name, class, params, args, doc) SUB_##name(name, params, args)
 #include "vfs/vfs_ops.def"
+
+static apr_status_t sub_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                               const vfs_source_t *source, const vfs_commit_t *how,
+                               vfs_attr_t *attr, vfs_validator_t *validator)
+{
+    vfs_commit_t below = *how;
+    MAP(path);
+    below.same_as = NULL; /* a path of ours: the source has the bytes as well */
+    return vfs_call_commit(fs->lower, ctx, path, source, &below, attr, validator);
+}
 
 static apr_status_t sub_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
                              const vfs_path_t *path, uint32_t flags, uint32_t mode,

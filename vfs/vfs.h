@@ -294,6 +294,9 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_CAP_LISTS_ALL (1ull << 30)
 #define VFS_CAP_PLAIN_LINKS                                                                        \
     (1ull << 31) /**< symbolic links are made and told of, and not followed: vfs_links_create */
+#define VFS_CAP_COPY                                                                               \
+    (1ull << 32) /**< whole files are copied there, without moving their bytes: `same_as` of a     \
+                  * commit, and by a layer that stages, vfs_copy_range of all of a file */
 
 /** What a file system can do. A layer masks what it cannot carry. */
 typedef struct vfs_caps_t {
@@ -1015,11 +1018,22 @@ typedef struct vfs_commit_t {
      * Ascending, no two overlap, none is empty or leaves the source. */
     const vfs_range_t *kept;
     size_t kept_count; /**< of these */
+    /** All of the new bytes are those of this other file, a normal path, in its version
+     * `same_version`: a backend that can copy (VFS_CAP_COPY) may take them from there instead of
+     * asking the source, which has them all the same. NULL: none. */
+    const char *same_as;
+    vfs_validator_t same_version; /**< with `same_as` */
 } vfs_commit_t;
 /** No condition, mode 0644, the time of now. */
 #define VFS_COMMIT_INIT                                                                            \
     {                                                                                              \
-        sizeof(vfs_commit_t), 0, 0644, VFS_TIME_NOW, {0, 0, 0, 0, {0}}, NULL, 0                    \
+        sizeof(vfs_commit_t), 0, 0644, VFS_TIME_NOW, {0, 0, 0, 0, {0}}, NULL, 0, NULL,             \
+        {                                                                                          \
+            0, 0, 0, 0,                                                                            \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 /** Replace the whole content of `path` at once: readers see the old bytes or the new ones.

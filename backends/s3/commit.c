@@ -196,13 +196,20 @@ static int is_kept(const vfs_commit_t *how, size_t *i, uint64_t off, uint64_t le
     return *i < how->kept_count && how->kept[*i].off <= off;
 }
 
+typedef enum s3_copies_e {
+    S3_COPIES_NONE = 0,
+    S3_COPIES_KEPT, /* of the version before */
+    S3_COPIES_ALL   /* of another object */
+} s3_copies_e;
+
 /* Cells of one size; those that are copied are one part with their neighbours. */
-static size_t plan(const s3_going_t *g, uint64_t cell, int copies, s3_part_t *parts)
+static size_t plan(const s3_going_t *g, uint64_t cell, s3_copies_e copies, s3_part_t *parts)
 {
     size_t count = 0, at = 0;
     for (uint64_t off = 0; off < g->source->size; off += cell) {
         uint64_t len = g->source->size - off < cell ? g->source->size - off : cell;
-        int copied = copies && is_kept(g->how, &at, off, len);
+        int copied =
+            copies == S3_COPIES_ALL || (copies == S3_COPIES_KEPT && is_kept(g->how, &at, off, len));
         s3_part_t *last = count > 0 ? &parts[count - 1] : NULL;
         if (copied && last != NULL && last->copied && last->len + len <= g->s->copy_max)
             last->len += len;
@@ -212,8 +219,11 @@ static size_t plan(const s3_going_t *g, uint64_t cell, int copies, s3_part_t *pa
     return count;
 }
 
-static apr_status_t upload(s3_going_t *g, int copies)
+/* *sent: all parts are there, and it is the end that failed. */
+static apr_status_t upload(s3_going_t *g, s3_copies_e copies, int *sent)
 {
+    const vfs_validator_t *version = &g->how->same_version;
+    char tag[VFS_VALIDATOR_BYTES + 1];
     uint64_t cell = g->s->part_bytes;
     uint64_t least = (g->source->size + S3_PARTS_MAX - 1) / S3_PARTS_MAX;
     if (cell < least) cell = least;
@@ -225,6 +235,12 @@ static apr_status_t upload(s3_going_t *g, int copies)
         u->meta = &g->meta;
         u->source = g->source;
         u->from_etag = g->old;
+        if (copies == S3_COPIES_ALL) {
+            (void)snprintf(tag, sizeof(tag), "%.*s", (int)version->len,
+                           (const char *)version->data);
+            u->from = g->how->same_as;
+            u->from_etag = tag;
+        }
         if ((g->how->flags & VFS_COMMIT_IF_MATCH) && g->old[0] != '\0') u->if_match = g->old;
         u->if_none = (g->how->flags & VFS_COMMIT_IF_NONE) != 0;
         u->parts = parts;
@@ -232,20 +248,35 @@ static apr_status_t upload(s3_going_t *g, int copies)
         status = s3__upload(g->s, g->ctx, u);
         memcpy(g->etag, u->etag, sizeof(g->etag));
         g->date_s = u->date_s;
+        *sent = u->sent;
     }
     free(parts);
     free(u);
     return status;
 }
 
+/* Is all of it that of another object, whose version can be told to the server? */
+static int is_copy(const s3_going_t *g)
+{
+    const vfs_validator_t *of = &g->how->same_version;
+    return g->how->same_as != NULL && of->kind == VFS_VALIDATOR_ETAG &&
+           !(of->flags & VFS_VALIDATOR_WEAK);
+}
+
 static apr_status_t put_in_parts(s3_going_t *g)
 {
-    int copies = g->how->kept_count > 0 && g->old[0] != '\0' &&
-                 !atomic_load_explicit(&g->s->no_part_copy, memory_order_relaxed);
-    apr_status_t status = upload(g, copies);
-    if (status != APR_ENOTIMPL || !copies) return status;
-    atomic_store_explicit(&g->s->no_part_copy, 1, memory_order_relaxed);
-    return upload(g, 0);
+    s3_copies_e copies = is_copy(g)                                    ? S3_COPIES_ALL
+                         : g->how->kept_count > 0 && g->old[0] != '\0' ? S3_COPIES_KEPT
+                                                                       : S3_COPIES_NONE;
+    int sent = 0;
+    if (atomic_load_explicit(&g->s->no_part_copy, memory_order_relaxed)) copies = S3_COPIES_NONE;
+    apr_status_t status = upload(g, copies, &sent);
+    if (status == APR_SUCCESS || copies == S3_COPIES_NONE || sent) return status;
+    if (status == APR_ENOTIMPL)
+        atomic_store_explicit(&g->s->no_part_copy, 1, memory_order_relaxed);
+    else if (copies != S3_COPIES_ALL || (status != VFS_ECONFLICT && !APR_STATUS_IS_ENOENT(status)))
+        return status; /* else the other is not what it was: the source may have it yet */
+    return upload(g, S3_COPIES_NONE, &sent);
 }
 
 apr_status_t s3__commit(s3_t *s, const vfs_ctx_t *ctx, const char *path, const vfs_source_t *source,

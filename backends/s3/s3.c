@@ -420,7 +420,7 @@ static apr_status_t open_uri(vfs_t **out, const char *uri, char *err, size_t err
     s3_options_t o;
     vfs_caps_t caps = {.size = sizeof(caps),
                        .bits = VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_CONFINED | VFS_CAP_COMMIT |
-                               VFS_CAP_SYNC | VFS_CAP_STILL_DIRS | VFS_CAP_LISTS_ALL,
+                               VFS_CAP_SYNC | VFS_CAP_STILL_DIRS | VFS_CAP_LISTS_ALL | VFS_CAP_COPY,
                        .time_granularity_ns = GRANULARITY_NS,
                        .file_size_max = FILE_MAX,
                        .name_max = VFS_NAME_MAX,

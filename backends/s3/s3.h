@@ -386,6 +386,7 @@ typedef struct s3_upload_t {
     size_t count;
     char etag[REMOTE_TAG_MAX]; /**< of what came of it */
     int64_t date_s;            /**< when; -1: not said */
+    int sent;                  /**< the parts are all there, whatever came of the end */
 } s3_upload_t;
 /** All or nothing. APR_ENOTIMPL: the server cannot copy into a part. */
 apr_status_t s3__upload(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *upload);

@@ -330,6 +330,7 @@ apr_status_t s3__upload(s3_t *s, const vfs_ctx_t *ctx, s3_upload_t *u)
         pthread_mutex_init(&crew.lock, NULL);
         status = send_parts(&crew);
         (void)pthread_mutex_destroy(&crew.lock); /* the others have ended */
+        u->sent = status == APR_SUCCESS;
         if (status == APR_SUCCESS) status = check_conditions(s, ctx, u);
         if (status == APR_SUCCESS) status = finish(s, ctx, u, result->upload, &gone);
         if (status != APR_SUCCESS && !gone) abandon(s, u, result->upload);

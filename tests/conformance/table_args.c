@@ -202,9 +202,10 @@ static void capabilities_are_plausible(conf_t *t)
     CHECK(caps->size >= sizeof(vfs_caps_t));
     EQ(caps->name_max, VFS_NAME_MAX);
     CHECK((caps->bits & VFS_CAP_WRITE) != 0);
-    CHECK((caps->bits >> 31) == 0);
+    CHECK((caps->bits >> 33) == 0);
     CHECK(caps->time_granularity_ns < 10000000000u);
     CHECK(!(caps->bits & VFS_CAP_CONDITIONAL) || (caps->bits & VFS_CAP_COMMIT) != 0);
+    CHECK(!(caps->bits & VFS_CAP_COPY) || (caps->bits & VFS_CAP_COMMIT) != 0);
     CHECK(!(caps->bits & VFS_CAP_SHIFT) || (caps->bits & VFS_CAP_ALLOCATE) != 0);
 }
 

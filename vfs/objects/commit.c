@@ -144,18 +144,16 @@ static apr_status_t conditions(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     return status;
 }
 
-/* A new file belongs to who made it, whoever it is that writes it back: where a layer keeps owners
- * and does not judge by them. */
-static const vfs_ctx_t *as_maker(const objects_t *o, const going_t *g, const vfs_ctx_t *ctx,
-                                 vfs_ctx_t *maker)
+const vfs_ctx_t *objects__as_maker(const objects_t *o, uint32_t uid, uint32_t gid,
+                                   const vfs_ctx_t *ctx, vfs_ctx_t *maker)
 {
     static const vfs_ctx_t init = VFS_CTX_INIT;
     uint64_t caps = o->lower->caps.bits;
-    if (g->exists || !(caps & VFS_CAP_OWNER) || (caps & VFS_CAP_CREDS)) return ctx;
+    if (!(caps & VFS_CAP_OWNER) || (caps & VFS_CAP_CREDS)) return ctx;
     *maker = ctx != NULL ? *ctx : init;
     maker->flags |= VFS_CTX_CREDS;
-    maker->uid = g->uid;
-    maker->gid = g->gid;
+    maker->uid = uid;
+    maker->gid = gid;
     maker->ngroups = 0;
     return maker;
 }
@@ -166,10 +164,10 @@ static apr_status_t send_below(objects_t *o, node_t *n, const vfs_ctx_t *ctx,
     source_t from = {.o = o, .n = n, .ctx = ctx, .val = g->how.expected};
     vfs_source_t source = {objects__source_read, &from, n->stage[0].size};
     vfs_ctx_t maker;
+    const vfs_ctx_t *by = g->exists ? ctx : objects__as_maker(o, g->uid, g->gid, ctx, &maker);
     apr_status_t status = conditions(o, n, ctx, path, g);
     if (status == APR_SUCCESS) {
-        status = vfs_call_commit(o->lower, as_maker(o, g, ctx, &maker), path, &source, &g->how,
-                                 &g->attr, &g->val);
+        status = vfs_call_commit(o->lower, by, path, &source, &g->how, &g->attr, &g->val);
         if (status == APR_SUCCESS) objects__dir_seen_above(o, path);
         if (status == APR_SUCCESS &&
             (g->val.kind == VFS_VALIDATOR_NONE || g->attr.type != VFS_TYPE_FILE))

@@ -17,9 +17,9 @@
 #define CARRIED                                                                                    \
     (VFS_CAP_WRITE | VFS_CAP_DIRS | VFS_CAP_XATTR | VFS_CAP_SPECIAL | VFS_CAP_MODE |               \
      VFS_CAP_OWNER | VFS_CAP_TIMES | VFS_CAP_ATOMIC_RENAME | VFS_CAP_RENAME_NOREPLACE |            \
-     VFS_CAP_RENAME_EXCHANGE | VFS_CAP_COMMIT | VFS_CAP_CONDITIONAL | VFS_CAP_WATCH |              \
-     VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_CONFINED | VFS_CAP_STILL_DIRS |                \
-     VFS_CAP_LISTS_ALL | VFS_CAP_PLAIN_LINKS)
+     VFS_CAP_RENAME_EXCHANGE | VFS_CAP_COMMIT | VFS_CAP_COPY | VFS_CAP_CONDITIONAL |               \
+     VFS_CAP_WATCH | VFS_CAP_SYNC | VFS_CAP_UNLINKED_OPEN | VFS_CAP_CONFINED |                     \
+     VFS_CAP_STILL_DIRS | VFS_CAP_LISTS_ALL | VFS_CAP_PLAIN_LINKS)
 
 static apr_status_t objects_destroy(vfs_t *fs)
 {

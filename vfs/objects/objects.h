@@ -264,6 +264,15 @@ typedef enum commit_e {
 apr_status_t objects__commit(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind);
 /** The same with a claim on the path. */
 apr_status_t objects__commit_claimed(objects_t *o, node_t *n, const vfs_ctx_t *ctx, commit_e kind);
+/** All of a file is replaced, by what may be a copy; what is staged of it goes. Claimed. The
+ * version that is demanded is one that is told here, `same_as` one below. */
+apr_status_t objects__commit_whole(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+                                   const vfs_source_t *source, const vfs_commit_t *how,
+                                   vfs_attr_t *attr, vfs_validator_t *validator);
+/** A new file belongs to who made it, whoever it is that writes it back: where a layer keeps owners
+ * and does not judge by them. */
+const vfs_ctx_t *objects__as_maker(const objects_t *o, uint32_t uid, uint32_t gid,
+                                   const vfs_ctx_t *ctx, vfs_ctx_t *maker);
 /** Find out what became of a commit that is in doubt. Path claimed, the base known. */
 apr_status_t objects__resolve(objects_t *o, node_t *n, const vfs_ctx_t *ctx, const vfs_path_t *path,
                               commit_e kind);

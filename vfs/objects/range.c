@@ -52,9 +52,93 @@ apr_status_t objects_allocate(vfs_file_t *file, const vfs_ctx_t *ctx, uint32_t f
 
 /* ---- copy_range */
 
+/* The file that is copied, as it lies below. */
+typedef struct other_t {
+    const vfs_ctx_t *ctx;
+    reader_t *reader;
+    vfs_validator_t val;
+    char path[VFS_PATH_MAX + 1];
+} other_t;
+
+static apr_status_t read_other(void *baton, void *buf, size_t len, apr_off_t off)
+{
+    other_t *other = baton;
+    return objects__base_read(other->reader->file, other->ctx, buf, len, (uint64_t)off,
+                              &other->val);
+}
+
+/* 1: it has nothing staged, and this size. With a reader then. */
+static int other_begin(other_t *other, const handle_t *from, uint64_t size)
+{
+    objects_t *o = from->o;
+    node_t *n = from->node;
+    if (objects__reader(o, n, other->ctx, 0, &other->reader) != APR_SUCCESS) return 0;
+    pthread_mutex_lock(&o->lock);
+    pthread_mutex_lock(&n->mutex);
+    int fit = !n->gone && n->stages == 0 && n->base.known && n->base.exists &&
+              n->base.attr.size == size && n->base.val.kind != VFS_VALIDATOR_NONE;
+    if (fit) memcpy(other->path, n->str, n->len + 1);
+    other->val = n->base.val;
+    pthread_mutex_unlock(&n->mutex);
+    pthread_mutex_unlock(&o->lock);
+    if (!fit) objects__reader_put(n, other->reader);
+    return fit;
+}
+
+/* Over all that `n` is, and on the condition that it stays that. Path claimed. */
+static apr_status_t replace_by(objects_t *o, node_t *n, other_t *other, uint64_t size,
+                               const vfs_path_t *path)
+{
+    const vfs_source_t source = {read_other, other, size};
+    const vfs_ctx_t *ctx = other->ctx;
+    vfs_commit_t how = VFS_COMMIT_INIT;
+    vfs_ctx_t maker;
+    vfs_attr_t attr;
+    vfs_validator_t val;
+    apr_status_t status = objects__base_ask(o, n, ctx, 1);
+    if (status != APR_SUCCESS) return status;
+    pthread_mutex_lock(&n->mutex);
+    how.flags = VFS_COMMIT_IF_MATCH;
+    objects__version(o, n, &how.expected);
+    how.mode = n->base.exists ? n->base.attr.mode & VFS__MODE_BITS : n->mode;
+    if (!n->base.exists) ctx = objects__as_maker(o, n->uid, n->gid, ctx, &maker);
+    int covered = objects__size(n) <= size;
+    pthread_mutex_unlock(&n->mutex);
+    if (!covered || how.expected.kind == VFS_VALIDATOR_NONE) return APR_ENOTIMPL;
+    how.same_as = other->path;
+    how.same_version = other->val;
+    status = objects__commit_whole(o, ctx, path, &source, &how, &attr, &val);
+    if (status != APR_SUCCESS) return status;
+    pthread_mutex_lock(&n->mutex);
+    n->just = n->stages == 0;
+    pthread_mutex_unlock(&n->mutex);
+    return APR_SUCCESS;
+}
+
+/* All of a file over all of another, by the layer below and at once. APR_ENOTIMPL: by bytes. */
+static apr_status_t copy_below(const handle_t *from, const handle_t *to, const vfs_ctx_t *ctx,
+                               uint64_t size, size_t *copied)
+{
+    objects_t *o = from->o;
+    other_t other = {.ctx = ctx};
+    claim_t c;
+    if (!(o->lower->caps.bits & VFS_CAP_COPY) || from->node == to->node) return APR_ENOTIMPL;
+    if (!other_begin(&other, from, size)) return APR_ENOTIMPL;
+    apr_status_t status = objects__claim_node(o, ctx, &c, to->node);
+    if (status == APR_SUCCESS) {
+        status = replace_by(o, to->node, &other, size, &c.a);
+        objects__release(o, &c);
+    }
+    objects__reader_put(from->node, other.reader);
+    if (status == APR_SUCCESS) *copied = (size_t)size;
+    /* others were at one of the two, or it has no name */
+    return status == VFS_ECONFLICT || status == VFS_ESTALE ? APR_ENOTIMPL : status;
+}
+
 static apr_status_t copy_bytes(const handle_t *from, uint64_t src_off, const handle_t *to,
                                uint64_t dst_off, const vfs_ctx_t *ctx, size_t len, size_t *copied)
 {
+    VFS_ASSERT(len > 0);
     char *buf = malloc(len < PIECE ? len : PIECE);
     apr_status_t status = buf == NULL ? APR_ENOMEM : APR_SUCCESS;
     while (*copied < len && status == APR_SUCCESS) {
@@ -85,7 +169,11 @@ apr_status_t objects_copy_range(vfs_file_t *src, const vfs_ctx_t *ctx, apr_off_t
     pthread_mutex_unlock(&from->node->mutex);
     if ((uint64_t)src_off >= size) return APR_SUCCESS;
     if (len > size - (uint64_t)src_off) len = (size_t)(size - (uint64_t)src_off);
-    status = copy_bytes(from, (uint64_t)src_off, to, (uint64_t)dst_off, ctx, len, copied);
+    status = APR_ENOTIMPL;
+    if (src_off == 0 && dst_off == 0 && len == size)
+        status = copy_below(from, to, ctx, size, copied);
+    if (status == APR_ENOTIMPL)
+        status = copy_bytes(from, (uint64_t)src_off, to, (uint64_t)dst_off, ctx, len, copied);
     if (status == APR_SUCCESS && *copied > 0 && (dst->flags & VFS_O_SYNC)) {
         status = objects_sync(dst, ctx, VFS_SYNC_DATA);
         if (status != APR_SUCCESS) *copied = 0; /* staged, and not safe */

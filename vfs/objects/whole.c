@@ -83,7 +83,7 @@ static int was_sent(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
     return same;
 }
 
-static apr_status_t commit_claimed(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
+apr_status_t objects__commit_whole(objects_t *o, const vfs_ctx_t *ctx, const vfs_path_t *path,
                                    const vfs_source_t *source, const vfs_commit_t *how,
                                    vfs_attr_t *attr, vfs_validator_t *validator)
 {
@@ -111,12 +111,14 @@ apr_status_t objects_commit(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
                             vfs_validator_t *validator)
 {
     objects_t *o = objects__of(fs);
+    vfs_commit_t mine = *how;
     claim_t c;
     apr_status_t status = objects__claim(o, ctx, &c, path, NULL, 0);
     if (status != APR_SUCCESS) return status;
+    mine.same_as = NULL; /* of a version that is told here, perhaps, and not below */
     status = objects__under_file(o, path)
                  ? APR_ENOTDIR
-                 : commit_claimed(o, ctx, path, source, how, attr, validator);
+                 : objects__commit_whole(o, ctx, path, source, &mine, attr, validator);
     objects__made(o, path);
     objects__release(o, &c);
     if (status == APR_SUCCESS) objects__strip(attr);
