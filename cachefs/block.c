@@ -461,3 +461,15 @@ uint32_t cachefs__block_wanted(cache_t *c, uint64_t ver, uint32_t no)
     cachefs__unlock(&s->lock, RANK_SHARD);
     return valid;
 }
+
+int cachefs__block_is_there(cache_t *c, uint64_t ver, uint32_t no, int used)
+{
+    uint32_t mix = cachefs__mix(ver, no);
+    shard_t *s = cachefs__block_shard(c, mix);
+    cachefs__lock(&s->lock, RANK_SHARD);
+    uint32_t i = cachefs__block_find(c, ver, no, mix);
+    int is = i && (LOAD(c->blocks[i].bits) & BLOCK_VALID_MASK) &&
+             !(used && (LOAD(c->blocks[i].bits) & BLOCK_AHEAD));
+    cachefs__unlock(&s->lock, RANK_SHARD);
+    return is;
+}

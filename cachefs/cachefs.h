@@ -152,7 +152,7 @@ typedef struct cachefs_config_t {
         .size = sizeof(cachefs_config_t), .mode = CACHEFS_THROUGH, .policy = "auto",               \
         .ram_bytes = 256u << 20, .shards = 0, .block_bytes = 0, .handles_max = 65536,              \
         .workers = 8, .attr_ttl_us = 1000000, .negative_ttl_us = 1000000,                          \
-        .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 16u << 20,         \
+        .listing_ttl_us = 5000000, .data_ttl_us = 300000000, .readahead_bytes = 32u << 20,         \
         .readahead_bytes_max = 64u << 20, .get_bytes = 64u << 10, .flush_interval_us = 5000000,    \
         .dirty_age_us = 30000000, .flush_on_close = 1, .retry_min_us = 1000000,                    \
         .retry_max_us = 60000000, .metrics = 1, .store_bytes = 10ull << 30,                        \

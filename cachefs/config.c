@@ -145,7 +145,7 @@ static const cachefs__key_t keys[] = {
              "what the policies ttl and hybrid age by; 0: nothing ages"),
     FLAG("serve_stale", serve_stale, 1, "off", "answer from the cache while the origin is away"),
     FLAG("watch", watch, 0, "off", "let the origin's change events invalidate"),
-    SIZE("readahead", readahead_bytes, 1, "16m", "most bytes ahead of one reader; 0: none",
+    SIZE("readahead", readahead_bytes, 1, "32m", "most bytes ahead of one reader; 0: none",
          .min = 0, .max = BYTES_MAX),
     SIZE("readahead_max", readahead_bytes_max, 1, "64m", "most bytes ahead of all readers",
          .min = 0, .max = BYTES_MAX),

@@ -444,6 +444,7 @@ struct cache_t {
 
     vfs_workers_t *workers;
     _Atomic uint64_t ahead_bytes; /* of read-ahead under way */
+    struct cachefs__ahead_t *ahead;
 
     pthread_mutex_t handle_lock; /* a leaf */
     struct handle_t *handle_free;

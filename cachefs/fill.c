@@ -8,14 +8,9 @@
  * begin again bytes to the caller; chunks become blocks; leave the gate
  */
 #include "cachefs/engine.h"
+#include "cachefs/ahead.h"
 #include "cachefs/copy.h"
-
-#define RUN_BLOCKS 64u         /* pieces of one fetch */
-#define RUN_BYTES (256u << 10) /* a scan moves in steps of this */
-#define RUN_AHEAD (4u << 20)   /* a prefetch in steps of this */
-#define RUN_SHARE 4u           /* of a burst, that one run may take of what nobody asked for */
-#define RUN_WANTED 16u         /* of the memory, that one may take of what a caller waits for */
-#define MOVE_BYTES (16u << 10) /* what a cold random read moves at most */
+#include "cachefs/run.h"
 
 void cachefs__choose_shift(cache_t *c, obj_t *o, uint64_t want)
 {
@@ -54,88 +49,11 @@ apr_status_t cachefs__fetch(cache_t *c, vfs_file_t *file, const vfs_ctx_t *ctx,
             if (vfs_call_fstat(file, ctx, &attr, validator)) validator->kind = VFS_VALIDATOR_NONE;
         }
     }
+    uint64_t us = (uint64_t)(cachefs__clock_us() - start);
+    cachefs__link_told(c, st, us, *got);
     if (!st) cachefs__count(&c->counters, CNT_BACKEND_READ_BYTES, *got);
-    if (c->lat[LAT_BACKEND_READ])
-        metrics_record(c->lat[LAT_BACKEND_READ], (uint64_t)(cachefs__clock_us() - start) * 1000);
+    if (c->lat[LAT_BACKEND_READ]) metrics_record(c->lat[LAT_BACKEND_READ], us * 1000);
     return st;
-}
-
-/* ---- the run */
-
-typedef struct run_t {
-    uint64_t ver, start, end; /* bytes; start on a granule, end on a granule or the end of file */
-    uint64_t size;            /* of the file */
-    uint32_t shift;
-    uint32_t count;
-    vfs_iovec_t iov[RUN_BLOCKS];
-    uint32_t chunk[RUN_BLOCKS];
-    uint64_t got;
-    uint64_t most; /* bytes of one run */
-    int keyed;     /* the disk tier may take it */
-    cachefs__tier_key_t key;
-} run_t;
-
-/* Where the granules of a block that are not valid end, from granule k on: the first that is,
- * or 32.
- */
-static uint32_t missing_end(uint32_t valid, uint32_t k)
-{
-    uint32_t above = valid >> k;
-    return above ? k + (uint32_t)__builtin_ctz(above) : 32;
-}
-
-/* Where the run of missing granules that holds `off` begins and ends. 0: it is not missing. */
-static int find_run(cache_t *c, run_t *r, uint64_t off, uint64_t end)
-{
-    uint32_t gs = cachefs__granule_shift(r->shift), most = 1u << (r->shift - gs);
-    uint64_t g = 1ull << gs, align = g > MOVE_BYTES ? g : MOVE_BYTES, floor = off & ~(align - 1);
-    uint64_t no = off >> r->shift, first = no, base = no << r->shift;
-    uint64_t limit = cachefs__min64((end + align - 1) & ~(align - 1), (off & ~(g - 1)) + r->most);
-    uint32_t valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
-    uint32_t k = (uint32_t)((off - base) >> gs), below = valid & ((1u << k) - 1), stop;
-    if (valid >> k & 1) return 0;
-    r->start = below ? base + ((uint64_t)(32 - __builtin_clz(below)) << gs) : base;
-    if (r->start < floor) r->start = floor;
-    limit = cachefs__min64((limit + g - 1) & ~(g - 1), r->size);
-    while ((stop = missing_end(valid, k)) >= most && base + (1ull << r->shift) < limit &&
-           no + 1 - first < RUN_BLOCKS) {
-        base = ++no << r->shift;
-        valid = cachefs__valid_mask(c, r->ver, (uint32_t)no, NULL);
-        k = 0;
-    }
-    if (stop > most) stop = most;
-    r->end = cachefs__min64(base + ((uint64_t)stop << gs), limit);
-    return 1;
-}
-
-static void run_free(cache_t *c, run_t *r)
-{
-    for (uint32_t i = 0; i < r->count; i++)
-        if (r->chunk[i]) cachefs__chunk_put(c, r->chunk[i]);
-    r->count = 0;
-}
-
-/* Memory for the run's blocks; shortens the run where there is none. 0: not even for the first. */
-static int run_memory(cache_t *c, run_t *r, int low)
-{
-    uint64_t block = 1ull << r->shift, at = r->start;
-    for (r->count = 0; at < r->end && r->count < RUN_BLOCKS; r->count++) {
-        uint64_t no = at >> r->shift, base = no << r->shift,
-                 stop = cachefs__min64(base + block, r->end);
-        uint64_t need = at == base ? cachefs__min64(block, r->size - base) : stop - at;
-        uint32_t hint = cachefs__top(c, cachefs__mix(r->ver, (uint32_t)no));
-        uint32_t chunk = cachefs__chunk_get(c, need, OWNER_PRIVATE | 4, hint, low);
-        if (!chunk) {
-            r->end = at;
-            break;
-        }
-        r->chunk[r->count] = chunk;
-        r->iov[r->count].base = cachefs__chunk_ptr(&c->arena, chunk);
-        r->iov[r->count].len = (size_t)(stop - at);
-        at = stop;
-    }
-    if (at < r->end) r->end = at;
-    return r->count > 0;
 }
 
 static void to_sink(const run_t *r, cachefs__sink_t *sink)
@@ -180,8 +98,9 @@ static uint64_t publish(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, un
         p.only_missing = 1;
         p.low = ctx && ctx->priority == VFS_PRIORITY_LOW;
         p.keep = ctx && ctx->priority == VFS_PRIORITY_HIGH;
-        p.ahead = (flags & FILL_AHEAD) != 0;
         p.first = first_use(r, sink, flags, at, stop);
+        p.ahead = (flags & FILL_AHEAD) || (p.first && sink && (flags & FILL_REGION) &&
+                                           (stop <= sink->off || at >= sink->off + sink->len));
         p.wanted = (flags & FILL_WANTED) && !p.low;
         uint32_t chunk = r->chunk[i];
         r->chunk[i] = 0;
@@ -276,12 +195,24 @@ static apr_status_t read_around(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
     return APR_SUCCESS;
 }
 
+/* Bytes of the run that nobody asked for. */
+static uint64_t beside(const run_t *r, const cachefs__sink_t *sink)
+{
+    uint64_t end = r->start + r->got, stop = sink->off + sink->len, n = 0;
+    if (r->start < sink->off) n += cachefs__min64(end, sink->off) - r->start;
+    if (end > stop) n += end - (r->start > stop ? r->start : stop);
+    return n;
+}
+
 /* The run's bytes are known: to who waits for them, and into blocks. */
 static apr_status_t give_out(cache_t *c, obj_t *o, run_t *r, const vfs_ctx_t *ctx, unsigned flags,
                              cachefs__sink_t *sink)
 {
     if (sink && sink->buf) to_sink(r, sink);
-    if (flags & FILL_AHEAD) cachefs__count(&c->counters, CNT_READAHEAD_BYTES, r->got);
+    if (flags & FILL_AHEAD)
+        cachefs__count(&c->counters, CNT_READAHEAD_BYTES, r->got);
+    else if (sink && (flags & FILL_REGION))
+        cachefs__count(&c->counters, CNT_READAHEAD_BYTES, beside(r, sink));
     uint64_t kept = publish(c, o, r, ctx, flags, sink);
     if (!sink || sink->buf) return APR_SUCCESS; /* no room: the bytes are simply not kept */
     if (kept > sink->off) sink->done = kept - sink->off;
@@ -295,7 +226,7 @@ static apr_status_t fill_run(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_t *
     vfs_validator_t val;
     size_t got = 0;
     uint64_t end = r->end; /* behind it lies what the cache has, dirty perhaps */
-    if (!run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW)) {
+    if (!cachefs__run_memory_for(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW, sink)) {
         if (!sink || !sink->buf) return VFS_ELIMIT;
         r->end = end;
         return read_around(c, o, ctx, r, sink, fetched);
@@ -352,7 +283,7 @@ static apr_status_t into_memory(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
 {
     apr_status_t st = APR_NOTFOUND;
     cachefs__room_hold(c);
-    int read = run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
+    int read = cachefs__run_memory(c, r, ctx && ctx->priority == VFS_PRIORITY_LOW) &&
                !cachefs__tier_read(c, &r->key, ctx, r->start, r->iov, r->count);
     if (!cachefs__gate_keep(c, o, gate)) {
         st = FILL_AGAIN;
@@ -362,7 +293,7 @@ static apr_status_t into_memory(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, run_
         st = atomic_load(&o->ver) == r->ver ? give_out(c, o, r, ctx, flags, sink) : FILL_RESTART;
     }
     int held = r->count > 0;
-    run_free(c, r);
+    cachefs__run_free(c, r);
     cachefs__room_free(c, held);
     return st;
 }
@@ -405,7 +336,7 @@ static apr_status_t find_and_enter(cache_t *c, obj_t *o, run_t *r, uint64_t off,
     r->size = atomic_load(&o->size);
     if (atomic_load(&o->ver) != r->ver)
         st = FILL_RESTART;
-    else if (off >= r->size || !find_run(c, r, off, end))
+    else if (off >= r->size || !cachefs__run_find(c, r, off, end))
         st = FILL_AGAIN;
     if (!st) {
         gate->start = r->start;
@@ -421,7 +352,8 @@ static apr_status_t find_again(cache_t *c, obj_t *o, run_t *r, uint64_t off, uin
 {
     uint64_t start = r->start, stop = r->end;
     r->size = atomic_load(&o->size);
-    if (!find_run(c, r, off, end) || r->start != start || r->size < stop) return FILL_AGAIN;
+    if (!cachefs__run_find(c, r, off, end) || r->start != start || r->size < stop)
+        return FILL_AGAIN;
     r->end = cachefs__min64(r->end, stop);
     return APR_SUCCESS;
 }
@@ -448,8 +380,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
     r.ver = ver;
     r.count = 0;
     r.keyed = 0;
-    r.most = sink && sink->buf ? cachefs__min64(RUN_BYTES, c->arena.bytes / RUN_WANTED)
-                               : cachefs__min64(RUN_AHEAD, c->burst_bytes / RUN_SHARE);
+    cachefs__run_limit(c, &r, sink, off, end);
     apr_status_t st = find_and_enter(c, o, &r, off, end, &gate, &file);
     if (st) return st;
     if (!file) {
@@ -467,7 +398,7 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
         cachefs__room_hold(c);
         st = fill_run(c, o, ctx, &r, file, flags, sink, fetched);
         int held = r.count > 0;
-        run_free(c, &r);
+        cachefs__run_free(c, &r);
         cachefs__room_free(c, held);
     }
     /* what only our caller may not do, or has no time for, is no answer to those who wait */

@@ -120,6 +120,8 @@ void cachefs__block_cut(cache_t *c, uint64_t ver, uint32_t no, uint32_t shift, u
                         uint32_t to, int zero);
 /* It is used for the first time, which the policy knows from its coming. */
 void cachefs__block_first_used(cache_t *c, block_t *b);
+/* Is the block there, and, with `used`, no longer one that was read ahead and not used yet? */
+int cachefs__block_is_there(cache_t *c, uint64_t ver, uint32_t no, int used);
 void cachefs__touch_drain(cache_t *c, ring_t *ring);
 uint32_t cachefs__valid_mask(cache_t *c, uint64_t ver, uint32_t no, int *dirty);
 

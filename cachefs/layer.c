@@ -3,6 +3,7 @@
  * Floor 2. Implements cachefs.h together with control.c and borrow.c.
  */
 #include "cachefs/engine.h"
+#include "cachefs/ahead.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -214,6 +215,7 @@ static void cache_free(cache_t *c)
     cachefs__tables_destroy(c);
     cachefs__arena_destroy(&c->arena);
     cachefs__refs_end(c);
+    cachefs__ahead_destroy(c);
     free(c->rings);
     cachefs__counters_destroy(&c->counters);
     if (c->metrics) metrics_registry_destroy(c->metrics);
@@ -251,6 +253,7 @@ static apr_status_t start(cache_t *c, char *err, size_t errlen)
 {
     apr_status_t st = cachefs__tables_create(c);
     if (!st) st = cachefs__metrics_create(c);
+    if (!st) st = cachefs__ahead_create(c);
     if (!st) cachefs__tunables(c);
     if (!st) st = cachefs__ttl_rules_parse(&c->rules, c->config.ttl_rules, NULL, 0, c->fs->pool);
     if (!st) st = cachefs__tier_start(c, err, errlen);

@@ -84,7 +84,7 @@ apr_status_t cachefs_op_get(vfs_t *fs, const vfs_ctx_t *ctx, const vfs_path_t *p
         st = vfs_attr_access(attr, ctx, VFS_ACCESS_READ);
         if (st) st = vfs_call_access(c->lower, ctx, path, VFS_ACCESS_READ);
         if (!st) st = cachefs__read_sure(c, use.obj, ctx);
-        if (!st) st = cachefs__read_obj(c, use.obj, ctx, buf, len, 0, got, 0, FILL_ON, &missed);
+        if (!st) st = cachefs__read_obj(c, use.obj, ctx, buf, len, 0, got, NULL, FILL_ON, &missed);
         if (!st) {
             cachefs__count(&c->counters, missed ? CNT_MISSES : CNT_HITS, 1);
             cachefs__obj_lock(c, use.obj); /* a fill may have met a newer version: tell that one */

@@ -77,13 +77,19 @@ void cachefs__xattr_made(cache_t *c, obj_t *o);
 #define FILL_WANTED 0x4u             /* somebody said that he will read it */
 #define FILL_ON 0x8u                 /* who reads goes straight on */
 #define FILL_LOOKED 0x10u            /* he looked for a hit before */
+#define FILL_REGION 0x20u            /* what is around it comes unasked: read-ahead */
 #define FILL_RESTART (VFS_EEND + 64) /* the file has a new version: begin again */
 #define FILL_AGAIN (VFS_EEND + 65)   /* somebody else worked there: look again */
+/* What a miss may bring besides what is wanted of it, which lies within. */
+typedef struct cachefs__reach_t {
+    uint64_t from, to;
+} cachefs__reach_t;
 /* Where a fill shall put bytes at once, besides the cache. */
 typedef struct cachefs__sink_t {
     uint8_t *buf; /* NULL: nowhere; who fills wants them kept, and to hear VFS_ELIMIT if none are */
     uint64_t off, len;
     uint64_t done; /* bytes from off on that are in buf now; without buf: that the cache took */
+    const cachefs__reach_t *reach; /* NULL: what lies before `off` is not wanted */
 } cachefs__sink_t;
 /* Read the run of missing bytes that begins at `off` (within the file) and ends at `end` at the
  * latest, in one call below. *fetched: bytes read below. */
@@ -94,8 +100,8 @@ apr_status_t cachefs__fill(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t 
 apr_status_t cachefs__read_at_once(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint64_t ver,
                                    cachefs__sink_t *sink, uint64_t *fetched);
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
-                               uint64_t off, size_t *got, uint64_t ahead, unsigned flags,
-                               uint64_t *missed);
+                               uint64_t off, size_t *got, const cachefs__reach_t *reach,
+                               unsigned flags, uint64_t *missed);
 /* Bring [off, end) in. `flags` FILL_*: with AHEAD or HASTY, or at priority LOW, it waits for no
  * room, and the answer is VFS_ELIMIT. WANTED counts as a use, but at priority LOW, also of what is
  * there already. */

@@ -54,11 +54,11 @@ apr_status_t cachefs__prefetch(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, uint6
             at = there;
             continue;
         }
-        cachefs__sink_t sink = {NULL, at, stop - at,
-                                0}; /* what others push out then is no failure */
+        cachefs__sink_t sink = {NULL, at, stop - at, 0, NULL};
         apr_status_t st = cachefs__fill(c, o, ctx, ver, at, stop, flags, &sink, fetched);
         at += sink.done;
         if (sink.done) patience = (cachefs__patience_t){0, 0};
+        if (st == FILL_RESTART && (flags & FILL_AHEAD)) return st; /* another one's version */
         if (st == VFS_ELIMIT && !hasty) st = cachefs__room_wait(c, ctx, &patience);
         if (st && st != FILL_AGAIN && st != FILL_RESTART) return st;
     }

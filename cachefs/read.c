@@ -1,8 +1,9 @@
 /*
- * read.c - reads that are no hits: the loop around the miss path, read-ahead.
+ * read.c - reads that are no hits: the loop around the miss path.
  * Floor 2, private to cachefs/. Hits are in hit.c; docs/architecture.md has the data path.
  */
 #include "cachefs/engine.h"
+#include "cachefs/ahead.h"
 #include "cachefs/copy.h"
 
 #define PIECE_TRIES 4 /* looks at a block that is there in part, before it is read at once */
@@ -27,15 +28,23 @@ static void advance(cache_t *c, progress_t *p, uint64_t n, uint64_t missed)
     p->brought = 0;
 }
 
+/* How far the miss may go. */
+static uint64_t fill_end(const obj_t *o, const progress_t *p, const cachefs__reach_t *reach)
+{
+    uint64_t end = p->off + p->n, size = atomic_load_explicit(&o->size, memory_order_relaxed);
+    uint64_t to = reach ? cachefs__min64(reach->to, size) : 0;
+    return to > end ? to : end;
+}
+
 /* Go on by a block or more. What is taken of a block comes from one look at it, or from one read
  * below that no write overlapped, so that a write shows in all of it or in nothing of it: where a
  * part is there the rest is brought in, and all is copied anew. */
 static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progress_t *p,
-                              uint64_t ahead, unsigned flags)
+                              const cachefs__reach_t *reach, unsigned flags)
 {
     uint32_t shift = atomic_load_explicit(&o->shift, memory_order_acquire), k = 0;
     uint64_t at = p->off + p->pos, left = p->n - p->pos, m = left, done;
-    cachefs__sink_t sink = {p->buf + p->pos, at, left, 0};
+    cachefs__sink_t sink = {p->buf + p->pos, at, left, 0, NULL};
     apr_status_t st;
     if (shift) {
         uint64_t no = at >> shift, boff = at - (no << shift);
@@ -53,8 +62,9 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
         sink.len = m;
         st = cachefs__read_at_once(c, o, ctx, p->ver, &sink, &p->brought);
     } else {
-        st = cachefs__fill(c, o, ctx, p->ver, at + k, p->off + p->n + ahead, flags,
-                           k ? NULL : &sink, &p->brought);
+        uint64_t end = fill_end(o, p, reach);
+        if ((flags & FILL_REGION) && !p->pos) sink.reach = reach;
+        st = cachefs__fill(c, o, ctx, p->ver, at + k, end, flags, k ? NULL : &sink, &p->brought);
         if (st == VFS_ELIMIT && k) { /* no memory for the rest */
             p->tries = PIECE_TRIES;
             st = APR_SUCCESS;
@@ -71,8 +81,8 @@ static apr_status_t read_step(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, progre
 }
 
 apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void *buf, size_t len,
-                               uint64_t off, size_t *got, uint64_t ahead, unsigned flags,
-                               uint64_t *missed)
+                               uint64_t off, size_t *got, const cachefs__reach_t *reach,
+                               unsigned flags, uint64_t *missed)
 {
     uint32_t changes = atomic_load_explicit(&o->changes, memory_order_relaxed);
     for (;;) {
@@ -82,7 +92,7 @@ apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void 
         uint64_t size = atomic_load_explicit(&o->size, memory_order_acquire);
         p.n = off >= size ? 0 : size - off < len ? size - off : len;
         while (p.pos < p.n && !st) {
-            st = read_step(c, o, ctx, &p, ahead, flags);
+            st = read_step(c, o, ctx, &p, reach, flags);
             if (st == FILL_AGAIN) st = APR_SUCCESS;
             if (!st && atomic_load_explicit(&o->ver, memory_order_acquire) != p.ver)
                 st = FILL_RESTART;
@@ -98,114 +108,6 @@ apr_status_t cachefs__read_obj(cache_t *c, obj_t *o, const vfs_ctx_t *ctx, void 
         }
         *got = st ? 0 : (size_t)(p.pos < p.n ? p.pos : p.n);
         return st;
-    }
-}
-
-/* ---- read-ahead */
-
-typedef struct ahead_t {
-    cache_t *cache;
-    obj_t *obj;
-    uint64_t off, end;
-} ahead_t;
-
-static void ahead_work(void *baton)
-{
-    ahead_t *a = baton;
-    cache_t *c = a->cache;
-    uint64_t fetched = 0;
-    /* a failure shows when the bytes are read for real */
-    (void)cachefs__prefetch(c, a->obj, NULL, a->off, a->end, FILL_AHEAD, &fetched);
-    atomic_fetch_sub_explicit(&c->ahead_bytes, a->end - a->off, memory_order_relaxed);
-    cachefs__obj_put(c, a->obj);
-    free(a);
-}
-
-#define AHEAD_FIRST (128u << 10)
-#define AHEAD_GROWS 4u
-#define AHEAD_MIXED                                                                                \
-    (512u << 10) /* as far from each other may reads be that are one after the other */
-/* What one worker reads ahead at a time: of a wide window more, so that it costs fewer requests. */
-#define AHEAD_PIECE (1u << 20)
-#define AHEAD_PIECE_MAX (4u << 20)
-
-/* Does the reader go straight on? Large reads of one reader may come by several threads, as those
- * of a kernel do that reads ahead itself: in any order, but near each other. */
-static int goes_on(uint64_t next, uint64_t off, size_t len)
-{
-    if (off == next) return 1;
-    return len >= AHEAD_FIRST / 2 && next != 0 && off + AHEAD_MIXED >= next &&
-           off <= next + AHEAD_MIXED;
-}
-
-/* Where he goes on, after a read that went straight on or not. */
-static void went_to(handle_t *h, uint64_t next, uint64_t off, size_t len, size_t got)
-{
-    uint64_t end = off + got;
-    if (off != 0 && end < next && goes_on(next, off, len)) end = next;
-    atomic_store_explicit(&h->next_off, end, memory_order_relaxed);
-}
-
-/* How far ahead of this read it is worth reading; grows while the reader goes straight on, which
- * *flags tells. */
-static uint64_t ahead_window(cache_t *c, handle_t *h, uint64_t off, size_t len, unsigned *flags)
-{
-    uint64_t most = atomic_load_explicit(&c->t.readahead_bytes, memory_order_relaxed);
-    uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
-    uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
-    int on = off == 0 || goes_on(next, off, len);
-    if (off == 0)
-        window = len >= AHEAD_FIRST / 2 ? AHEAD_FIRST : 0;
-    else
-        window = !on ? 0 : window > HANDLE_WATCHED ? window * AHEAD_GROWS : AHEAD_FIRST;
-    if (window > off * AHEAD_GROWS)
-        window = off ? off * AHEAD_GROWS : window; /* or it is a guess */
-    if (window > most) window = most;
-    if (window > c->burst_bytes / 4) window = c->burst_bytes / 4; /* or it leaves unread */
-    atomic_store_explicit(&h->window, on && !window ? HANDLE_WATCHED : window,
-                          memory_order_relaxed);
-    *flags = FILL_LOOKED | (on ? FILL_ON : 0);
-    return window;
-}
-
-/* Have a worker read [from, end) ahead. 0: there is none to be had, or too much is read ahead
- * already. */
-static int ahead_piece(cache_t *c, obj_t *o, uint64_t from, uint64_t end)
-{
-    uint64_t most = atomic_load(&c->t.readahead_bytes_max);
-    if (most > c->burst_bytes / 4) most = c->burst_bytes / 4;
-    if (atomic_fetch_add(&c->ahead_bytes, end - from) + (end - from) <= most) {
-        ahead_t *a = malloc(sizeof(*a));
-        if (a) {
-            *a = (ahead_t){c, o, from, end};
-            cachefs__obj_ref(o);
-            if (!vfs_workers_try(c->workers, ahead_work, a)) return 1;
-            cachefs__obj_put(c, o);
-            free(a);
-        }
-    }
-    atomic_fetch_sub(&c->ahead_bytes, end - from);
-    return 0;
-}
-
-/* Over a lower layer that is near, what `near` brings in the call itself is all: a worker would
- * come too late. */
-static void ahead_start(cache_t *c, handle_t *h, uint64_t from, uint64_t window)
-{
-    if (!c->lower_is_far && !c->lower->caps.round_trip_us) return;
-    uint64_t size = atomic_load(&h->obj->size), end = from + window;
-    uint64_t begun = atomic_load_explicit(&h->ahead_end, memory_order_relaxed);
-    if (end > size) end = size;
-    if (begun < from || begun > end + window) begun = from;
-    if (end < begun + window / 2 && end != size) return; /* still far enough ahead */
-    uint64_t piece = AHEAD_PIECE;
-    while (piece < AHEAD_PIECE_MAX && piece < window / 4)
-        piece *= 2;
-    while (begun < end) { /* as many trips at once as there are workers */
-        uint64_t stop = cachefs__min64(end, (begun / piece + 1) * piece);
-        if (!ahead_piece(c, h->obj, begun, stop)) return;
-        begun = stop;
-        atomic_store_explicit(&h->ahead_end, begun, memory_order_relaxed);
     }
 }
 
@@ -241,13 +143,16 @@ apr_status_t cachefs__read_slow(cache_t *c, handle_t *h, const vfs_ctx_t *ctx, v
     if (st) return st;
     unsigned flags;
     uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
-    uint64_t window = ahead_window(c, h, off, len, &flags);
-    uint64_t near = window > AHEAD_FIRST ? AHEAD_FIRST : window;
-    uint64_t missed = 0;
-    st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, near, flags, &missed);
+    uint64_t window = cachefs__ahead_window(c, h, off, len, &flags), missed = 0;
+    cachefs__reach_t reach = {off, off + len};
+    if (flags & FILL_ON)
+        reach.to += window > AHEAD_FIRST ? AHEAD_FIRST : window;
+    else
+        flags |= cachefs__region(c, h->obj, off, len, &reach);
+    st = cachefs__read_obj(c, h->obj, ctx, buf, len, off, got, &reach, flags, &missed);
     cachefs__count(&c->counters, missed || st ? CNT_MISSES : CNT_HITS, 1);
-    if (!st) went_to(h, next, off, len, *got);
-    if (!st && window) ahead_start(c, h, off + *got, window);
+    if (!st) cachefs__ahead_went(h, next, off, len, *got);
+    if (!st && window) cachefs__ahead_start(c, h, off + *got, window);
     if (c->lat[LAT_READ_MISS])
         metrics_record(c->lat[LAT_READ_MISS], (uint64_t)(cachefs__clock_us() - start) * 1000);
     if (!st && atomic_load_explicit(&c->t.heat, memory_order_relaxed))
@@ -259,10 +164,10 @@ void cachefs__read_after(cache_t *c, handle_t *h, uint64_t off, size_t got)
 {
     uint64_t window = atomic_load_explicit(&h->window, memory_order_relaxed);
     uint64_t next = atomic_load_explicit(&h->next_off, memory_order_relaxed);
-    if (window && goes_on(next, off, got)) {
+    if (window && cachefs__ahead_goes_on(next, off, got)) {
         /* a straight reader that runs on what was read ahead: keep ahead of it */
-        went_to(h, next, off, got, got);
-        if (window > HANDLE_WATCHED) ahead_start(c, h, off + got, window);
+        cachefs__ahead_went(h, next, off, got, got);
+        if (window > HANDLE_WATCHED) cachefs__ahead_start(c, h, off + got, window);
     }
     if (atomic_load_explicit(&c->t.heat, memory_order_relaxed)) tell_heat(c, h, off, got, 1);
 }
