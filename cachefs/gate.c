@@ -190,16 +190,35 @@ typedef struct opening_t {
     uint32_t told; /* of the attributes of what it led to */
 } opening_t;
 
+/* Over a far layer what is known of a file needs no question: what is read says what it is of. */
+static uint32_t known(const opening_t *op, vfs_attr_t *attr, vfs_validator_t *val)
+{
+    const uint32_t relevant =
+        OBJ_ATTR | OBJ_ATTR_OLD | OBJ_OWN_CHANGE | OBJ_DOUBT | OBJ_UNLINKED | OBJ_BY_LINK;
+    cache_t *c = op->c;
+    obj_t *o = op->o;
+    if (!c->lower_is_far || op->doubt || op->how == LOWER_WRITE) return 0;
+    cachefs__obj_look(c, o);
+    int yes = (o->flags & relevant) == OBJ_ATTR && !o->changing && !o->dirty_bytes &&
+              o->attr.type == VFS_TYPE_FILE && o->validator.kind != VFS_VALIDATOR_NONE;
+    *attr = o->attr;
+    *val = o->validator;
+    cachefs__obj_looked(c, o);
+    return yes ? VFS_O_KNOWN : 0;
+}
+
 static apr_status_t open_below(void *baton, const vfs_ctx_t *ctx)
 {
     opening_t *op = baton;
     cache_t *c = op->c;
     vfs_attr_t attr;
+    vfs_validator_t val;
     int write = op->how == LOWER_WRITE;
     op->flags = VFS_O_READ | (write ? VFS_O_WRITE : 0);
     CACHE_NO_LOCKS_HELD();
     cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);
-    apr_status_t st = vfs_call_open(&op->file, c->lower, ctx, op->path, op->flags, 0, &attr, NULL);
+    apr_status_t st = vfs_call_open(&op->file, c->lower, ctx, op->path,
+                                    op->flags | known(op, &attr, &val), 0, &attr, &val);
     if (write && APR_STATUS_IS_EACCES(st)) {
         op->flags = VFS_O_WRITE;
         cachefs__count(&c->counters, CNT_BACKEND_CALLS, 1);

@@ -12,7 +12,15 @@ static int open_flags_ok(uint32_t flags)
     if (!(flags & (VFS_O_READ | VFS_O_WRITE | VFS_O_DIRECTORY))) return 0;
     if ((flags & VFS_O_EXCL) && !(flags & VFS_O_CREATE)) return 0;
     if ((flags & (VFS_O_TRUNC | VFS_O_APPEND)) && !(flags & VFS_O_WRITE)) return 0;
+    if ((flags & VFS_O_KNOWN) && flags != (VFS_O_KNOWN | VFS_O_READ)) return 0;
     return !(flags & VFS_O_CREATE) || !(flags & VFS_O_DIRECTORY);
+}
+
+/* What the caller has asked for a moment ago. */
+static int is_known(uint32_t flags, const vfs_attr_t *attr, const vfs_validator_t *validator)
+{
+    return (flags & VFS_O_KNOWN) && attr != NULL && attr->type == VFS_TYPE_FILE &&
+           validator != NULL && validator->kind != VFS_VALIDATOR_NONE;
 }
 
 apr_status_t vfs_call_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
@@ -25,11 +33,15 @@ apr_status_t vfs_call_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
     vfs__assert_fs(fs);
     VFS_CHECK_ARG(file != NULL);
     *file = NULL;
+    int known = is_known(flags, attr, validator);
     if (attr == NULL) attr = &attr_unwanted;
     if (validator == NULL) validator = &validator_unwanted;
-    vfs__attr_clear(attr);
-    memset(validator, 0, sizeof(*validator));
+    if (!known) {
+        vfs__attr_clear(attr);
+        memset(validator, 0, sizeof(*validator));
+    }
     VFS_CHECK_ARG(open_flags_ok(flags));
+    if (!known) flags &= ~VFS_O_KNOWN;
     VFS_CHECK_ARG(!(flags & VFS_O_CREATE) || (mode & ~VFS__MODE_BITS) == 0);
     if (fs->ops.open == NULL) return APR_ENOTIMPL;
     apr_status_t status = vfs__ctx_check(ctx);
@@ -38,7 +50,7 @@ apr_status_t vfs_call_open(vfs_file_t **file, vfs_t *fs, const vfs_ctx_t *ctx,
         /* A slash never makes a file, and follows a link; the layer tells files and directories
          * apart. */
         if (flags & VFS_O_CREATE) return APR_FROM_OS_ERROR(EISDIR);
-        flags = (flags | VFS_O_DIRECTORY) & ~VFS_O_NOFOLLOW;
+        flags = (flags | VFS_O_DIRECTORY) & ~(VFS_O_NOFOLLOW | VFS_O_KNOWN);
         plain = *path;
         plain.flags &= ~VFS_PATH_DIR;
         path = &plain;

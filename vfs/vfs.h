@@ -208,7 +208,9 @@ VFS_API int vfs_validator_equal(const vfs_validator_t *a, const vfs_validator_t 
 #define VFS_O_DIRECTORY 0x0080u /**< anything but a directory is APR_ENOTDIR */
 #define VFS_O_SYNC 0x0100u      /**< each write returns when it would survive a power loss */
 #define VFS_O_DIRECT 0x0200u    /**< around every cache of ours */
-#define VFS_O_ALL 0x03ffu       /**< every flag that there is */
+#define VFS_O_KNOWN                                                                                \
+    0x0400u               /**< to read a file of which `attr` and `validator` say what there was */
+#define VFS_O_ALL 0x07ffu /**< every flag that there is */
 
 /* path operations */
 #define VFS_NOFOLLOW 0x1u /**< act on a symbolic link itself */
@@ -467,7 +469,10 @@ VFS_API apr_status_t vfs_objects_create(vfs_t **out, vfs_t *lower,
  *  @param fs,ctx,path  as everywhere
  *  @param flags  VFS_O_*; VFS_O_READ or VFS_O_WRITE at least, or VFS_O_DIRECTORY
  *  @param mode  permission bits of a file that is created
- *  @param attr  receives the attributes at open; may be NULL
+ *  @param attr  receives the attributes at open; may be NULL. With VFS_O_KNOWN, which goes with
+ *               VFS_O_READ alone: what was told of a file at this path, and may be told again, by
+ *               a layer whose reads find out by themselves if it is another one; so for validator.
+ *               If they do not say what file, the flag does nothing
  *  @param validator  receives the version at open; may be NULL
  *  @return APR_SUCCESS; APR_EINVAL (flags, mode); APR_EEXIST; EISDIR (a directory with VFS_O_WRITE
  * or VFS_O_CREATE); EROFS; ENOSPC; VFS_ELIMIT (handles_max); path errors; call errors. Threads:

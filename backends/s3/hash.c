@@ -164,35 +164,35 @@ static uint32_t left(uint32_t x, unsigned n)
     return x << n | x >> (32 - n);
 }
 
+/* Each step waits for the one before by `b` alone, so what does not need that is added first. In
+ * the second round the two halves have no bit in common: their sum is their union, and may be made
+ * in two parts. */
+#define MD5_STEP(a, b, i, g, f, n) (a) = (b) + left((a) + md5_k[i] + w[(g) % 16] + f, n)
+#define MD5_FOUR(i, g, by, f, n1, n2, n3, n4)                                                      \
+    MD5_STEP(a, b, i, g, f(a, b, c, d), n1);                                                       \
+    MD5_STEP(d, a, (i) + 1, (g) + (by), f(d, a, b, c), n2);                                        \
+    MD5_STEP(c, d, (i) + 2, (g) + 2 * (by), f(c, d, a, b), n3);                                    \
+    MD5_STEP(b, c, (i) + 3, (g) + 3 * (by), f(b, c, d, a), n4)
+#define MD5_ROUND(i, g, by, f, n1, n2, n3, n4)                                                     \
+    MD5_FOUR(i, g, by, f, n1, n2, n3, n4);                                                         \
+    MD5_FOUR((i) + 4, (g) + 4 * (by), by, f, n1, n2, n3, n4);                                      \
+    MD5_FOUR((i) + 8, (g) + 8 * (by), by, f, n1, n2, n3, n4);                                      \
+    MD5_FOUR((i) + 12, (g) + 12 * (by), by, f, n1, n2, n3, n4)
+#define MD5_F(a, b, c, d) ((d) ^ ((b) & ((c) ^ (d))))
+#define MD5_G(a, b, c, d) (~(d) & (c)) + ((d) & (b))
+#define MD5_H(a, b, c, d) ((b) ^ ((c) ^ (d)))
+#define MD5_I(a, b, c, d) ((c) ^ ((b) | ~(d)))
+
 static void md5_block(uint32_t h[4], const unsigned char *p)
 {
-    static const unsigned char shifts[4][4] = {
-        {7, 12, 17, 22}, {5, 9, 14, 20}, {4, 11, 16, 23}, {6, 10, 15, 21}};
     uint32_t w[16], a = h[0], b = h[1], c = h[2], d = h[3];
     for (unsigned i = 0; i < 16; i++)
         w[i] = (uint32_t)p[4 * i] | (uint32_t)p[4 * i + 1] << 8 | (uint32_t)p[4 * i + 2] << 16 |
                (uint32_t)p[4 * i + 3] << 24;
-    for (unsigned i = 0; i < 64; i++) {
-        uint32_t f, round = i / 16, g;
-        if (round == 0) {
-            f = (b & c) | (~b & d);
-            g = i;
-        } else if (round == 1) {
-            f = (d & b) | (~d & c);
-            g = (5 * i + 1) % 16;
-        } else if (round == 2) {
-            f = b ^ c ^ d;
-            g = (3 * i + 5) % 16;
-        } else {
-            f = c ^ (b | ~d);
-            g = 7 * i % 16;
-        }
-        f += a + md5_k[i] + w[g];
-        a = d;
-        d = c;
-        c = b;
-        b += left(f, shifts[round][i % 4]);
-    }
+    MD5_ROUND(0, 0, 1, MD5_F, 7, 12, 17, 22);
+    MD5_ROUND(16, 1, 5, MD5_G, 5, 9, 14, 20);
+    MD5_ROUND(32, 5, 3, MD5_H, 4, 11, 16, 23);
+    MD5_ROUND(48, 0, 7, MD5_I, 6, 10, 15, 21);
     h[0] += a;
     h[1] += b;
     h[2] += c;

@@ -20,6 +20,7 @@
     } while (0)
 #define TURNS 5u /* what was seen a moment ago is asked for again where a machine is slow */
 #define LINES 4096u
+#define LARGE (128u << 10) /* two of what a look-up brings along */
 
 static bucket_t b;
 static vfs_t *lower, *fs;
@@ -140,6 +141,40 @@ static void do_read(unsigned turn)
     read_from(name("/d/r%u", turn));
 }
 
+static void do_read_large(unsigned turn)
+{
+    static char buf[LARGE];
+    vfs_file_t *file = NULL;
+    size_t n = 0;
+    OK(vfs_open(&file, fs, NULL, name("/d/b%u", turn), VFS_O_READ, 0, NULL, NULL));
+    OK(vfs_read_at(file, NULL, buf, LARGE / 2, 0, &n));
+    OK(vfs_read_at(file, NULL, buf, LARGE / 2, LARGE / 2, &n));
+    cr_expect_eq(n, LARGE / 2);
+    cr_expect_eq(buf[LARGE / 2 - 1], 'b');
+    OK(vfs_close(file, NULL));
+}
+
+static void do_list(unsigned turn)
+{
+    vfs_dir_t *dir = NULL;
+    vfs_dirent_t entry;
+    OK(vfs_opendir(&dir, fs, NULL, name("/l%u", turn), 0));
+    while (vfs_readdir(dir, NULL, &entry) == APR_SUCCESS)
+        look_up(name("/l%u/f", turn), APR_SUCCESS);
+    OK(vfs_closedir(dir));
+}
+
+static void do_read_listed(unsigned turn)
+{
+    static char buf[LARGE];
+    vfs_file_t *file = NULL;
+    size_t n = 0;
+    OK(vfs_open(&file, fs, NULL, name("/l%u/f", turn), VFS_O_READ, 0, NULL, NULL));
+    OK(vfs_read_at(file, NULL, buf, LARGE, 0, &n));
+    cr_expect_eq(n, LARGE);
+    OK(vfs_close(file, NULL));
+}
+
 static void make(const char *path, uint32_t flags)
 {
     look_up_to_read(path, APR_ENOENT);
@@ -197,6 +232,9 @@ static const struct {
     {"create after one that was there", do_create_next, "GET /d/m%u, LIST, PUT /d/m%u"},
     {"create what nobody else may have", do_create_alone, "GET /d/x%u, LIST, LIST, PUT /d/x%u"},
     {"mkdir", do_mkdir, "LIST, PUT /d/k%u/"},
+    {"read a larger file", do_read_large, "LIST, GET /d/b%u, GET /d/b%u"},
+    {"list", do_list, "HEAD /l%u, LIST, LIST"},
+    {"read a larger file that was listed", do_read_listed, "GET /l%u/f"},
 };
 
 static const char *wanted(const char *form, unsigned turn)
@@ -208,10 +246,14 @@ static const char *wanted(const char *form, unsigned turn)
 
 static void premade(void)
 {
+    static char large[LARGE];
+    memset(large, 'b', sizeof(large));
     for (unsigned turn = 0; turn < TURNS; turn++) {
         bucket_put(&b, name("/d/s%u", turn), 0, "text", 4, NULL, 0);
         bucket_put(&b, name("/d/r%u", turn), 0, "text", 4, NULL, 0);
         bucket_put(&b, name("/d/o%u", turn), 0, "text", 4, NULL, 0);
+        bucket_put(&b, name("/d/b%u", turn), 0, large, sizeof(large), NULL, 0);
+        bucket_put(&b, name("/l%u/f", turn), 0, large, sizeof(large), NULL, 0);
     }
     look_up("/d", APR_SUCCESS);
     write_to("/d/first", VFS_O_CREATE, 0, "first");

@@ -18,10 +18,11 @@ Test(vfs_arguments, open_knows_which_flags_go_together, .init = setup, .fini = t
                                    VFS_O_READ | VFS_O_TRUNC,
                                    VFS_O_READ | VFS_O_APPEND,
                                    VFS_O_READ | (VFS_O_ALL + 1),
-                                   READ_WRITE | VFS_O_CREATE | VFS_O_DIRECTORY};
+                                   READ_WRITE | VFS_O_CREATE | VFS_O_DIRECTORY,
+                                   READ_WRITE | VFS_O_KNOWN};
     static const uint32_t good[] = {VFS_O_READ, VFS_O_DIRECTORY, VFS_O_READ | VFS_O_CREATE,
                                     VFS_O_WRITE | VFS_O_TRUNC | VFS_O_APPEND,
-                                    VFS_O_ALL & ~VFS_O_DIRECTORY};
+                                    VFS_O_ALL & ~(VFS_O_DIRECTORY | VFS_O_KNOWN)};
     vfs_file_t *file;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         cr_assert_eq(vfs_open(&file, w.fs, NULL, "/a", bad[i], 0644, NULL, NULL), APR_EINVAL, "%zu",
@@ -32,6 +33,12 @@ Test(vfs_arguments, open_knows_which_flags_go_together, .init = setup, .fini = t
         cr_assert_eq(w.fake.flags, good[i]);
         cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
     }
+    vfs_attr_t attr = {.type = VFS_TYPE_FILE, .size = 7};
+    vfs_validator_t validator = {.kind = VFS_VALIDATOR_NONE};
+    cr_assert_eq(vfs_open(&file, w.fs, NULL, "/a", VFS_O_READ | VFS_O_KNOWN, 0, &attr, &validator),
+                 0);
+    cr_assert_eq(w.fake.flags, VFS_O_READ, "no version is known");
+    cr_assert_eq(vfs_close(file, NULL), APR_SUCCESS);
     cr_assert_eq(vfs_open(&file, w.fs, NULL, "/a", VFS_O_READ | VFS_O_CREATE, 0100644, NULL, NULL),
                  APR_EINVAL, "a mode is permission bits only");
     cr_assert_eq(vfs_open(NULL, w.fs, NULL, "/a", VFS_O_READ, 0, NULL, NULL), APR_EINVAL);

@@ -197,6 +197,25 @@ static int is_new(objects_t *o, const vfs_path_t *path, uint32_t flags)
            objects__absent_known(o, path);
 }
 
+/* What the caller knows, or what is known here: another version than he is told, perhaps. Returns
+ * VFS_O_KNOWN, or 0: it must be asked for. Path claimed. */
+static uint32_t known_below(objects_t *o, const vfs_path_t *path, uint32_t flags, vfs_attr_t *attr,
+                            vfs_validator_t *validator)
+{
+    if (!(flags & VFS_O_KNOWN)) return 0;
+    node_t *n = objects__node(o, path, 0);
+    if (n == NULL) return VFS_O_KNOWN;
+    pthread_mutex_lock(&n->mutex);
+    int known = n->base.known && n->base.exists;
+    if (known) {
+        *attr = n->base.attr;
+        *validator = n->base.val;
+    }
+    pthread_mutex_unlock(&n->mutex);
+    objects__node_put(o, n);
+    return known ? VFS_O_KNOWN : 0;
+}
+
 static apr_status_t open_claimed(vfs_file_t **file, objects_t *o, const vfs_ctx_t *ctx,
                                  const vfs_path_t *path, uint32_t flags, uint32_t mode,
                                  vfs_attr_t *attr, vfs_validator_t *validator)
@@ -206,6 +225,7 @@ static apr_status_t open_claimed(vfs_file_t **file, objects_t *o, const vfs_ctx_
     uint32_t below = VFS_O_READ | (flags & (VFS_O_NOFOLLOW | VFS_O_DIRECTORY | VFS_O_DIRECT));
     if (open_staged(file, o, path, flags, attr, validator, &status)) return status;
     if (flags & VFS_O_EXCL) below |= VFS_O_NOFOLLOW;
+    below |= known_below(o, path, flags, attr, validator);
     if (is_new(o, path, flags)) return make_file(file, o, ctx, path, flags, mode, attr, validator);
     status = vfs_call_open(&lower, o->lower, ctx, path, below, 0, attr, validator);
     if (APR_STATUS_IS_ENOENT(status) && (flags & VFS_O_CREATE))
