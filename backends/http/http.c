@@ -67,9 +67,11 @@ static apr_status_t http_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ctx,
 {
     (void)mode;
     if (flags & VFS_O_WRITE) return VFS__REFUSED;
-    apr_status_t found = http__stat(fs->state, ctx, path->str, attr, validator);
-    apr_status_t status = may_open(attr, found, flags);
-    if (status != APR_SUCCESS) return status;
+    if (!(flags & VFS_O_KNOWN)) { /* else each read says what it is of */
+        apr_status_t found = http__stat(fs->state, ctx, path->str, attr, validator);
+        apr_status_t status = may_open(attr, found, flags);
+        if (status != APR_SUCCESS) return status;
+    }
     return remote__file(out, &http__backend, ((const http_t *)fs->state)->skip_max, fs, path, flags,
                         attr->type);
 }

@@ -150,7 +150,9 @@ static apr_status_t webdav_open(vfs_file_t **out, vfs_t *fs, const vfs_ctx_t *ct
 {
     (void)mode;
     if (flags & (VFS_O_WRITE | VFS_O_CREATE)) return APR_ENOTIMPL;
-    apr_status_t status = webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
+    apr_status_t status = APR_SUCCESS;
+    if (!(flags & VFS_O_KNOWN)) /* else each read says what it is of */
+        status = webdav__stat(fs->state, ctx, path->str, attr, validator, NULL);
     if (status != APR_SUCCESS) return status;
     if ((flags & VFS_O_DIRECTORY) && attr->type != VFS_TYPE_DIR) return APR_FROM_OS_ERROR(ENOTDIR);
     return remote__file(out, &webdav__backend, ((const webdav_t *)fs->state)->skip_max, fs, path,

@@ -115,6 +115,18 @@ static void do_read(unsigned turn)
     cr_expect_eq(n, 5);
 }
 
+/* The first piece comes with the attributes; to open it for the rest costs nothing. */
+static void do_read_large(unsigned turn)
+{
+    static char buf[200000];
+    vfs_file_t *file = NULL;
+    size_t n = 0;
+    OK(vfs_open(&file, fs, NULL, name("/b%u", turn), VFS_O_READ, 0, NULL, NULL));
+    OK(vfs_read_at(file, NULL, buf, sizeof(buf), 0, &n));
+    OK(vfs_close(file, NULL));
+    cr_expect_eq(n, sizeof(buf));
+}
+
 static void do_list(unsigned turn)
 {
     list(name("/t%u", turn));
@@ -230,6 +242,7 @@ static const struct {
 } deeds[] = {
     {"stat", do_stat, {1, 1, 1}},
     {"open, read and close", do_read, {1, 1, 1}},
+    {"open, read and close a larger file", do_read_large, {2, 2, 2}},
     /* one for each, and one for the name of the first, which Apache sends on to the one with a
        slash */
     {"list three directories with attributes", do_list, {4, 5, 4}},
@@ -256,7 +269,8 @@ static const char premade[] =
     "mkdir -m 777 k; for i in 0 1 2 3 4; do mkdir -m 777 t$i t$i/a t$i/b; for f in s r o e t$i/a/x "
     "t$i/b/y; do "
     "n=$f; case $f in ?) n=$f$i;; esac; echo text >$n; touch -d '1 hour ago' $n; chmod 666 $n; "
-    "done; done; for i in 0 1 2 3 4 5 6 7 8; do echo x >u$i; chmod 666 u$i; done; "
+    "done; head -c 200000 /dev/zero >b$i; touch -d '1 hour ago' b$i; done; for i in 0 1 2 3 4 5 6 "
+    "7 8; do echo x >u$i; chmod 666 u$i; done; "
     "echo x >w0; echo x >w1; chmod 666 w0 w1";
 
 /* What a server does is found out once, and is not counted. */
