@@ -15,6 +15,7 @@
 #include "tools/mount_http.h"
 
 #define SLICE_US 1000000
+#define PAUSE_US 100000
 #define GRACE_US 10000000 /* for calls that are under way when the time is over */
 
 /* ---- messages */
@@ -74,8 +75,22 @@ static void tell_left(uint64_t bytes, void (*say)(void *baton, const char *line)
 {
     char shown[32], line[96];
     cli_show_bytes(shown, sizeof(shown), (double)bytes);
-    (void)snprintf(line, sizeof(line), "%s still to be written to the origin", shown);
+    (void)snprintf(line, sizeof(line), "%s still to be written to the origin",
+                   bytes > 0 ? shown : "what is staged is");
     say(baton, line);
+}
+
+/* What the cache has written and the origin has not taken: that is staged below, and not dirty. */
+static int is_staged(const mount_run_t *run, apr_status_t status)
+{
+    const vfs_t *origin = run->stack.counter;
+    return status != APR_SUCCESS && status != VFS_ECONFLICT && origin != NULL &&
+           (vfs_caps(origin)->bits & VFS_CAP_STAGED) != 0;
+}
+
+static int may_pass(apr_status_t status)
+{
+    return status == VFS_EOFFLINE || APR_STATUS_IS_TIMEUP(status);
 }
 
 /* When must it be over? 0: never. */
@@ -100,9 +115,12 @@ apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *pat
         apr_status_t status = cachefs_flush(run->stack.cache, ctx, path, SLICE_US);
         uint64_t left = dirty_bytes(run);
         apr_time_t until = earlier(run, until_us);
-        if (status == APR_SUCCESS || left == 0) return APR_SUCCESS;
-        if (is_final(status) || (until != 0 && apr_time_now() >= until)) return status;
+        if (status == APR_SUCCESS || (left == 0 && !is_staged(run, status))) return APR_SUCCESS;
+        if (is_final(status) || (left == 0 && !may_pass(status)) ||
+            (until != 0 && apr_time_now() >= until))
+            return status;
         tell_left(left, say, baton);
+        if (left == 0) apr_sleep(PAUSE_US); /* one attempt does not take long */
     }
     return APR_SUCCESS; /* it was taken away meanwhile: its end does the rest */
 }
@@ -163,6 +181,23 @@ static void *watch_signals(void *baton)
 
 /* ---- the end */
 
+/* The cache has ended. What it staged and the origin would not take goes with the stack. */
+static int end_staged(mount_run_t *run)
+{
+    char line[2 * VFS_PATH_MAX];
+    for (;;) {
+        apr_status_t status = vfs_sync_fs(run->stack.counter, NULL);
+        apr_time_t until = earlier(run, 0);
+        if (!is_staged(run, status)) return CLI_DONE;
+        if (!may_pass(status) || (until != 0 && apr_time_now() >= until)) break;
+        tell_left(0, say_left, run);
+        apr_sleep(PAUSE_US);
+    }
+    (void)snprintf(line, sizeof(line), "what could not be written to %s is lost", run->stack.uri);
+    mount_say(run->cli, 0, line);
+    return CLI_SOME_FAILED;
+}
+
 static int end_cache(mount_run_t *run)
 {
     uint64_t left = 0;
@@ -182,7 +217,8 @@ static int end_cache(mount_run_t *run)
     }
     run->stack.cache = NULL;
     run->stack.top = run->stack.counter;
-    return lost || status != APR_SUCCESS ? CLI_SOME_FAILED : CLI_DONE;
+    int code = end_staged(run);
+    return lost || status != APR_SUCCESS ? CLI_SOME_FAILED : code;
 }
 
 static void tell_ready(void *baton)

@@ -209,12 +209,11 @@ apr_status_t s3__absent(s3_t *s, const vfs_ctx_t *ctx, const char *path)
     return status == APR_SUCCESS ? APR_FROM_OS_ERROR(ENOTDIR) : status;
 }
 
-/* ---- many names that are not there
+/* ---- many names that are not there */
 
- * Who makes files asks for each name first. It is no file and no directory: two requests, where one
+/* Who makes files asks for each name first. It is no file and no directory: two requests, where one
  * listing of what begins with the name tells both. For a name that is there that is one too many,
- so
- * it comes first only where the last ones were not. */
+ * so it comes first only where the last ones were not. */
 
 #define NEAR_MAX 20u /* names that begin in the same way: if there are more it says nothing */
 

@@ -85,6 +85,20 @@ Test(mount_remotes_die, what_is_dirty_is_told_to_be_lost_or_arrives_later)
         "cmp origin/warm tmp/new; end");
 }
 
+/* Written through: `close` has told of it, and nothing is dirty. */
+Test(mount_remotes_die, what_is_staged_is_told_to_be_lost_or_arrives_later)
+{
+    on_nginx("head -c 3000000 /dev/urandom >tmp/new\n"
+             "staged() { begin; serve \"dav://$A/?$Q\" $M --attr-ttl 1h \"$@\"\n"
+             "exec 3<>mnt/warm; end; cat tmp/new >&3 || true; exec 3>&- ; cmp mnt/warm tmp/new; }\n"
+             "staged --end-timeout 1s 2>tmp/told; no 1 \"$CACHEFS\" unmount $M --timeout 1s\n"
+             "grep 'still mounted' tmp/said; no 1 \"$CACHEFS\" flush $M --wait --timeout 1s\n"
+             "kill $server; no 1 wait $server; ! grep -q \" $M \" /proc/mounts\n"
+             "grep 'lost' tmp/told; cmp origin/warm origin/cold\n"
+             "staged --end-timeout 5m; kill $server; sleep 0.5; begin; wait $server\n"
+             "cmp origin/warm tmp/new; end");
+}
+
 /* None of them would come to an end within a minute. */
 Test(mount_remotes_die, ctrl_c_ends_who_waits_for_a_slow_server)
 {
