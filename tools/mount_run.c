@@ -15,7 +15,6 @@
 #include "tools/mount_http.h"
 
 #define SLICE_US 1000000
-#define PAUSE_US 100000
 #define GRACE_US 10000000 /* for calls that are under way when the time is over */
 
 /* ---- messages */
@@ -120,7 +119,7 @@ apr_status_t mount_flush(mount_run_t *run, const vfs_ctx_t *ctx, const char *pat
             (until != 0 && apr_time_now() >= until))
             return status;
         tell_left(left, say, baton);
-        if (left == 0) apr_sleep(PAUSE_US); /* one attempt does not take long */
+        if (left == 0) apr_sleep(SLICE_US); /* one attempt does not take long */
     }
     return APR_SUCCESS; /* it was taken away meanwhile: its end does the rest */
 }
@@ -191,7 +190,7 @@ static int end_staged(mount_run_t *run)
         if (!is_staged(run, status)) return CLI_DONE;
         if (!may_pass(status) || (until != 0 && apr_time_now() >= until)) break;
         tell_left(0, say_left, run);
-        apr_sleep(PAUSE_US);
+        apr_sleep(SLICE_US);
     }
     (void)snprintf(line, sizeof(line), "what could not be written to %s is lost", run->stack.uri);
     mount_say(run->cli, 0, line);

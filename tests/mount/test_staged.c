@@ -11,6 +11,7 @@
 #ifdef REMOTE_HTTP
 #include "tests/stacks/s3server.h"
 
+/* `mode`, or NULL: the script mounts, by `serve` and $MODE. */
 static void on_a_bucket(const char *mode, const char *script)
 {
     rig_t rig;
@@ -22,36 +23,39 @@ static void on_a_bucket(const char *mode, const char *script)
     s3server_uri(uri, sizeof(uri), web.port, "test/in", "&retries=0");
     (void)snprintf(number, sizeof(number), "%d", (int)web.pid);
     cr_assert(setenv("SERVER", number, 1) == 0 && setenv("U", uri, 1) == 0);
-    rig_mount(&rig, uri, mode);
-    rig_sh(&rig, script);
+    if (mode != NULL) rig_mount(&rig, uri, mode);
+    (mode != NULL ? rig_sh : rig_sh_beside)(&rig, script);
     rig_end(&rig);
     webserver_stop(&web);
 }
 
-static void in_each_mode(const char *script)
+Test(mount_staged, what_is_closed_is_at_the_origin)
 {
     static const char *const modes[] = {"--mode through", "--mode around", "--mode back"};
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-        on_a_bucket(modes[i], script);
+        on_a_bucket(modes[i], "for i in 1 2 3; do echo text $i >f$i\n"
+                              "test \"$(\"$CACHEFS\" cat \"$U\" f$i)\" = \"text $i\"; done");
 }
 
-Test(mount_staged, what_is_closed_is_at_the_origin)
+Test(mount_staged, close_fails_if_the_origin_has_gone_and_the_end_tells_of_it)
 {
-    in_each_mode("for i in 1 2 3; do echo text $i >f$i\n"
-                 "test \"$(\"$CACHEFS\" cat \"$U\" f$i)\" = \"text $i\"; done");
-}
-
-Test(mount_staged, close_fails_if_the_origin_has_gone)
-{
-    in_each_mode("cat >$T/do.py <<'END'\n"
-                 "import os, signal\n"
-                 "fd = os.open('f', os.O_WRONLY | os.O_CREAT, 0o644); os.write(fd, b'text')\n"
-                 "os.kill(int(os.environ['SERVER']), signal.SIGKILL)\n"
-                 "try: os.close(fd)\n"
-                 "except OSError: pass\n"
-                 "else: raise SystemExit('close said that all is well')\n"
-                 "END\n"
-                 "python3 $T/do.py");
+    static const char *const modes[] = {"through", "around", "back"};
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        cr_assert(setenv("MODE", modes[i], 1) == 0);
+        on_a_bucket(NULL,
+                    "cat >tmp/do.py <<'END'\n"
+                    "import os, signal\n"
+                    "fd = os.open('mnt/f', os.O_WRONLY | os.O_CREAT, 0o644)\n"
+                    "os.write(fd, b'text')\n"
+                    "os.kill(int(os.environ['SERVER']), signal.SIGKILL)\n"
+                    "try: os.close(fd)\n"
+                    "except OSError: pass\n"
+                    "else: raise SystemExit('close said that all is well')\n"
+                    "END\n"
+                    "serve \"$U\" $M --mode $MODE --end-timeout 1s 2>tmp/told; python3 tmp/do.py\n"
+                    "no 1 \"$CACHEFS\" unmount $M --timeout 1s; grep 'still mounted' tmp/said\n"
+                    "kill $server; no 1 wait $server; cat tmp/told; grep lost tmp/told");
+    }
 }
 #else
 Test(mount_staged, there_is_no_such_origin)
