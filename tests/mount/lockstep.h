@@ -90,7 +90,9 @@ typedef struct step_t {
     X(exchange)                                                                                    \
     X(noreplace)                                                                                   \
     X(allocate)                                                                                    \
-    X(unlinked) /* open files without a name */
+    X(reserving) /* fallocate of what is there already is a change */                              \
+    X(types)     /* in listings: a bucket's may tell no file from a symbolic link */               \
+    X(unlinked)  /* open files without a name */
 
 typedef enum lockstep_lacks_e {
 #define X(name) LACKS_##name,

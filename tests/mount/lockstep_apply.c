@@ -239,8 +239,10 @@ static void apply_truncate(side_t *side, const step_t *step)
 
 static void apply_fallocate(side_t *side, const step_t *step)
 {
-    answer(side,
-           fallocate(side->fd[step->slot], (int)step->flags, (off_t)step->off, (off_t)step->len));
+    int fd = side->fd[step->slot];
+    int got = fallocate(fd, (int)step->flags, (off_t)step->off, (off_t)step->len);
+    answer(side, got);
+    if (got == 0 && lockstep_lacks_it(LACKS_reserving)) (void)futimens(fd, NULL); /* on both */
 }
 
 /* How much one call copies is the system's choice. */
@@ -393,6 +395,14 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+static int type_of(DIR *dir, const struct dirent *entry)
+{
+    struct stat st;
+    if (!lockstep_lacks_it(LACKS_types)) return entry->d_type;
+    if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    return IFTODT(st.st_mode);
+}
+
 /* Names with their types, in order. */
 static void apply_readdir(side_t *side, const step_t *step)
 {
@@ -403,7 +413,7 @@ static void apply_readdir(side_t *side, const step_t *step)
     answer(side, dir != NULL ? 0 : -1);
     if (dir == NULL) return;
     while ((errno = 0, entry = readdir(dir)) != NULL && count < ENTRIES_MAX)
-        if (asprintf(&lines[count], "%s:%d ", entry->d_name, entry->d_type) > 0) count++;
+        if (asprintf(&lines[count], "%s:%d ", entry->d_name, type_of(dir, entry)) > 0) count++;
     answer(side, errno != 0 ? -1 : (long)count);
     (void)closedir(dir); /* only read */
     qsort(lines, count, sizeof(lines[0]), by_text);

@@ -67,7 +67,8 @@ static const struct {
 } servers[] = {
 #ifdef REMOTE_HTTP
     {"S3", REMOTE_MODES | REMOTE_LINKS,
-     "links,special,xattr,exchange,noreplace,setgid,dirtimes,unlinked", start_s3, uri_s3},
+     "links,special,xattr,exchange,noreplace,setgid,dirtimes,unlinked,reserving,types", start_s3,
+     uri_s3},
     {"WebDAV", REMOTE_ON_DISK, "links,special,xattr,symlinks,modes,times,exchange,unlinked",
      start_dav, uri_dav},
 #endif
