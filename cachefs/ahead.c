@@ -7,6 +7,12 @@
 #include "cachefs/engine.h"
 #include "cachefs/ahead.h"
 
+#define AHEAD_GROWS 4u
+#define AHEAD_MIXED (512u << 10)   /* as far apart may reads be that are one after the other */
+#define AHEAD_PIECE (1u << 20)     /* what one worker reads ahead at a time */
+#define AHEAD_PIECE_MAX (8u << 20) /* and of a wide window, so that it costs fewer requests */
+#define AHEAD_SHARE 2u             /* of a burst, that is read ahead */
+
 typedef struct ahead_t {
     cache_t *cache;
     obj_t *obj;
@@ -35,14 +41,6 @@ static void ahead_work(void *baton)
     cachefs__obj_put(c, a->obj);
     free(a);
 }
-
-#define AHEAD_GROWS 4u
-#define AHEAD_MIXED                                                                                \
-    (512u << 10) /* as far from each other may reads be that are one after the other */
-/* What one worker reads ahead at a time: of a wide window more, so that it costs fewer requests. */
-#define AHEAD_PIECE (1u << 20)
-#define AHEAD_PIECE_MAX (8u << 20)
-#define AHEAD_SHARE 2u /* of a burst, that is read ahead */
 
 /* Does the reader go straight on? Large reads of one reader may come by several threads, as those
  * of a kernel do that reads ahead itself: in any order, but near each other. */

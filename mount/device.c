@@ -4,8 +4,8 @@
  *
  * libfuse reads and writes it itself. It does so through here for two flags of INIT:
  *  - PARALLEL_DIROPS: until 3.17 libfuse lets one ask for it, and never tells the kernel. Without
- * it the kernel looks up one name of a directory at a time, whatever that takes: behind an origin
- *    that is far eight programs are as slow as one.
+ *    it the kernel looks up one name of a directory at a time, whatever that takes: behind an
+ *    origin that is far eight programs are as slow as one.
  *  - HANDLE_KILLPRIV_V2, which libfuse 3.14 does not know, nor what calls say then. Without it the
  *    kernel asks for a file's capabilities before each write. With it, it remembers that there are
  *    none until it hears of the file's attributes again; it still removes them itself. In return

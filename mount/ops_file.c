@@ -161,8 +161,10 @@ void mount__open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     }
     if (status == APR_SUCCESS && file != NULL && mount__drops_bits()) { /* it was cut */
         status = mount__drop_bits(req, ctx, file);
-        if (status != APR_SUCCESS) mount__file_put(m, file);
-        if (status != APR_SUCCESS) file = NULL;
+        if (status != APR_SUCCESS) {
+            mount__file_put(m, file);
+            file = NULL;
+        }
     }
     if (status != APR_SUCCESS) error = mount__errno(status);
     mount__heard(req, .op = "open", .inode = inode, .error = file == NULL ? error : 0);

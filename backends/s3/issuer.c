@@ -249,27 +249,15 @@ static char *web_form(const char *role, const char *file, const char *session, c
     return NULL;
 }
 
-static const char *web_advice(const char *code, const remote_answer_t *answer, apr_status_t status)
-{
-    static const struct {
-        const char *code, *advice;
-    } rows[] = {
-        {"ExpiredTokenException", "the token of AWS_WEB_IDENTITY_TOKEN_FILE has expired: whoever "
-                                  "lends the identity has to write a new one there"},
-        {"InvalidIdentityToken", "the token of AWS_WEB_IDENTITY_TOKEN_FILE is not accepted: the "
-                                 "account has to know its issuer and its audience"},
-        {"AccessDenied", "the role does not let this identity take it: check AWS_ROLE_ARN, and "
-                         "whom the role trusts"},
-        {"ValidationError", "check AWS_ROLE_ARN and AWS_ROLE_SESSION_NAME"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (strcmp(code, rows[i].code) == 0) return rows[i].advice;
-    if (answer->status == 0 && APR_STATUS_IS_EACCES(status))
-        return "its certificate is not trusted: cacert=FILE names who signed it";
-    if (status == VFS_EOFFLINE)
-        return "is it up, is AWS_ENDPOINT_URL_STS right, is there a proxy (proxy=URL)?";
-    return "check AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ENDPOINT_URL_STS";
-}
+static const s3_advice_t web_advice[] = {
+    {"ExpiredTokenException", "the token of AWS_WEB_IDENTITY_TOKEN_FILE has expired: whoever "
+                              "lends the identity has to write a new one there"},
+    {"InvalidIdentityToken", "the token of AWS_WEB_IDENTITY_TOKEN_FILE is not accepted: the "
+                             "account has to know its issuer and its audience"},
+    {"AccessDenied", "the role does not let this identity take it: check AWS_ROLE_ARN, and "
+                     "whom the role trusts"},
+    {"ValidationError", "check AWS_ROLE_ARN and AWS_ROLE_SESSION_NAME"},
+    {NULL, "check AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ENDPOINT_URL_STS"}};
 
 void s3__sts_url(const s3_t *s, char *out, size_t size)
 {
@@ -306,8 +294,6 @@ apr_status_t s3__lend_web(s3_t *s, const vfs_ctx_t *ctx, s3_creds_t *creds, char
 apr_status_t s3__lend_token(s3_t *s, const vfs_ctx_t *ctx, const char *role, const char *file,
                             const char *session, s3_creds_t *creds, char *err, size_t errlen)
 {
-    char text[256];
-    s3_error_t error;
     if (role == NULL || role[0] == '\0') {
         (void)snprintf(err, errlen,
                        "AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not: "
@@ -318,19 +304,7 @@ apr_status_t s3__lend_token(s3_t *s, const vfs_ctx_t *ctx, const char *role, con
     if (q == NULL) return APR_ENOMEM;
     q->data = web_form(role, file, session, err, errlen);
     apr_status_t status = APR_FROM_OS_ERROR(EACCES);
-    if (q->data != NULL) {
-        q->len = strlen(q->data);
-        status = s3__question_ask(q, ctx);
-        s3__parse_error(&error, q->answer.said, q->answer.said_len);
-        int answered = status == APR_SUCCESS;
-        if (answered) status = s3__lent_xml(creds, q->text, q->text_len);
-        if (status != APR_SUCCESS)
-            (void)snprintf(
-                err, errlen, "STS at %s lends no key for the role %s: %s; %s", q->url, role,
-                answered ? "what it says is no key"
-                         : s3__question_reason(q, error.code, status, text, sizeof(text)),
-                web_advice(error.code, &q->answer, status));
-    }
+    if (q->data != NULL) status = s3__question_key(q, ctx, role, web_advice, creds, err, errlen);
     s3__question_free(q);
     return status;
 }

@@ -27,6 +27,11 @@ typedef struct s3_question_t {
     size_t text_len;
 } s3_question_t;
 
+/** What to do about a refusal, by its code. The last row has none, and is for all others. */
+typedef struct s3_advice_t {
+    const char *code, *advice;
+} s3_advice_t;
+
 /** To somebody near, who answers at once or never. NULL: no memory. */
 s3_question_t *s3__question_near(int64_t limit_us, uint64_t retries);
 /** To STS, by the network options of the URI. */
@@ -38,6 +43,9 @@ apr_status_t s3__question_ask(s3_question_t *q, const vfs_ctx_t *ctx);
 /** What is wrong, in a few words. */
 const char *s3__question_reason(const s3_question_t *q, const char *code, apr_status_t status,
                                 char *out, size_t size);
+/** Ask STS, as `q` says, for a key of `role`. After a failure `err` says what to do. */
+apr_status_t s3__question_key(s3_question_t *q, const vfs_ctx_t *ctx, const char *role,
+                              const s3_advice_t *rows, s3_creds_t *creds, char *err, size_t errlen);
 void s3__sts_url(const s3_t *s, char *out, size_t size);
 
 #endif

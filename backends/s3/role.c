@@ -102,58 +102,63 @@ static char *role_form(const s3_profile_t *p)
     return NULL;
 }
 
-static const char *role_advice(const char *code, const remote_answer_t *answer, apr_status_t status)
+static const char *advice(const s3_advice_t *row, const char *code, const remote_answer_t *answer,
+                          apr_status_t status)
 {
-    static const struct {
-        const char *code, *advice;
-    } rows[] = {
-        {"AccessDenied", "the role has to trust who asks, and who asks needs sts:AssumeRole: check "
-                         "role_arn, external_id and the profile or source that signs"},
-        {"InvalidClientTokenId", "STS does not know the key that signs: check the profile or "
-                                 "source that it is of"},
-        {"SignatureDoesNotMatch", "the secret does not belong to the key that signs: check the "
-                                  "profile or source that it is of, and the region"},
-        {"ExpiredToken", "the session of the key that signs has ended: get a new one"},
-        {"ExpiredTokenException", "the session of the key that signs has ended: get a new one"},
-        {"ValidationError", "check role_arn, role_session_name, external_id and duration_seconds"},
-        {"RegionDisabledException", "STS is turned off in this region: region=NAME"},
-    };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (strcmp(code, rows[i].code) == 0) return rows[i].advice;
+    for (; row->code != NULL; row++)
+        if (strcmp(code, row->code) == 0) return row->advice;
     if (answer->status == 0 && APR_STATUS_IS_EACCES(status))
         return "its certificate is not trusted: cacert=FILE names who signed it";
     if (status == VFS_EOFFLINE)
         return "is it up, is AWS_ENDPOINT_URL_STS right, is there a proxy (proxy=URL)?";
-    return "check role_arn and AWS_ENDPOINT_URL_STS";
+    return row->advice;
 }
+
+apr_status_t s3__question_key(s3_question_t *q, const vfs_ctx_t *ctx, const char *role,
+                              const s3_advice_t *rows, s3_creds_t *creds, char *err, size_t errlen)
+{
+    char text[256];
+    s3_error_t error;
+    q->len = strlen(q->data);
+    apr_status_t status = s3__question_ask(q, ctx);
+    s3__parse_error(&error, q->answer.said, q->answer.said_len);
+    int answered = status == APR_SUCCESS;
+    if (answered) status = s3__lent_xml(creds, q->text, q->text_len);
+    if (status != APR_SUCCESS)
+        (void)snprintf(err, errlen, "STS at %s lends no key for the role %s: %s; %s", q->url, role,
+                       answered ? "what it says is no key"
+                                : s3__question_reason(q, error.code, status, text, sizeof(text)),
+                       advice(rows, error.code, &q->answer, status));
+    return status;
+}
+
+static const s3_advice_t role_advice[] = {
+    {"AccessDenied", "the role has to trust who asks, and who asks needs sts:AssumeRole: check "
+                     "role_arn, external_id and the profile or source that signs"},
+    {"InvalidClientTokenId", "STS does not know the key that signs: check the profile or "
+                             "source that it is of"},
+    {"SignatureDoesNotMatch", "the secret does not belong to the key that signs: check the "
+                              "profile or source that it is of, and the region"},
+    {"ExpiredToken", "the session of the key that signs has ended: get a new one"},
+    {"ExpiredTokenException", "the session of the key that signs has ended: get a new one"},
+    {"ValidationError", "check role_arn, role_session_name, external_id and duration_seconds"},
+    {"RegionDisabledException", "STS is turned off in this region: region=NAME"},
+    {NULL, "check role_arn and AWS_ENDPOINT_URL_STS"}};
 
 apr_status_t s3__lend_role(s3_t *s, const vfs_ctx_t *ctx, const s3_profile_t *p,
                            const s3_creds_t *source, s3_creds_t *creds, char *err, size_t errlen)
 {
-    char text[256];
-    s3_error_t error;
     const s3_signer_t signer = {s, source};
     s3_question_t *q = s3__question_sts(s);
     if (q == NULL) return APR_ENOMEM;
     q->more = sign;
     q->baton = &signer;
     q->data = role_form(p);
-    apr_status_t status = q->data != NULL ? APR_SUCCESS : REFUSED;
-    if (status != APR_SUCCESS) {
+    apr_status_t status = REFUSED;
+    if (q->data != NULL)
+        status = s3__question_key(q, ctx, p->role, role_advice, creds, err, errlen);
+    else
         (void)snprintf(err, errlen, "role_arn, external_id or role_session_name is too long");
-    } else {
-        q->len = strlen(q->data);
-        status = s3__question_ask(q, ctx);
-        s3__parse_error(&error, q->answer.said, q->answer.said_len);
-        int answered = status == APR_SUCCESS;
-        if (answered) status = s3__lent_xml(creds, q->text, q->text_len);
-        if (status != APR_SUCCESS)
-            (void)snprintf(
-                err, errlen, "STS at %s lends no key for the role %s: %s; %s", q->url, p->role,
-                answered ? "what it says is no key"
-                         : s3__question_reason(q, error.code, status, text, sizeof(text)),
-                role_advice(error.code, &q->answer, status));
-    }
     s3__question_free(q);
     return status;
 }

@@ -363,6 +363,12 @@ void rig_nap(unsigned ms)
     nanosleep(&ts, NULL);
 }
 
+void rig_settle(rig_t *rig)
+{
+    while (atomic_load(&rig->c->ahead_bytes))
+        rig_nap(1);
+}
+
 int rig_until(int (*done)(void *baton), void *baton)
 {
     for (int i = 0; i < 12000; i++) {

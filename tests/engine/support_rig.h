@@ -79,6 +79,9 @@ void rig_nap(unsigned ms);
 /* Wait until `done` says so, for a minute at most. */
 int rig_until(int (*done)(void *baton), void *baton);
 
+/* Wait until what workers read ahead has come; else a busy machine lets the reader come first. */
+void rig_settle(rig_t *rig);
+
 const char *rig_status(apr_status_t st);
 
 #define OK(e)                                                                                      \

@@ -20,16 +20,10 @@ static void far_open(rig_t *rig, const char *keys)
     atomic_store(&rig->c->ahead->link.bytes_per_s, 1000000000);
 }
 
-static void settle(rig_t *rig)
-{
-    while (atomic_load(&rig->c->ahead_bytes))
-        rig_nap(1);
-}
-
 static void read_at(rig_t *rig, vfs_file_t *f, const char *data, size_t off)
 {
     rig_read(f, (apr_off_t)off, data + off, 4096);
-    settle(rig);
+    rig_settle(rig);
 }
 
 /* The first reads of `count` steps, the last step first. */
@@ -221,7 +215,7 @@ Test(ahead, a_region_never_mixes_versions)
     OK(r.st);
     EQ(r.got, sizeof(r.buf));
     CHECK(!memcmp(r.buf, other + r.off, sizeof(r.buf)));
-    settle(&rig);
+    rig_settle(&rig);
     for (size_t at = 0; at < len; at += 65536)
         rig_read(f, (apr_off_t)at, other + at, 65536);
     OK(vfs_close(f, NULL));
@@ -246,7 +240,7 @@ Test(ahead, a_piece_under_way_is_dropped_when_the_version_changes)
     rig_wait_blocked(&rig, 1);
     rig_put(&rig, "/f", other, len);
     vfs_fault_release(rig.fault);
-    settle(&rig);
+    rig_settle(&rig);
     for (size_t at = 0; at < len; at += 65536)
         rig_read(f, (apr_off_t)at, other + at, 65536);
     cachefs__obj_put(rig.c, o);
@@ -269,10 +263,10 @@ Test(ahead, nothing_comes_for_a_file_that_was_closed_or_has_changed)
     obj_t *o = rig_obj(&rig, "/f");
     rig_reset(&rig);
     CHECK(cachefs__ahead_piece(rig.c, o, atomic_load(&o->ver) + 1, 1u << 20, 2u << 20));
-    settle(&rig);
+    rig_settle(&rig);
     OK(vfs_close(f, NULL));
     CHECK(cachefs__ahead_piece(rig.c, o, atomic_load(&o->ver), 1u << 20, 2u << 20));
-    settle(&rig);
+    rig_settle(&rig);
     EQ(rig_calls(&rig, VFS_OPID_fetch), 0);
     cachefs__obj_put(rig.c, o);
     free(data);
@@ -291,7 +285,7 @@ Test(ahead, a_straight_reader_with_a_wide_window_asks_seldom)
     rig_reset(&rig);
     for (size_t at = 0; at < len; at += 131072) {
         rig_read(f, (apr_off_t)at, data + at, 131072);
-        settle(&rig); /* else a busy machine lets the reader come first */
+        rig_settle(&rig);
     }
     CHECK(rig_calls(&rig, VFS_OPID_fetch) < 64); /* of 256 reads */
     EQ(rig_moved(&rig), len);

@@ -247,9 +247,7 @@ Test(read, a_straight_reader_of_a_far_file_system_is_read_ahead)
     for (size_t at = 0; at < len; at += 65536) {
         rig_read(f, (apr_off_t)at, data + at, 65536);
         CHECK(atomic_load(&rig.c->ahead_bytes) <= 2u << 20);
-        while (
-            atomic_load(&rig.c->ahead_bytes)) /* else a busy machine lets the reader come first */
-            rig_nap(1);
+        rig_settle(&rig);
     }
     cachefs_stats_t s = rig_stats(&rig);
     CHECK(s.readahead_bytes > len / 2);
@@ -276,8 +274,7 @@ Test(read, a_straight_reader_whose_reads_overtake_each_other_is_read_ahead)
     for (size_t at = step; at + 2 * step <= len; at += 2 * step) {
         rig_read(f, (apr_off_t)(at + step), data + at + step, step);
         rig_read(f, (apr_off_t)at, data + at, step);
-        while (atomic_load(&rig.c->ahead_bytes))
-            rig_nap(1);
+        rig_settle(&rig);
     }
     CHECK(rig_stats(&rig).readahead_bytes > len / 2);
     OK(vfs_close(f, NULL));
@@ -319,8 +316,7 @@ Test(read, read_ahead_goes_no_further_than_its_budgets)
     size_t at = 0;
     for (int i = 0; i < 20; i++, at += 16384)
         rig_read(f, (apr_off_t)at, data + at, 16384);
-    while (atomic_load(&rig.c->ahead_bytes))
-        rig_nap(1);
+    rig_settle(&rig);
     CHECK(rig_moved(&rig) <= at + 2 * (256u << 10));
     OK(cachefs_set(rig.fs, "readahead", "0", NULL, 0));
     OK(cachefs_clear(rig.fs, NULL));

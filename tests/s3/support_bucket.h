@@ -39,4 +39,12 @@ uint64_t bucket_bytes_out(const bucket_t *b);
 /** Attempts so far. */
 uint64_t bucket_requests(const bucket_t *b);
 
+/** A status that must be a success; for tests that include Criterion. */
+#define OK(expr)                                                                                   \
+    do {                                                                                           \
+        char why_[128];                                                                            \
+        apr_status_t st_ = (expr);                                                                 \
+        cr_assert_eq(st_, APR_SUCCESS, "%s: %s", #expr, vfs_strerror(st_, why_, sizeof(why_)));    \
+    } while (0)
+
 #endif

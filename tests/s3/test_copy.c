@@ -13,12 +13,6 @@
 #include "vfs/objects.h"
 #include "vfs/vfs_ops.h"
 
-#define OK(expr)                                                                                   \
-    do {                                                                                           \
-        char why_[128];                                                                            \
-        apr_status_t st_ = (expr);                                                                 \
-        cr_assert_eq(st_, APR_SUCCESS, "%s: %s", #expr, vfs_strerror(st_, why_, sizeof(why_)));    \
-    } while (0)
 #define SIZE (9u << 20)
 #define SMALL (256u << 10) /* of a look-up a cache brings the first bytes, too */
 

@@ -12,12 +12,6 @@
 #include "cachefs/cachefs.h"
 #include "tests/s3/support_bucket.h"
 
-#define OK(expr)                                                                                   \
-    do {                                                                                           \
-        char why_[128];                                                                            \
-        apr_status_t st_ = (expr);                                                                 \
-        cr_assert_eq(st_, APR_SUCCESS, "%s: %s", #expr, vfs_strerror(st_, why_, sizeof(why_)));    \
-    } while (0)
 #define TURNS 5u /* what was seen a moment ago is asked for again where a machine is slow */
 #define LINES 4096u
 #define LARGE (128u << 10) /* two of what a look-up brings along */
